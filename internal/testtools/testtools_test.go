@@ -1,0 +1,71 @@
+package testtools
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestToolsAreInstalled(t *testing.T) {
+	for name, find := range map[string]func() (string, error){
+		"shaka-packager": Packager, "ffmpeg": FFmpeg, "ffprobe": FFprobe, "chromium": Chromium, "wrk": Wrk,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, err := find()
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.IsDir() || info.Mode()&0o111 == 0 {
+				t.Fatalf("%s is not a program: %v", path, info.Mode())
+			}
+		})
+	}
+}
+
+func TestEnvironmentOverrides(t *testing.T) {
+	tool := filepath.Join(t.TempDir(), "other-packager")
+	if err := os.WriteFile(tool, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(EnvPackager, tool)
+	if got, err := Packager(); err != nil || got != tool {
+		t.Fatalf("got %q, %v; want %q", got, err, tool)
+	}
+	t.Setenv(EnvPackager, tool+"-missing")
+	if got, err := Packager(); err == nil || got != "" || !strings.Contains(err.Error(), EnvPackager) {
+		t.Fatalf("got %q, %v; want an error that names %s", got, err, EnvPackager)
+	}
+}
+
+func TestMissingToolSaysHowToInstall(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if got, err := FFmpeg(); got != "" || !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "scripts/test-tools.sh") {
+		t.Fatalf("got %q, %v; want ErrMissing", got, err)
+	}
+	if got, err := NodeModule("no-such-package/index.js"); got != "" || !errors.Is(err, ErrMissing) {
+		t.Fatalf("got %q, %v; want ErrMissing", got, err)
+	}
+	if got, err := packagerName("plan9", "386"); got != "" || err == nil {
+		t.Fatalf("got %q, %v; want an error", got, err)
+	}
+}
+
+func TestModuleRootHoldsGoMod(t *testing.T) {
+	root, err := ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "go.mod")); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if got, err := ModuleRoot(); got != "" || err == nil {
+		t.Fatalf("outside the module: got %q, %v; want an error", got, err)
+	}
+}
