@@ -1,0 +1,95 @@
+package address
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxPath bounds a clean path, in bytes. Longer ones are refused before anything else looks at them.
+const maxPath = 2048
+
+// Path is a clean path: absolute, percent-decoded, without empty, dot or reserved elements. A directory ends in a slash.
+//
+// Two different Paths never name the same resource by the rules of a URL, so that scope, key and origin agree on what
+// is asked for. The zero value is no path.
+type Path string
+
+// ErrPath is returned for a path that is not in its one canonical form.
+var ErrPath = errors.New("path is not canonical")
+
+// ParsePath reads the escaped path of a URL. It refuses, with ErrPath, whatever has a second spelling: empty and dot
+// elements, encoded slashes, backslashes, control characters, text that is not UTF-8; and elements that are reserved
+// for us, which begin with "~" or are ".drm".
+func ParsePath(escaped string) (Path, error) {
+	p, err := decodePath(escaped)
+	if err != nil {
+		return "", err
+	}
+	for element := range strings.SplitSeq(p[1:], "/") {
+		if reserved(element) {
+			return "", ErrPath
+		}
+	}
+	return Path(p), nil
+}
+
+// decodePath checks everything but the reserved elements.
+func decodePath(escaped string) (string, error) {
+	if len(escaped) == 0 || len(escaped) > maxPath || escaped[0] != '/' {
+		return "", ErrPath
+	}
+	for i := 0; i+2 < len(escaped); i++ {
+		// An encoded slash would make one element of what an origin may read as two.
+		if escaped[i] == '%' && escaped[i+1] == '2' && (escaped[i+2]|0x20) == 'f' {
+			return "", ErrPath
+		}
+	}
+	p, err := url.PathUnescape(escaped)
+	if err != nil || !utf8.ValidString(p) {
+		return "", ErrPath
+	}
+	for i := range len(p) {
+		if c := p[i]; c < 0x20 || c == 0x7f || c == '\\' {
+			return "", ErrPath
+		}
+	}
+	elements := strings.Split(p[1:], "/")
+	for i, element := range elements {
+		if element == "." || element == ".." || element == "" && i < len(elements)-1 {
+			return "", ErrPath
+		}
+	}
+	return p, nil
+}
+
+func reserved(element string) bool {
+	return strings.HasPrefix(element, "~") || element == EndpointElement
+}
+
+// IsDir reports whether p is a directory.
+func (p Path) IsDir() bool { return strings.HasSuffix(string(p), "/") }
+
+// Dir returns the directory that holds p, with its trailing slash; a directory is its own Dir.
+func (p Path) Dir() Path { return p[:strings.LastIndexByte(string(p), '/')+1] }
+
+// Base returns the last element of p, empty for a directory.
+func (p Path) Base() string { return string(p[strings.LastIndexByte(string(p), '/')+1:]) }
+
+// Ext returns the lower-case extension of p, with its dot.
+func (p Path) Ext() string {
+	base := p.Base()
+	if dot := strings.LastIndexByte(base, '.'); dot >= 0 {
+		return strings.ToLower(base[dot:])
+	}
+	return ""
+}
+
+// Under reports whether p lies in the directory dir. The comparison is by whole elements, since dir ends in a slash.
+func (p Path) Under(dir Path) bool { return dir.IsDir() && strings.HasPrefix(string(p), string(dir)) }
+
+// Escaped returns p as it stands in a URL.
+func (p Path) Escaped() string { return escapePath(string(p)) }
+
+func escapePath(p string) string { return (&url.URL{Path: p}).EscapedPath() }
