@@ -1,0 +1,12 @@
+package keysource
+
+import "errors"
+
+var (
+	// ErrUnknownKey is returned when the source is sound but holds no key for what was asked.
+	ErrUnknownKey = errors.New("no content key for this title")
+	// ErrUnavailable is returned when the source cannot answer now; asking again later may help.
+	ErrUnavailable = errors.New("key source unavailable")
+	// ErrSecret is returned by ParseSecret for text that is too short or too plain to protect anything.
+	ErrSecret = errors.New("unusable deployment secret")
+)
