@@ -1,6 +1,9 @@
 package keysource
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrUnknownKey is returned when the source is sound but holds no key for what was asked.
@@ -9,4 +12,9 @@ var (
 	ErrUnavailable = errors.New("key source unavailable")
 	// ErrSecret is returned by ParseSecret for text that is too short or too plain to protect anything.
 	ErrSecret = errors.New("unusable deployment secret")
+)
+
+var (
+	errClosed = fmt.Errorf("%w: the cache is closed", ErrUnavailable)
+	errBusy   = fmt.Errorf("%w: too many questions are waiting", ErrUnavailable)
 )

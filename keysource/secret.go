@@ -115,14 +115,8 @@ func decodeSecret(text string) (b []byte, form string) {
 	if b, err := hex.DecodeString(text); err == nil {
 		return b, "hexadecimal"
 	}
-	bare := strings.TrimRight(text, "=")
-	if pad := len(text) - len(bare); pad == 0 || len(text)%4 == 0 && pad <= 2 {
-		for _, enc := range [...]*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-			// The decoder skips line breaks; they are no part of a secret that fits on one line.
-			if b, err := enc.Strict().DecodeString(bare); err == nil && !strings.ContainsAny(bare, "\r\n") {
-				return b, "base64"
-			}
-		}
+	if b, err := decodeBase64(text); err == nil {
+		return b, "base64"
 	}
 	return []byte(text), "plain text"
 }
