@@ -1,0 +1,62 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/geo"
+	"github.com/caddy-drm/caddy-drm/token"
+)
+
+// Reason is the stable code of an outcome. It appears in logs, metrics and refusals, so a code never changes its meaning.
+type Reason string
+
+// The reasons, in the order in which they are decided.
+const (
+	// ReasonAllowed is the only reason of an admission.
+	ReasonAllowed Reason = "allowed"
+	// ReasonPathInvalid: the asset's path is not clean, so no rule can be trusted to speak about it.
+	ReasonPathInvalid Reason = "path_invalid"
+	// ReasonTokenMissing: a token is required and none was presented.
+	ReasonTokenMissing Reason = "token_missing"
+	// ReasonTokenAmbiguous: several different tokens were presented.
+	ReasonTokenAmbiguous Reason = "token_ambiguous"
+	// ReasonTokenInvalid: not a token, not authentic, or made by or for somebody else.
+	ReasonTokenInvalid Reason = "token_invalid"
+	// ReasonTokenExpired: the time of the token or session is over.
+	ReasonTokenExpired Reason = "token_expired"
+	// ReasonTokenNotYetValid: the time of the token has not come.
+	ReasonTokenNotYetValid Reason = "token_not_yet_valid"
+	// ReasonTokenScope: a good token for another path or host.
+	ReasonTokenScope Reason = "token_scope"
+	// ReasonTokenUnverifiable: the verifier could not do its work; this is a failure of ours, not of the viewer.
+	ReasonTokenUnverifiable Reason = "token_unverifiable"
+	// ReasonCountryDenied: the rule or the token excludes the viewer's country.
+	ReasonCountryDenied Reason = "country_denied"
+	// ReasonCountryUnknown: the viewer's country is not known, and the rule or the token demands one.
+	ReasonCountryUnknown Reason = "country_unknown"
+	// ReasonRateLimited: too many requests; RetryAfter says when to come back.
+	ReasonRateLimited Reason = "rate_limited"
+)
+
+// Reasons lists every reason, for tables that must have a row for each.
+var Reasons = [...]Reason{
+	ReasonAllowed, ReasonPathInvalid, ReasonTokenMissing, ReasonTokenAmbiguous, ReasonTokenInvalid, ReasonTokenExpired,
+	ReasonTokenNotYetValid, ReasonTokenScope, ReasonTokenUnverifiable, ReasonCountryDenied, ReasonCountryUnknown,
+	ReasonRateLimited,
+}
+
+// Decision is the outcome for one request. The zero Decision refuses.
+type Decision struct {
+	// Allowed is true only with ReasonAllowed.
+	Allowed bool
+	// Reason is why.
+	Reason Reason
+	// Rule explains the decision to an operator: which rule it was and how it came out. It holds no token and no address.
+	Rule string
+	// RetryAfter is when to try again, if Reason is ReasonRateLimited.
+	RetryAfter time.Duration
+	// Claims are those of the accepted token or session, also where a later rule refused. Zero without a token.
+	Claims token.Claims
+	// Country is the viewer's.
+	Country geo.Country
+}

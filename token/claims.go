@@ -1,0 +1,195 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Limits of one token's claims. They bound what a session token must carry and what a request must compare.
+const (
+	maxSubjectBytes = 255
+	maxScopeEntries = 16
+	maxScopeBytes   = 512
+	maxCountries    = 64
+	maxHosts        = 16
+)
+
+// maxUnixSeconds is 9999-12-31T23:59:59Z; a later expiry is a mistake in units, such as milliseconds.
+const maxUnixSeconds = 253402300799
+
+// Claims is what a verified token says. The zero value says nothing and is expired.
+type Claims struct {
+	// Subject names the viewer in the issuer's words; it may be empty.
+	Subject string
+	// ID is the token's own name (jti); for a session it is the digest of that name. See IDDigest.
+	ID string
+	// Scope lists the clean path prefixes that the token allows, without a slash at their end. Empty: the whole site.
+	Scope []string
+	// Hosts lists the host names that the token is for, lower case. Empty: any.
+	Hosts []string
+	// Countries lists where the token may be used, as upper-case two-letter codes. Empty: anywhere.
+	Countries []string
+	// Expires is the first instant at which the token is refused. The verifier's leeway is included.
+	Expires time.Time
+	// NotBefore is the first instant at which the token is accepted, leeway included; zero: at once.
+	NotBefore time.Time
+	// Session is true if the claims were read from a session token.
+	Session bool
+}
+
+// Request is what a Verifier may know about the request that a token arrived with.
+type Request struct {
+	// Now is the instant to judge expiry by.
+	Now time.Time
+	// Host is the requested host name, without a port.
+	Host string
+	// Path is the clean path of the reference itself: decoded, no dot segments, no seal or session element.
+	Path string
+}
+
+// Verifier checks one kind of token.
+type Verifier interface {
+	// Verify returns the claims of raw if they are authentic and hold for req. Otherwise it returns zero Claims and an
+	// error that wraps one of this package's sentinels, or any other error if it could not do its work.
+	Verify(ctx context.Context, raw string, req Request) (Claims, error)
+}
+
+// Check reports whether the claims hold for req: ErrExpired, ErrNotYetValid, ErrScope, or nil.
+func (c Claims) Check(req Request) error {
+	switch {
+	case !req.Now.Before(c.Expires):
+		return ErrExpired
+	case req.Now.Before(c.NotBefore):
+		return ErrNotYetValid
+	case !c.AllowsHost(req.Host), !c.AllowsPath(req.Path):
+		return ErrScope
+	}
+	return nil
+}
+
+// AllowsPath reports whether cleanPath lies in the token's scope. Prefixes match whole path elements: `/vod/a` covers
+// `/vod/a` and `/vod/a/x`, never `/vod/ab`. A path that is not clean is never allowed, not even by an empty scope: what the
+// scope was checked against must be what the origin is asked for.
+func (c Claims) AllowsPath(cleanPath string) bool {
+	if !isCleanPath(cleanPath) {
+		return false
+	}
+	if len(c.Scope) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(c.Scope, func(prefix string) bool { return coversPath(prefix, cleanPath) })
+}
+
+// AllowsHost reports whether the token is for host, without regard to case.
+func (c Claims) AllowsHost(host string) bool {
+	if len(c.Hosts) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(c.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+}
+
+// IDDigest returns 16 hexadecimal digits that name the token without being its ID, and "" if it has none. It is the same
+// for a token and for every session minted from it, so a revocation of one finds the other.
+func (c Claims) IDDigest() string {
+	if c.Session || c.ID == "" {
+		return c.ID
+	}
+	sum := sha256.Sum256([]byte(c.ID))
+	return hex.EncodeToString(sum[:idDigestBytes])
+}
+
+// clone returns claims that share no slice with c, so that a cached value cannot be changed by one of its readers.
+func (c Claims) clone() Claims {
+	c.Scope, c.Hosts, c.Countries = slices.Clone(c.Scope), slices.Clone(c.Hosts), slices.Clone(c.Countries)
+	return c
+}
+
+// coversPath expects a clean path; prefix may end with a slash.
+func coversPath(prefix, path string) bool {
+	prefix = strings.TrimSuffix(prefix, "/")
+	rest, found := strings.CutPrefix(path, prefix)
+	return found && (rest == "" || rest[0] == '/')
+}
+
+// isCleanPath reports whether p is absolute and has no empty or dot segment, no control character and no backslash, which
+// some file systems read as a slash.
+func isCleanPath(p string) bool {
+	if p == "" || p[0] != '/' {
+		return false
+	}
+	for i := 0; i < len(p); i++ {
+		if p[i] < 0x20 || p[i] == 0x7f || p[i] == '\\' {
+			return false
+		}
+	}
+	segments := p[1:]
+	for segments != "" {
+		segment, rest, more := strings.Cut(segments, "/")
+		if segment == "." || segment == ".." || (segment == "" && more) {
+			return false
+		}
+		segments = rest
+	}
+	return true
+}
+
+// normalize checks what a token claims and brings it into the form that Claims promises. A restriction that cannot be
+// understood is an error: read as "no restriction", it would open what its author meant to close.
+func (c *Claims) normalize() error {
+	if len(c.Subject) > maxSubjectBytes || len(c.ID) > maxSubjectBytes {
+		return errors.New("subject or ID over 255 bytes")
+	}
+	if !utf8.ValidString(c.Subject) || !utf8.ValidString(c.ID) {
+		return errors.New("subject or ID not UTF-8")
+	}
+	if len(c.Scope) > maxScopeEntries || len(c.Countries) > maxCountries || len(c.Hosts) > maxHosts {
+		return errors.New("too many paths, countries or hosts")
+	}
+	for i, prefix := range c.Scope {
+		if len(prefix) > maxScopeBytes || !isCleanPath(prefix) || strings.ContainsAny(prefix, "*?#") {
+			return fmt.Errorf("path %d is not a clean prefix", i)
+		}
+		if prefix != "/" {
+			c.Scope[i] = strings.TrimSuffix(prefix, "/")
+		}
+	}
+	for i, country := range c.Countries {
+		c.Countries[i] = strings.ToUpper(country)
+		if !isAlpha2(c.Countries[i]) {
+			return fmt.Errorf("country %d is not a two-letter code", i)
+		}
+	}
+	for i, host := range c.Hosts {
+		c.Hosts[i] = strings.ToLower(host)
+		if !isHostName(c.Hosts[i]) {
+			return fmt.Errorf("host %d is not a host name", i)
+		}
+	}
+	return nil
+}
+
+func isAlpha2(s string) bool {
+	return len(s) == 2 && 'A' <= s[0] && s[0] <= 'Z' && 'A' <= s[1] && s[1] <= 'Z'
+}
+
+// isHostName accepts names and address literals without a port; what matters is that it can equal a requested host.
+func isHostName(s string) bool {
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == ':', c == '[', c == ']':
+		default:
+			return false
+		}
+	}
+	return true
+}
