@@ -105,6 +105,7 @@ func NewCached(src Source, now func() time.Time, options CacheOptions) (*Cached,
 	if err != nil {
 		return nil, err
 	}
+	keys.accept = separateSchemes
 	lists, err := newTable(options, now, slots, func(ctx context.Context, t Title) ([]drm.ContentKey, error) {
 		list, err := src.ContentKeys(ctx, t)
 		if err == nil {
@@ -143,6 +144,22 @@ func (c *Cached) Close() {
 // Format keeps every verb from reaching the fields.
 func (c *Cached) Format(s fmt.State, _ rune) {
 	_, _ = io.WriteString(s, "cached key source")
+}
+
+// separateSchemes refuses the key of one scheme when the other scheme of the same track is already served with it, as a key
+// server that is not told the scheme would have it: CTR and CBC under one key break the argument that no IV repeats.
+func separateSchemes(r Request, k drm.ContentKey, held func(Request) (drm.ContentKey, bool)) error {
+	for _, scheme := range drm.Schemes {
+		if scheme == r.Scheme {
+			continue
+		}
+		other := r
+		other.Scheme = scheme
+		if o, ok := held(other); ok && (o.KID() == k.KID() || o.Secret() == k.Secret()) {
+			return fmt.Errorf("%w: source answered with one key, %s, for %s and %s", ErrUnavailable, k.KID(), scheme, r.Scheme)
+		}
+	}
+	return nil
 }
 
 // checkList refuses lists that a license could not be built from.

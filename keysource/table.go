@@ -12,13 +12,8 @@ import (
 	"github.com/dgraph-io/ristretto/v2"
 )
 
-const (
-	// maxFlights bounds the questions under way and waiting for their turn: each is a goroutine of a few kilobytes.
-	maxFlights = 16384
-	// evictionSample is how many entries an eviction looks at. A full scan would make each made-up title cost a walk over
-	// the whole map.
-	evictionSample = 8
-)
+// maxFlights bounds the questions under way and waiting for their turn: each is a goroutine of a few kilobytes.
+const maxFlights = 16384
 
 // table remembers the answers to questions of one kind. Three layers hold them:
 //
@@ -32,7 +27,8 @@ type table[K comparable, V any] struct {
 	options CacheOptions
 	now     func() time.Time
 	fetch   func(context.Context, K) (V, error)
-	slots   chan struct{} // one token per question at the source; shared by the tables of a cache
+	accept  func(q K, value V, held func(K) (V, bool)) error // last check of an answer, against others; may be nil
+	slots   chan struct{}                                    // one token per question at the source
 	seed    maphash.Seed
 
 	stop    context.Context // ends with close
@@ -241,6 +237,9 @@ func (t *table[K, V]) land(q K, f *flight[V], value V, err error, asked time.Tim
 	defer t.mu.Unlock()
 	delete(t.flights, q)
 	defer close(f.done)
+	if err == nil && t.accept != nil && !t.closed {
+		err = t.accept(q, value, func(other K) (V, bool) { return t.held(other, now) })
+	}
 	if err != nil {
 		f.err = err
 		t.recordFailure(q, err, now)
@@ -299,41 +298,13 @@ func (t *table[K, V]) current(q K) *answer[K, V] {
 	return nil
 }
 
-// evictAnswer drops the least useful of a few answers in use. Go starts each walk over a map at a random place.
-func (t *table[K, V]) evictAnswer(now time.Time) {
-	var victim *answer[K, V]
-	looked := 0
-	for _, a := range t.inUse {
-		if !t.usable(a, now) {
-			victim = a
-			break
-		}
-		if victim == nil || a.used.Load() < victim.used.Load() {
-			victim = a
-		}
-		if looked++; looked == evictionSample {
-			break
-		}
+// held returns the value that any layer holds for q. The caller holds mu of an open table.
+func (t *table[K, V]) held(q K, now time.Time) (V, bool) {
+	if a := t.current(q); a != nil && t.usable(a, now) {
+		return a.value, true
 	}
-	if victim != nil {
-		delete(t.inUse, victim.question)
-	}
-}
-
-// evictFailure drops the one of a few failures that ends first.
-func (t *table[K, V]) evictFailure(now time.Time) {
-	var victim K
-	var until time.Time
-	looked := 0
-	for q, f := range t.failed {
-		if looked == 0 || f.until.Before(until) {
-			victim, until = q, f.until
-		}
-		if looked++; looked == evictionSample || until.Before(now) {
-			break
-		}
-	}
-	delete(t.failed, victim)
+	var none V
+	return none, false
 }
 
 // close ends the flights and forgets everything. It waits for the source to observe its context.
