@@ -1,0 +1,137 @@
+package hls
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind is what a playlist lists. The zero value is no kind.
+type Kind uint8
+
+// The two kinds of playlist (8216bis, 4).
+const (
+	KindMultivariant Kind = iota + 1
+	KindMedia
+)
+
+// String returns the name of the kind.
+func (k Kind) String() string {
+	switch k {
+	case KindMultivariant:
+		return "multivariant playlist"
+	case KindMedia:
+		return "media playlist"
+	default:
+		return "no playlist"
+	}
+}
+
+// Info is what can be told from a playlist without looking at anything else.
+type Info struct {
+	Kind Kind
+	// Live reports a media playlist without EXT-X-ENDLIST: it can still grow or move.
+	Live bool
+	// QueryDependent reports that the rewritten playlist depends on the query of the request, because it defines
+	// variables by QUERYPARAM.
+	QueryDependent bool
+
+	references int
+}
+
+// Inspect tells the kind of a playlist by its tags. It returns ErrNotPlaylist when there are none of either kind, and a
+// *SyntaxError for tags of both kinds, for text that no playlist may hold and for one beyond the limits.
+func Inspect(playlist []byte) (Info, error) { return inspect(string(playlist)) }
+
+func inspect(text string) (Info, error) {
+	if err := checkText(text); err != nil {
+		return Info{}, err
+	}
+	info, ended := Info{}, false
+	for s := (lines{rest: text}); ; {
+		l, ok := s.next()
+		if !ok {
+			break
+		}
+		if kind := tagKind(l.tag); kind != 0 {
+			if info.Kind != 0 && info.Kind != kind {
+				return Info{}, &SyntaxError{Line: l.number, Tag: l.tag, Err: errMixed}
+			}
+			info.Kind = kind
+		}
+		switch {
+		case l.isURI() || l.tag == tagPart:
+			info.references++
+		case l.tag == tagEndList:
+			ended = true
+		case l.tag == tagDefine && strings.Contains(l.value, "QUERYPARAM"):
+			info.QueryDependent = true
+		}
+		if info.references > maxReferences {
+			return Info{}, &SyntaxError{Line: l.number, Tag: l.tag, Err: fmt.Errorf("%w: over %d references", ErrTooLarge, maxReferences)}
+		}
+	}
+	if info.Kind == 0 {
+		return Info{}, ErrNotPlaylist
+	}
+	info.Live = info.Kind == KindMedia && !ended
+	return info, nil
+}
+
+// Tags that this package acts on or knows to be harmless.
+const (
+	tagDefine          = "EXT-X-DEFINE"
+	tagVersion         = "EXT-X-VERSION"
+	tagStreamInf       = "EXT-X-STREAM-INF"
+	tagIFrameStreamInf = "EXT-X-I-FRAME-STREAM-INF"
+	tagMedia           = "EXT-X-MEDIA"
+	tagSessionData     = "EXT-X-SESSION-DATA"
+	tagSessionKey      = "EXT-X-SESSION-KEY"
+	tagSteering        = "EXT-X-CONTENT-STEERING"
+	tagInf             = "EXTINF"
+	tagKey             = "EXT-X-KEY"
+	tagMap             = "EXT-X-MAP"
+	tagByteRange       = "EXT-X-BYTERANGE"
+	tagPart            = "EXT-X-PART"
+	tagPreloadHint     = "EXT-X-PRELOAD-HINT"
+	tagReport          = "EXT-X-RENDITION-REPORT"
+	tagSkip            = "EXT-X-SKIP"
+	tagDateRange       = "EXT-X-DATERANGE"
+	tagEndList         = "EXT-X-ENDLIST"
+	tagIFramesOnly     = "EXT-X-I-FRAMES-ONLY"
+)
+
+// tagKind returns the kind of playlist that a tag belongs to, and zero for tags of both kinds and unknown ones.
+func tagKind(tag string) Kind {
+	switch tag {
+	case tagStreamInf, tagIFrameStreamInf, tagMedia, tagSessionData, tagSessionKey, tagSteering:
+		return KindMultivariant
+	case tagInf, tagKey, tagMap, tagByteRange, tagPart, tagPreloadHint, tagReport, tagSkip, tagDateRange, tagEndList,
+		tagIFramesOnly, "EXT-X-TARGETDURATION", "EXT-X-MEDIA-SEQUENCE", "EXT-X-DISCONTINUITY-SEQUENCE",
+		"EXT-X-DISCONTINUITY", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-GAP", "EXT-X-BITRATE", "EXT-X-PLAYLIST-TYPE",
+		"EXT-X-PART-INF", "EXT-X-SERVER-CONTROL":
+		return KindMedia
+	default:
+		return 0
+	}
+}
+
+// isKnown reports whether a tag is defined by 8216bis or its predecessors.
+func isKnown(tag string) bool {
+	switch tag {
+	case "EXTM3U", tagVersion, tagDefine, "EXT-X-INDEPENDENT-SEGMENTS", "EXT-X-START", "EXT-X-ALLOW-CACHE":
+		return true
+	default:
+		return tagKind(tag) != 0
+	}
+}
+
+// hasAttributes reports whether the value of a known tag is an attribute list.
+func hasAttributes(tag string) bool {
+	switch tag {
+	case tagStreamInf, tagMedia, tagSessionData, tagMap, tagPart, tagPreloadHint, tagReport, tagDateRange,
+		"EXT-X-PART-INF", "EXT-X-SERVER-CONTROL", "EXT-X-START":
+		return true
+	default:
+		return false
+	}
+}

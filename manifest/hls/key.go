@@ -1,0 +1,143 @@
+package hls
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+)
+
+// KeyFormats is a set of KEYFORMAT values that a playlist announces. Players accept disjoint ones, so that a playlist
+// cannot always serve all of them; which set it is travels in the seal of child playlists.
+type KeyFormats uint8
+
+// The key formats of ClearKey playback.
+const (
+	// FormatIdentity is a URI that returns the 16 key bytes.
+	FormatIdentity KeyFormats = 1 << iota
+	// FormatClearKey is a URI that names a W3C ClearKey license.
+	FormatClearKey
+)
+
+// The spelling of each format in KEYFORMAT.
+const (
+	KeyFormatIdentity = "identity"
+	KeyFormatClearKey = "org.w3.clearkey"
+)
+
+// keyFormatNames are in the order of their bits.
+var keyFormatNames = [...]string{KeyFormatIdentity, KeyFormatClearKey}
+
+// ParseKeyFormats reads a comma-separated list of KEYFORMAT values, such as String writes. An empty list, an unknown name
+// and a name that stands twice are errors.
+func ParseKeyFormats(s string) (KeyFormats, error) {
+	var set KeyFormats
+	for name := range strings.SplitSeq(s, ",") {
+		var format KeyFormats
+		for i, known := range keyFormatNames {
+			if name == known {
+				format = 1 << i
+			}
+		}
+		if format == 0 || set.Has(format) {
+			return 0, fmt.Errorf("key formats %q: want a list of %s, each once", s, strings.Join(keyFormatNames[:], ", "))
+		}
+		set |= format
+	}
+	return set, nil
+}
+
+// Has reports whether all formats of other are in f.
+func (f KeyFormats) Has(other KeyFormats) bool { return f&other == other }
+
+// Valid reports whether f holds at least one format and no unknown one.
+func (f KeyFormats) Valid() bool { return f != 0 && f>>len(keyFormatNames) == 0 }
+
+// String returns the KEYFORMAT values in f, separated by commas; empty for the empty set.
+func (f KeyFormats) String() string {
+	var names []string
+	for i, name := range keyFormatNames {
+		if f.Has(1 << i) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// Key is one EXT-X-KEY line (8216bis, 4.4.4.4).
+type Key struct {
+	// Method is SAMPLE-AES, SAMPLE-AES-CTR or another METHOD, but not NONE.
+	Method string
+	// URI is written as it is.
+	URI string
+	// KeyFormat is the KEYFORMAT; empty leaves the attribute out, which means identity.
+	KeyFormat string
+	// KeyFormatVersions is the KEYFORMATVERSIONS, such as "1"; empty leaves the attribute out.
+	KeyFormatVersions string
+	// KID is written as KEYID, which is not in 8216bis but read by players; the zero KID leaves it out.
+	KID drm.KID
+}
+
+// appendLine appends the line without its end. It returns errKey for a field that could end its attribute or line, and
+// for text that a player would expand as a variable.
+func (k Key) appendLine(dst []byte) ([]byte, error) {
+	if !k.valid() {
+		return nil, errKey
+	}
+	dst = append(dst, "#EXT-X-KEY:METHOD="...)
+	dst = append(dst, k.Method...)
+	dst = appendQuoted(dst, `,URI="`, k.URI)
+	if !k.KID.IsZero() {
+		dst = append(dst, ",KEYID=0x"...)
+		start := len(dst)
+		dst = hex.AppendEncode(dst, k.KID[:])
+		upper(dst[start:]) // 8216bis, 4.2: a hexadecimal-sequence has capital letters
+	}
+	if k.KeyFormat != "" {
+		dst = appendQuoted(dst, `,KEYFORMAT="`, k.KeyFormat)
+	}
+	if k.KeyFormatVersions != "" {
+		dst = appendQuoted(dst, `,KEYFORMATVERSIONS="`, k.KeyFormatVersions)
+	}
+	return dst, nil
+}
+
+func (k Key) valid() bool {
+	if k.Method == "" || k.Method == methodNone || k.URI == "" {
+		return false
+	}
+	if strings.ContainsFunc(k.Method, func(r rune) bool { return !isNameRune(r) }) {
+		return false
+	}
+	for _, s := range [...]string{k.URI, k.KeyFormat, k.KeyFormatVersions} {
+		if !plainText(s) || strings.Contains(s, "{$") {
+			return false
+		}
+	}
+	return true
+}
+
+const methodNone = "NONE"
+
+// format returns the KEYFORMAT that holds when the attribute is left out.
+func (k Key) format() string {
+	if k.KeyFormat == "" {
+		return KeyFormatIdentity
+	}
+	return k.KeyFormat
+}
+
+func appendQuoted(dst []byte, name, value string) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, value...)
+	return append(dst, '"')
+}
+
+func upper(b []byte) {
+	for i, c := range b {
+		if c >= 'a' && c <= 'z' {
+			b[i] = c - 'a' + 'A'
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package hls
+
+// multivariantLine rewrites one line of a multivariant playlist: a known tag or a URI line.
+func (r *rewriter) multivariantLine(l line) error {
+	if l.isURI() {
+		return r.variantURI(l)
+	}
+	if r.pending.tag != "" {
+		return r.fault(errNoURI)
+	}
+	switch l.tag {
+	case tagIFrameStreamInf, tagSteering:
+		return nil
+	case tagStreamInf:
+		r.pending = l
+		return r.writeAttributes("", "")
+	case tagMedia:
+		return r.mediaTag()
+	case tagSessionData:
+		return r.sessionData()
+	case tagSessionKey:
+		return r.originKey()
+	default:
+		return r.writeAttributesOrCopy()
+	}
+}
+
+// writeAttributesOrCopy writes a line that holds no reference.
+func (r *rewriter) writeAttributesOrCopy() error {
+	if hasAttributes(r.line.tag) {
+		return r.writeAttributes("", "")
+	}
+	r.copyLine(r.line)
+	return nil
+}
+
+func (r *rewriter) variantURI(l line) error {
+	text, err := r.sealPlaylist(l.body)
+	if err != nil {
+		return err
+	}
+	r.writeURI(l, text)
+	r.pending = line{}
+	return nil
+}
+
+// mediaTag rewrites EXT-X-MEDIA, whose URI is optional: closed captions and muxed renditions have none.
+func (r *rewriter) mediaTag() error {
+	if _, ok := find(r.attrs, attrURI); !ok {
+		return r.writeAttributes("", "")
+	}
+	ref, err := r.requireURI()
+	if err != nil {
+		return err
+	}
+	text, err := r.sealPlaylist(ref)
+	if err != nil {
+		return err
+	}
+	return r.writeAttributes(attrURI, text)
+}
+
+// sessionData rewrites EXT-X-SESSION-DATA. No player needs it to play, and its URI often leads elsewhere: what cannot
+// be sealed as a sidecar is dropped.
+func (r *rewriter) sessionData() error {
+	if _, ok := find(r.attrs, attrURI); !ok {
+		return r.writeAttributes("", "")
+	}
+	ref, err := r.requireURI()
+	if err != nil {
+		return err
+	}
+	target, err := r.resolve(ref)
+	if err != nil {
+		return nil
+	}
+	elements, err := r.o.Protector.Sidecar(r.ctx, target)
+	if err != nil {
+		return r.ctx.Err()
+	}
+	text, err := r.express(target, elements)
+	if err != nil {
+		return err
+	}
+	return r.writeAttributes(attrURI, text)
+}
+
+// originKey drops a key line that switches protection off, and refuses any other.
+func (r *rewriter) originKey() error {
+	method, ok := find(r.attrs, "METHOD")
+	if !ok {
+		return r.fault(errMissing)
+	}
+	if r.line.value[method.start:method.end] != methodNone {
+		return r.fault(ErrAlreadyProtected)
+	}
+	return nil
+}

@@ -1,0 +1,317 @@
+package hls
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddy-drm/caddy-drm/address"
+)
+
+// Protector is asked for what the rewriter cannot know. It is called in the order of the lines, never concurrently, and
+// should give the same answer to the same question.
+//
+// The elements that it returns are put in front of the last element of the target's path: at least one, each of letters,
+// digits and "-._~" only. Its errors stop the rewriting and are returned wrapped, except where the package comment says
+// that a line is dropped.
+type Protector interface {
+	// Playlist returns the elements for a child playlist, or the playlist of a rendition report or an interstitial.
+	Playlist(ctx context.Context, target address.Target) (elements []string, err error)
+	// Track returns the track of an init segment. It is called once for each distinct EXT-X-MAP.
+	Track(ctx context.Context, init address.Target) (Track, error)
+	// Sidecar returns the elements for a resource without samples: a segment of a playlist without EXT-X-MAP, or session
+	// data. It returns an error for what must not be served in clear.
+	Sidecar(ctx context.Context, target address.Target) (elements []string, err error)
+}
+
+// Track is what one init segment describes.
+type Track interface {
+	// Keys returns the EXT-X-KEY lines of the track, one per KEYFORMAT; none when there is nothing to protect.
+	Keys() []Key
+	// Elements returns the elements for the init segment, a media segment or a part.
+	Elements(target address.Target) (elements []string, err error)
+}
+
+// Options say how a playlist is rewritten. All fields but Query are required.
+type Options struct {
+	// Base is the clean URL of the playlist.
+	Base address.Base
+	// From is the escaped path as it was requested, elements of ours included.
+	From string
+	// Query looks up a parameter of the request's query, percent-decoded, for EXT-X-DEFINE:QUERYPARAM. Without it there
+	// are none.
+	Query func(name string) (string, bool)
+	// Protector seals what the playlist refers to.
+	Protector Protector
+}
+
+// Rewrite returns playlist with every reference sealed and the keys of its tracks announced. The kind of the playlist is
+// told by its tags.
+//
+// It returns ErrNotPlaylist, ErrTooLarge, a *SyntaxError with the line that cannot be rewritten (which may wrap
+// ErrAlreadyProtected, ErrUnsupported, ErrTooLarge, address.ErrForeign or address.ErrReference), the error of the context,
+// or what the Protector returned, wrapped. With an error there is no playlist. Calls are independent of each other; the
+// memory used is a few times the size of the result, which is at most 64 MiB.
+func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
+	text := string(playlist)
+	info, err := inspect(text)
+	if err != nil {
+		return nil, err
+	}
+	r := rewriter{ctx: ctx, o: o, info: info, variables: variables{query: o.Query}}
+	r.out = make([]byte, 0, len(text)+len(text)/4+512)
+	handle := r.mediaLine
+	if info.Kind == KindMultivariant {
+		handle = r.multivariantLine
+	}
+	for s := (lines{rest: text}); ; {
+		l, ok := s.next()
+		if !ok {
+			break
+		}
+		if err := r.one(l, handle); err != nil {
+			return nil, err
+		}
+	}
+	if r.pending.tag != "" {
+		r.line = r.pending
+		return nil, r.fault(errNoURI)
+	}
+	r.raiseVersion()
+	return r.out, nil
+}
+
+// rewriter is the state between two lines.
+type rewriter struct {
+	ctx       context.Context
+	o         Options
+	info      Info
+	variables variables
+	media     mediaState
+
+	out     []byte
+	line    line        // the line at hand
+	pending line        // the EXTINF or EXT-X-STREAM-INF that waits for its URI line
+	attrs   []attribute // of the line at hand; reused
+	sized   bool        // out has been grown to the likely size of the result
+
+	eol     string // as behind #EXTM3U
+	version version
+}
+
+// one does what holds for both kinds of playlist and leaves the rest to handle.
+func (r *rewriter) one(l line, handle func(line) error) error {
+	r.line = l
+	if l.number%256 == 0 && r.ctx.Err() != nil {
+		return r.ctx.Err()
+	}
+	if len(r.out) > maxOutputBytes {
+		return r.fault(fmt.Errorf("%w: over %d bytes when rewritten", ErrTooLarge, maxOutputBytes))
+	}
+	switch {
+	case l.hidesTag() && isKnown(l.tag):
+		return r.fault(errInsideTag)
+	case l.hidesTag():
+		return nil
+	case l.tag == "" && !l.isURI(): // comments and blank lines
+		r.copyLine(l)
+		return nil
+	case l.tag != "" && !isKnown(l.tag):
+		if !reachesOut(l.value) {
+			r.copyLine(l)
+		}
+		return nil
+	case hasAttributes(l.tag) || l.tag == tagDefine || l.tag == tagKey || l.tag == tagSessionKey:
+		var err error
+		if r.attrs, err = parseAttributes(r.attrs[:0], l.value); err != nil {
+			return r.fault(err)
+		}
+	}
+	switch l.tag {
+	case tagDefine:
+		if err := r.variables.define(l.value, r.attrs, r.info.Kind); err != nil {
+			return r.fault(err)
+		}
+		return nil
+	case tagVersion:
+		return r.noteVersion(l)
+	}
+	if l.number == 1 {
+		r.noteHeader(l)
+		return nil
+	}
+	return handle(l)
+}
+
+// reachesOut reports whether a player that knows an unknown tag could find a reference in it.
+func reachesOut(value string) bool {
+	return strings.Contains(value, "://") || strings.Contains(value, "URI=") || strings.Contains(value, "{$") ||
+		strings.Contains(value, `"//`)
+}
+
+// fault blames the line at hand.
+func (r *rewriter) fault(err error) error {
+	return &SyntaxError{Line: r.line.number, Tag: r.line.tag, Err: err}
+}
+
+// refused wraps an error of the Protector.
+func (r *rewriter) refused(err error) error {
+	return fmt.Errorf("sealing playlist %s: %w", position(r.line.number, r.line.tag), err)
+}
+
+// resolve expands and resolves a reference of the line at hand.
+func (r *rewriter) resolve(ref string) (address.Target, error) {
+	expanded, err := r.variables.expand(ref)
+	if err != nil {
+		return address.Target{}, r.fault(err)
+	}
+	target, err := r.o.Base.Resolve(expanded)
+	if err != nil {
+		return address.Target{}, r.fault(err)
+	}
+	return target, nil
+}
+
+// express returns a sealed target as seen from the request.
+func (r *rewriter) express(target address.Target, elements []string) (string, error) {
+	if len(elements) == 0 {
+		return "", r.refused(errElement)
+	}
+	for _, element := range elements {
+		if !isPlainElement(element) {
+			return "", r.refused(errElement)
+		}
+	}
+	return address.Relative(r.o.From, target, elements...), nil
+}
+
+// isPlainElement allows the unreserved characters of a URL alone: nothing of it is special in a path, a quoted string or
+// a line.
+func isPlainElement(s string) bool {
+	if s == "" || s == "." || s == ".." {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isNameRune(rune(c)) && c != '.' && c != '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// sealPlaylist returns a reference to a child playlist, sealed.
+func (r *rewriter) sealPlaylist(ref string) (string, error) {
+	target, err := r.resolve(ref)
+	if err != nil {
+		return "", err
+	}
+	elements, err := r.o.Protector.Playlist(r.ctx, target)
+	if err != nil {
+		return "", r.refused(err)
+	}
+	return r.express(target, elements)
+}
+
+// requireURI returns the value of a quoted attribute of the line at hand.
+func (r *rewriter) requireURI() (string, error) {
+	a, ok := find(r.attrs, attrURI)
+	if !ok || !a.quoted {
+		return "", r.fault(errMissing)
+	}
+	return r.line.value[a.start:a.end], nil
+}
+
+const attrURI = "URI"
+
+// copyLine writes l as it is.
+func (r *rewriter) copyLine(l line) {
+	r.out = append(r.out, l.body...)
+	r.out = append(r.out, l.end...)
+}
+
+// writeURI writes a URI line with text in the place of its reference.
+func (r *rewriter) writeURI(l line, text string) {
+	if growth := len(text) - len(l.body); !r.sized && growth > 0 {
+		// The first seal tells about how long all of them are.
+		want := r.info.references * (growth + growth/8)
+		r.out = slices.Grow(r.out, min(want, maxOutputBytes))
+		r.sized = true
+	}
+	r.out = append(r.out, text...)
+	r.out = append(r.out, l.end...)
+}
+
+// writeAttributes writes the line at hand with the value of one attribute replaced, if it has that attribute, and the
+// variables in all others expanded.
+func (r *rewriter) writeAttributes(name, value string) error {
+	l := r.line
+	pos := 0
+	r.out = append(r.out, l.body[:len(l.body)-len(l.value)]...)
+	for _, a := range r.attrs {
+		text := l.value[a.start:a.end]
+		switch {
+		case a.name == name:
+			text = value
+		case !strings.Contains(text, "{$"):
+			continue
+		case !a.quoted:
+			return r.fault(errVariable)
+		default:
+			var err error
+			if text, err = r.variables.expand(text); err != nil {
+				return r.fault(err)
+			}
+		}
+		r.out = append(r.out, l.value[pos:a.start]...)
+		r.out = append(r.out, text...)
+		pos = a.end
+	}
+	r.out = append(r.out, l.value[pos:]...)
+	r.out = append(r.out, l.end...)
+	return nil
+}
+
+// version is the place of the EXT-X-VERSION in the output.
+type version struct {
+	found, required uint64
+	start, end      int
+	present         bool
+}
+
+func (r *rewriter) noteHeader(l line) {
+	r.copyLine(l)
+	r.eol = "\n"
+	if strings.HasSuffix(l.end, "\r\n") {
+		r.eol = "\r\n"
+	}
+	r.version.start, r.version.end = len(r.out), len(r.out)
+}
+
+func (r *rewriter) noteVersion(l line) error {
+	found, err := strconv.ParseUint(strings.TrimLeft(l.value, " \t"), 10, 32)
+	if err != nil {
+		return r.fault(errVersion)
+	}
+	if r.version.present {
+		return r.fault(errTwice)
+	}
+	r.copyLine(l)
+	end := len(r.out) - len(l.end)
+	r.version = version{found: found, required: r.version.required, start: end - len(l.value), end: end, present: true}
+	return nil
+}
+
+// raiseVersion writes the version that the lines we added need (8216bis, 8). It is never lowered.
+func (r *rewriter) raiseVersion() {
+	v := r.version
+	if v.required <= v.found {
+		return
+	}
+	text := strconv.FormatUint(v.required, 10)
+	if !v.present {
+		text = "#" + tagVersion + ":" + text + r.eol
+	}
+	r.out = slices.Replace(r.out, v.start, v.end, []byte(text)...)
+}
