@@ -30,7 +30,7 @@ const (
 // caller by computing it again. KIDs are keyed too: nobody without the secret can tell an asset from its KID.
 type Derived struct {
 	secret Secret
-	kidKey *[32]byte
+	kidKey hiddenKey
 	split  bool
 }
 
@@ -41,8 +41,7 @@ func NewDerived(secret Secret, split bool) (*Derived, error) {
 	if secret.IsZero() {
 		return nil, errors.New("a derived key source needs a deployment secret")
 	}
-	kidKey := secret.Derive(labelKID)
-	return &Derived{secret: secret, kidKey: &kidKey, split: split}, nil
+	return &Derived{secret: secret, kidKey: hideKey(secret.Derive(labelKID)), split: split}, nil
 }
 
 // Split implements Source.
@@ -82,7 +81,8 @@ func (d *Derived) KID(r Request) (drm.KID, error) {
 	if err := r.check(d.split); err != nil {
 		return drm.KID{}, fmt.Errorf("deriving KID: %w", err)
 	}
-	mac := hmac.New(sha256.New, d.kidKey[:])
+	kidKey := d.kidKey()
+	mac := hmac.New(sha256.New, kidKey[:])
 	mac.Write(appendField(appendTitle(nil, r.Title), r.Class.String()))
 	return drm.KID(mac.Sum(nil)[:len(drm.KID{})]), nil
 }

@@ -29,9 +29,15 @@ const redacted = "[secret]"
 // Secret is the deployment secret from which every key, KID, IV and MAC key of the product is derived. The zero value is no
 // secret. It has no text form: printing, logging and marshaling it writes "[secret]".
 type Secret struct {
-	// prk is the pseudorandom key of HKDF, a pointer so that fmt, which cannot call our methods on an unexported field of
-	// somebody else's struct, prints an address there.
-	prk *[sha256.Size]byte
+	prk hiddenKey // the pseudorandom key of HKDF
+}
+
+// hiddenKey holds 32 secret bytes inside a function. On an unexported field fmt cannot call our methods, and given a verb that
+// does not fit it prints what a pointer points to; of a function it never has more than the address.
+type hiddenKey func() [sha256.Size]byte
+
+func hideKey(key [sha256.Size]byte) hiddenKey {
+	return func() [sha256.Size]byte { return key }
 }
 
 // ParseSecret reads a deployment secret, with white space around it ignored. Text of hexadecimal digits only is read as
@@ -67,7 +73,7 @@ func newSecret(b []byte) Secret {
 	if err != nil {
 		panic("keysource: extracting from a secret of 32 bytes or more cannot fail")
 	}
-	return Secret{prk: (*[sha256.Size]byte)(prk)}
+	return Secret{prk: hideKey([sha256.Size]byte(prk))}
 }
 
 // Derive returns 32 bytes that depend on the secret, the label and each field, and tell nothing about the secret or about
@@ -88,7 +94,8 @@ func (s Secret) Derive(label string, fields ...string) [32]byte {
 	for _, f := range fields {
 		info = appendField(info, f)
 	}
-	out, err := hkdf.Expand(sha256.New, s.prk[:], string(info), sha256.Size)
+	prk := s.prk()
+	out, err := hkdf.Expand(sha256.New, prk[:], string(info), sha256.Size)
 	if err != nil {
 		panic("keysource: expanding a 32-byte key to 32 bytes cannot fail")
 	}

@@ -35,7 +35,7 @@ type SystemData struct {
 
 // staticEntry is one key and what it serves.
 type staticEntry struct {
-	key  drm.ContentKey
+	key  func() drm.ContentKey // a function for the reason given at hiddenKey
 	pssh []SystemData
 	serves
 }
@@ -73,7 +73,7 @@ func (s *Static) ContentKey(_ context.Context, r Request) (drm.ContentKey, error
 	if best == nil {
 		return drm.ContentKey{}, ErrUnknownKey
 	}
-	return best.key, nil
+	return best.key(), nil
 }
 
 // ContentKeys implements Source: the key of each class in the order of drm.SplitClasses, each key once. Classes without a

@@ -93,16 +93,17 @@ func newStatic(entries []*staticEntry, path string) (*Static, error) {
 	secrets := make(map[[drm.KeySize]byte]int, len(entries))
 	served := make(map[serves]int, len(entries))
 	for i, e := range entries {
-		if j, ok := kids[e.key.KID()]; ok {
+		key := e.key()
+		if j, ok := kids[key.KID()]; ok {
 			return nil, fmt.Errorf("%s[%d]: the KID of %s[%d] again", path, i, path, j)
 		}
-		if j, ok := secrets[e.key.Secret()]; ok {
+		if j, ok := secrets[key.Secret()]; ok {
 			return nil, fmt.Errorf("%s[%d]: the key of %s[%d] again", path, i, path, j)
 		}
 		if j, ok := served[e.serves]; ok {
 			return nil, fmt.Errorf("%s[%d]: serves the same as %s[%d]", path, i, path, j)
 		}
-		kids[e.key.KID()], secrets[e.key.Secret()], served[e.serves] = i, i, i
+		kids[key.KID()], secrets[key.Secret()], served[e.serves] = i, i, i
 		s.split = s.split || e.class != drm.ClassShared
 		if e.prefix {
 			s.prefixes = append(s.prefixes, e)
@@ -110,7 +111,7 @@ func newStatic(entries []*staticEntry, path string) (*Static, error) {
 			s.exact[e.asset] = append(s.exact[e.asset], e)
 		}
 		if len(e.pssh) > 0 {
-			s.pssh[e.key.KID()] = e.pssh
+			s.pssh[key.KID()] = e.pssh
 		}
 	}
 	return s, nil
@@ -150,7 +151,7 @@ func parseStaticEntry(element any, path string, options StaticOptions, parseMemb
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	f.entry.key = key
+	f.entry.key = func() drm.ContentKey { return key }
 	return &f.entry, nil
 }
 
