@@ -1,0 +1,101 @@
+// One playback from load to stop. Each gets a video element of its own: what a player or a CDM left on the last one
+// cannot disturb the next.
+
+import { byId, element } from "./dom.js";
+import { PLAYERS } from "./players/index.js";
+import { showFacts } from "./stats.js";
+import { alarm, clearAlarms, say } from "./status.js";
+import { mediaFailure } from "./words.js";
+
+let current; // {video, player, timer}, while something is loaded
+let turn = 0; // counts loads and stops, so that a slow load notices that it was overtaken
+
+export const video = () => byId("screen").querySelector("video");
+
+// freshVideo replaces the video element and lets its events drive the status line.
+function freshVideo() {
+	const old = video();
+	const fresh = element("video", { controls: true, playsInline: true, tabIndex: 0, muted: old?.muted ?? false, volume: old?.volume ?? 1 });
+	fresh.setAttribute("aria-label", "Video");
+	const lines = {
+		playing: ["Playing.", "good"], pause: ["Paused.", ""], waiting: ["Waiting for media…", "busy"],
+		ended: ["The end.", ""], waitingforkey: ["Waiting for a key…", "busy"],
+	};
+	for (const [name, line] of Object.entries(lines)) {
+		fresh.addEventListener(name, () => fresh.isConnected && !fresh.error && say(...line));
+	}
+	fresh.addEventListener("error", () => {
+		// Taking the source away is an error too, without a cause in the media.
+		if (fresh.isConnected && fresh.getAttribute("src") && fresh.error) fail(mediaFailure(fresh.error));
+	});
+	byId("screen").replaceChildren(fresh);
+	return fresh;
+}
+
+function fail(problem) {
+	alarm(problem);
+	say("Playback failed.", "bad");
+}
+
+async function play(element) {
+	try {
+		await element.play();
+	} catch (error) {
+		if (error.name === "NotAllowedError") say("Ready. Press play.", "");
+	}
+}
+
+// load plays url in the player {id, url}. onTexts is called with the subtitle tracks whenever they may have changed.
+export async function load(offered, url, onTexts) {
+	await stop();
+	const mine = ++turn;
+	clearAlarms();
+	say(`Loading in ${offered.name}…`, "busy");
+	const screen = freshVideo();
+	const onError = (problem) => {
+		if (mine !== turn) return;
+		if (problem.fatal) fail(problem);
+		else alarm(problem);
+	};
+	let player;
+	try {
+		player = await PLAYERS[offered.id].start({ script: offered.url, video: screen, url, onError });
+	} catch (error) {
+		onError({ text: error.message, code: offered.id, fatal: true });
+		return;
+	}
+	if (mine !== turn) {
+		await player.stop();
+		return;
+	}
+	current = { player, timer: setInterval(() => refresh(screen, player, onTexts), 500) };
+	await player.ready;
+	if (mine === turn && !byId("alerts").children.length) await play(screen);
+}
+
+function refresh(screen, player, onTexts) {
+	showFacts(screen, player.rendition());
+	onTexts(player.texts());
+}
+
+export function selectText(id) {
+	current?.player.selectText(id);
+}
+
+// stop ends the playback and leaves an idle video element.
+export async function stop() {
+	turn++;
+	const ending = current;
+	current = undefined;
+	if (ending) {
+		clearInterval(ending.timer);
+		try {
+			await ending.player.stop();
+		} catch (error) {
+			alarm({ text: `Stopping: ${error.message}`, code: "stop" });
+		}
+	}
+	freshVideo();
+	showFacts();
+	say("Stopped.");
+}

@@ -1,0 +1,26 @@
+// The status line and the errors below the picture; both are live regions.
+
+import { byId, element } from "./dom.js";
+import { scrub } from "./redact.js";
+
+const MOST_ALERTS = 4;
+
+// say shows one line; tone is busy, good, bad or empty.
+export function say(text, tone = "") {
+	if (byId("status-text").textContent !== text) byId("status-text").textContent = text;
+	byId("status").dataset.tone = tone;
+}
+
+// alarm shows {text, code}, each pair once until the next load.
+export function alarm({ text, code }) {
+	const alerts = byId("alerts");
+	const shown = scrub(text);
+	const mark = `${code} ${shown}`;
+	if ([...alerts.children].some((child) => child.dataset.mark === mark)) return;
+	alerts.append(element("p", { data: { mark } }, `${shown} `, element("code", {}, scrub(code))));
+	while (alerts.children.length > MOST_ALERTS) alerts.firstElementChild.remove();
+}
+
+export function clearAlarms() {
+	byId("alerts").replaceChildren();
+}
