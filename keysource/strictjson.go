@@ -11,8 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxJSONDepth is more than any key list needs: list, entry, pssh list, pssh.
-const maxJSONDepth = 8
+const (
+	// maxJSONDepth is more than any key list needs: list, entry, pssh list, pssh.
+	maxJSONDepth = 8
+	// maxJSONValues is more than the largest list holds, and keeps a file of tiny values from growing many times over in
+	// memory.
+	maxJSONValues = 1 << 19
+)
 
 // jsonMember is one member of an object, in the order of the file.
 type jsonMember struct {
@@ -40,8 +45,9 @@ func readStrictJSON(data []byte) (any, error) {
 }
 
 type strictReader struct {
-	data []byte
-	dec  *json.Decoder
+	data   []byte
+	dec    *json.Decoder
+	values int
 }
 
 func (r *strictReader) errorf(path, problem string) error {
@@ -55,6 +61,9 @@ func (r *strictReader) errorf(path, problem string) error {
 func (r *strictReader) value(path string, depth int) (any, error) {
 	if depth > maxJSONDepth {
 		return nil, r.errorf(path, "nested too deep")
+	}
+	if r.values++; r.values > maxJSONValues {
+		return nil, r.errorf(path, "too many values")
 	}
 	t, err := r.dec.Token()
 	if err != nil {
