@@ -8,11 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxJSONDepth is the nesting that a header, a payload or a key set may have.
-const maxJSONDepth = 8
+// The nesting that a header, a payload or a key set may have, and the members of any object in them.
+const (
+	maxJSONDepth   = 8
+	maxJSONMembers = 128
+)
 
 // checkJSONObject reports whether b is one JSON object, in UTF-8, without duplicate member names at any level, without
-// anything after it, and nested no deeper than maxJSONDepth.
+// anything after it, and within the limits above.
 //
 // encoding/json keeps the last of two members of one name where others keep the first, so the party that signed and the party
 // that verifies would read different tokens (JWS, 4; JWT, 4).
@@ -50,7 +53,9 @@ func checkMembers(d *json.Decoder, depth int) error {
 		if _, duplicate := seen[member]; duplicate {
 			return errors.New("duplicate member name")
 		}
-		seen[member] = struct{}{}
+		if seen[member] = struct{}{}; len(seen) > maxJSONMembers {
+			return errors.New("too many members")
+		}
 		if err := checkValue(d, depth); err != nil {
 			return err
 		}

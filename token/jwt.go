@@ -15,8 +15,12 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// maxTokenBytes bounds a token before anything in it is decoded.
-const maxTokenBytes = 8 << 10
+// Sizes of a token and of its encoded header, checked before anything in them is decoded. The header is read before the signature
+// is, so it is the part that an attacker can make expensive.
+const (
+	maxTokenBytes  = 8 << 10
+	maxHeaderBytes = 2 << 10
+)
 
 // Clock differences that verifiers forgive.
 const (
@@ -128,6 +132,9 @@ func (v *JWT) authenticate(raw string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: not three parts", ErrMalformed)
 	}
 	parts := strings.Split(raw, ".")
+	if len(parts[0]) > maxHeaderBytes {
+		return nil, fmt.Errorf("%w: header over %d bytes", ErrMalformed, maxHeaderBytes)
+	}
 	header, err := decodeBase64URL(parts[0])
 	if err != nil {
 		return nil, fmt.Errorf("%w: header: %w", ErrMalformed, err)
