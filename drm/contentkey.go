@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"unique"
 )
 
 // KeySize is the size in bytes of a content key and of a constant IV.
@@ -15,11 +16,14 @@ var ErrContentKey = errors.New("a content key is a KID, 16 secret bytes that are
 
 // ContentKey is a KID, its 16 secret bytes, and the constant IV that `cbcs` and SAMPLE-AES use with it.
 //
-// Wherever a ContentKey is printed, logged or marshaled only its KID appears; the secret leaves by Secret alone.
+// Wherever a ContentKey is printed, logged or marshaled only its KID appears; the secret leaves by Secret alone. Two
+// ContentKeys are == when their KIDs, secrets and IVs are.
 type ContentKey struct {
-	kid    KID
-	secret [KeySize]byte
-	iv     [KeySize]byte
+	kid KID
+	// material is the secret and the IV behind it. The methods below speak for a ContentKey that fmt can call them on. It
+	// cannot when the key is an unexported field of a struct, and does not for a verb that does not fit (%p, a stray %w).
+	// Then it prints fields: of this one an address, since fmt never follows a pointer to a string.
+	material unique.Handle[string]
 }
 
 // NewContentKey copies secret and iv, both 16 bytes. A zero KID or an all-zero secret is refused: both mean that
@@ -29,20 +33,33 @@ func NewContentKey(kid KID, secret, iv []byte) (ContentKey, error) {
 	if kid.IsZero() || len(secret) != KeySize || len(iv) != KeySize || subtle.ConstantTimeCompare(secret, zero[:]) == 1 {
 		return ContentKey{}, ErrContentKey
 	}
-	k := ContentKey{kid: kid}
-	copy(k.secret[:], secret)
-	copy(k.iv[:], iv)
-	return k, nil
+	return ContentKey{kid: kid, material: unique.Make(string(secret) + string(iv))}, nil
 }
 
 // KID returns the public name of the key.
 func (k ContentKey) KID() KID { return k.kid }
 
-// Secret returns the 16 key bytes. Callers hand them to a cipher or to a license, and to nothing else.
-func (k ContentKey) Secret() [KeySize]byte { return k.secret }
+// Secret returns the 16 key bytes, zeros of the zero ContentKey. Callers hand them to a cipher or to a license, and to
+// nothing else.
+func (k ContentKey) Secret() [KeySize]byte {
+	secret, _ := k.parts()
+	return secret
+}
 
 // ConstantIV returns the IV written into tenc for `cbcs` (23001-7, 8.2). `cenc` never uses it.
-func (k ContentKey) ConstantIV() [KeySize]byte { return k.iv }
+func (k ContentKey) ConstantIV() [KeySize]byte {
+	_, iv := k.parts()
+	return iv
+}
+
+func (k ContentKey) parts() (secret, iv [KeySize]byte) {
+	if !k.IsZero() { // the zero Handle has no value to give
+		material := k.material.Value()
+		copy(secret[:], material[:KeySize])
+		copy(iv[:], material[KeySize:])
+	}
+	return secret, iv
+}
 
 // IsZero reports whether k holds no key.
 func (k ContentKey) IsZero() bool { return k == ContentKey{} }

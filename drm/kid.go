@@ -39,7 +39,8 @@ func ParseKID(s string) (KID, error) {
 func ParseKIDBase64URL(s string) (KID, error) {
 	var k KID
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) != len(k) {
+	// The decoder skips line breaks, so that the length of its result alone does not tell.
+	if err != nil || len(s) != 22 || len(b) != len(k) {
 		return KID{}, ErrKID
 	}
 	copy(k[:], b)
@@ -60,3 +61,6 @@ func (k KID) Base64URL() string { return base64.RawURLEncoding.EncodeToString(k[
 
 // IsZero reports whether k is the all-zero KID, which never names a key here.
 func (k KID) IsZero() bool { return k == KID{} }
+
+// MarshalText writes the form of String, so that JSON and structured logs show a UUID and not sixteen numbers.
+func (k KID) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
