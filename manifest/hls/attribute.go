@@ -13,7 +13,8 @@ type attribute struct {
 }
 
 // parseAttributes appends the attributes of list to dst (8216bis, 4.2). Blanks around a name and a comma at the very end
-// are passed over, as players do; a name may stand only once.
+// are passed over, as players do. What players would read in different ways is refused: a name that stands twice, and
+// anything between a quoted string and its comma.
 func parseAttributes(dst []attribute, list string) ([]attribute, error) {
 	for pos := skipBlanks(list, 0); pos < len(list); pos = skipBlanks(list, pos) {
 		a, next, ok := parseAttribute(list, pos)
@@ -57,7 +58,6 @@ func parseAttribute(list string, pos int) (a attribute, next int, ok bool) {
 			return attribute{}, 0, false
 		}
 	}
-	after = skipBlanks(list, after)
 	if after < len(list) && list[after] != ',' {
 		return attribute{}, 0, false
 	}

@@ -111,7 +111,7 @@ func TestRewriteMedia(t *testing.T) {
 		{"a key format without a successor is switched off", "#EXT-X-MAP:URI=\"two.mp4\"\n" + mapIn, `#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI="i/two"` + "\n" + strings.Replace(keyLine, "k/init", "k/two", 1) + "#EXT-X-MAP:URI=\"../~two/two.mp4\"\n#EXT-X-KEY:METHOD=NONE\n" + mapOut},
 		{"sidecar segments without map", "#EXTINF:4,\nsub/1.vtt?x=1\n", "#EXTINF:4,\n../sub/~t/1.vtt?x=1\n"},
 		{"METHOD=NONE of the origin is removed", "#EXT-X-KEY:METHOD=NONE\n" + mapIn, mapOut},
-		{"all else of a map stays", `#EXT-X-MAP: X-A="b,c" , URI="init.mp4",X-D=1,` + " \n", keyLine + `#EXT-X-MAP: X-A="b,c" , URI="../~init/init.mp4",X-D=1,` + " \n"},
+		{"all else of a map stays", `#EXT-X-MAP: X-A="b,c", URI="init.mp4",X-D=1,` + " \n", keyLine + `#EXT-X-MAP: X-A="b,c", URI="../~init/init.mp4",X-D=1,` + " \n"},
 		{"absolute URL of the origin", "#EXTINF:4,\nhttps://origin.example/bucket/vod/x/1.vtt\n", "#EXTINF:4,\n../../x/~t/1.vtt\n"},
 		{"part", mapIn + "#EXT-X-PART:DURATION=0.5,URI=\"p.m4s\",INDEPENDENT=YES\n", mapOut + "#EXT-X-PART:DURATION=0.5,URI=\"../~init/p.m4s\",INDEPENDENT=YES\n"},
 		{"preload hint for a part", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p.m4s\"\n", mapOut + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"../~init/p.m4s\"\n"},

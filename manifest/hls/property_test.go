@@ -1,0 +1,197 @@
+package hls
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/caddy-drm/caddy-drm/address"
+)
+
+// TestRewriteIsReversible takes out what the rewriter is known to add, our key lines and path elements, and wants the
+// playlist back, byte for byte.
+func TestRewriteIsReversible(t *testing.T) {
+	ours := regexp.MustCompile(`#EXT-X-KEY:[^\r\n]*\r?\n|~(?:p|t|init|init2|text|two)/`)
+	rapid.Check(t, func(t *rapid.T) {
+		playlist := drawPlaylist(t)
+		o, _ := testOptions()
+		o.From = "/vod/demo/list.m3u8" // references stay relative to the same directory
+		out, err := Rewrite(t.Context(), []byte(playlist), o)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, playlist)
+		}
+		if got := ours.ReplaceAllString(string(out), ""); got != playlist {
+			t.Fatalf("got\n%q\nwant\n%q", got, playlist)
+		}
+		if again, err := Rewrite(t.Context(), []byte(playlist), o); err != nil || string(again) != string(out) {
+			t.Fatalf("a second time: %v", err)
+		}
+		if fault := unsealed(string(out), o.From); fault != "" {
+			t.Fatal(fault)
+		}
+	})
+}
+
+// drawPlaylist draws a playlist in which nothing is dropped and every reference is in the form that we write.
+func drawPlaylist(t *rapid.T) string {
+	eol := rapid.SampledFrom([]string{"\n", "\r\n"}).Draw(t, "line end")
+	blank := rapid.SampledFrom([]string{"", "", "", " ", "\t "})
+	reference := rapid.StringMatching(`([a-z0-9._-]{1,6}x/){0,2}[a-zA-Z0-9_-]{1,9}\.m4s(\?[a-z]=[a-zA-Z0-9%2F&~]{0,6})?`)
+	free := rapid.StringMatching(`[ -!$-9;-zäß€]{0,20}[a-z]`)
+	number := rapid.StringMatching(`0{0,2}[0-9]{1,5}(\.[0-9]{1,5})?`)
+	seconds := func() string { return number.Draw(t, "number") }
+
+	var b strings.Builder
+	write := func(parts ...string) {
+		b.WriteString(strings.Join(parts, "") + blank.Draw(t, "blank") + eol)
+	}
+	b.WriteString("#EXTM3U" + eol + "#EXT-X-VERSION:" + rapid.SampledFrom([]string{"6", "07", "13"}).Draw(t, "version") + eol)
+	multivariant := rapid.Bool().Draw(t, "multivariant")
+	if !multivariant {
+		write("#EXT-X-TARGETDURATION:", seconds())
+		write(`#EXT-X-MAP:URI="init.mp4"`)
+	}
+	for range rapid.IntRange(1, 20).Draw(t, "lines") {
+		shape := rapid.IntRange(0, 9).Draw(t, "shape")
+		switch {
+		case shape == 0:
+			write("# ", free.Draw(t, "comment"))
+		case shape == 1:
+			write("#EXT-X-ACME:", free.Draw(t, "unknown"))
+		case shape == 2:
+			write()
+		case multivariant && shape < 6:
+			write(`#EXT-X-MEDIA:TYPE=AUDIO, URI="`, reference.Draw(t, "rendition"), `",NAME="`, free.Draw(t, "name"), `"`)
+		case multivariant:
+			write("#EXT-X-STREAM-INF:BANDWIDTH=", seconds(), `,CODECS="a,b"`)
+			write(reference.Draw(t, "variant"))
+		case shape == 3:
+			name := rapid.SampledFrom([]string{"init", "init2", "text", "two"}).Draw(t, "init")
+			write(`#EXT-X-MAP:URI="`, name, `.mp4"`)
+		case shape == 4:
+			write("#EXT-X-PART:DURATION=", seconds(), `,URI="`, reference.Draw(t, "part"), `"`)
+		case shape == 5:
+			write(`#EXT-X-DATERANGE:ID="`, free.Draw(t, "id"), `",DURATION=`, seconds())
+		default:
+			write("#EXTINF:", seconds(), ",", free.Draw(t, "title"))
+			write(reference.Draw(t, "segment"))
+		}
+	}
+	playlist := b.String()
+	if multivariant {
+		playlist += "#EXT-X-SESSION-DATA:DATA-ID=\"a\",VALUE=\"b\"" + eol
+	}
+	if rapid.Bool().Draw(t, "no final line end") {
+		playlist = strings.TrimRight(playlist, " \t\r\n")
+	}
+	return playlist
+}
+
+var (
+	anyLineEnd = regexp.MustCompile("\r\n|[\r\n\u0085\u2028\u2029]")
+	anyTag     = regexp.MustCompile(`#EXT[A-Z0-9-]*:`)
+	// anyAttribute and inf read as laxly as a browser player does.
+	anyAttribute = regexp.MustCompile(`\s*(.+?)\s*=((?:".*?")|.*?)(?:,|$)`)
+	inf          = regexp.MustCompile(`^#EXTINF:\s*\d*(?:\.\d+)?(?:,.*)?\s*$`)
+)
+
+// unsealed reads a playlist as a lax player would, which looks for tags anywhere in a line, and returns the first
+// reference that leads away from this site or is not sealed.
+func unsealed(playlist, from string) string {
+	for _, l := range anyLineEnd.Split(playlist, -1) {
+		l = strings.Trim(l, " \t")
+		if l != "" && l[0] != '#' && !isSealed(l, from) {
+			return "URI line " + l
+		}
+		if strings.HasPrefix(l, "#EXTINF:") && !inf.MatchString(l) {
+			return "half-read " + l
+		}
+		for _, place := range anyTag.FindAllStringIndex(l, -1) {
+			if l[place[0]:place[1]] == "#EXT-X-KEY:" {
+				continue
+			}
+			for _, attribute := range anyAttribute.FindAllStringSubmatch(l[place[1]:], -1) {
+				name, value := attribute[1], strings.Trim(attribute[2], `"`)
+				if (name == "URI" || name == "X-ASSET-URI" || name == "X-ASSET-LIST" || name == "SERVER-URI") && !isSealed(value, from) {
+					return "attribute " + attribute[0]
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func isSealed(ref, from string) bool {
+	base := url.URL{Scheme: "https", Host: "gateway.example", Path: from}
+	u, err := base.Parse(ref)
+	if err != nil || u.Scheme != base.Scheme || u.Host != base.Host {
+		return false
+	}
+	a, err := address.Parse(u.EscapedPath())
+	return err == nil && a.Seal != "" && a.Path.Under("/vod/")
+}
+
+func FuzzRewrite(f *testing.F) {
+	for _, seed := range []string{
+		mediaTop + mapIn + "#EXTINF:4,\nseg.m4s\n#EXT-X-PART:URI=\"p.m4s\"\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p\"\n",
+		mediaTop + "#EXT-X-MAP:URI=\"two.mp4\"\n#EXT-X-MAP:URI=\"text.mp4\"\n#EXT-X-KEY:METHOD=NONE\n",
+		mediaTop + "#EXT-X-DEFINE:NAME=\"a\",VALUE=\"b\"\n#EXT-X-DEFINE:QUERYPARAM=\"part\"\n#EXTINF:4,\n{$a}/{$part}.vtt\n",
+		mediaTop + "#EXT-X-DATERANGE:ID=\"a\",X-ASSET-URI=\"a.m3u8\"\n#EXT-X-RENDITION-REPORT:URI=\"r.m3u8\"\n#EXT-X-ACME:URI=\"x\"\n# #EXT-X-MAP\n",
+		"#EXTM3U\r\n#EXT-X-STREAM-INF:BANDWIDTH=1\r\nhttps://origin.example/bucket/vod/v.m3u8\r\n#EXT-X-MEDIA:URI=\"a.m3u8\"\r\n",
+		"#EXTM3U\n#EXT-X-SESSION-DATA:URI=\"a.json\"\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"s\"\n#EXT-X-I-FRAME-STREAM-INF:URI=\"i\"\n",
+		mediaTop + "#EXT-X-BYTERANGE:1@0\n", mediaTop + "#EXTINF:1\u2028a\n", "\ufeff#EXTM3U\n#EXT-X-ENDLIST",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, playlist []byte) {
+		o, _ := testOptions()
+		before := string(playlist)
+		out, err := Rewrite(t.Context(), playlist, o)
+		if string(playlist) != before {
+			t.Fatal("the input was changed")
+		}
+		if err != nil {
+			if out != nil {
+				t.Fatalf("error %v came with a playlist", err)
+			}
+			return
+		}
+		was, err := Inspect(playlist)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is, err := Inspect(out)
+		if err == ErrNotPlaylist && onlyDropped(before) {
+			return
+		}
+		if err != nil || is.Kind != was.Kind || is.references > was.references {
+			t.Fatalf("from %+v to %+v, %v\n%s", was, is, err, out)
+		}
+		if fault := unsealed(string(out), o.From); fault != "" {
+			t.Fatalf("%q\n%s", fault, out)
+		}
+	})
+}
+
+// onlyDropped reports whether a playlist may have had no tag of its kind but those that are dropped.
+func onlyDropped(playlist string) bool {
+	for _, tag := range []string{tagIFrameStreamInf, tagSteering, tagSessionData, tagSessionKey, tagKey, tagDateRange, tagPreloadHint} {
+		if strings.Contains(playlist, "#"+tag) {
+			return true
+		}
+	}
+	return false
+}
+
+func FuzzInspect(f *testing.F) {
+	f.Add([]byte(mediaTop))
+	f.Add([]byte("#EXTM3U\n#EXT-X-STREAM-INF:A=1\na"))
+	f.Fuzz(func(t *testing.T, playlist []byte) {
+		if info, err := Inspect(playlist); err != nil && info != (Info{}) {
+			t.Fatalf("error %v came with %+v", err, info)
+		}
+	})
+}
