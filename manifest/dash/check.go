@@ -1,0 +1,89 @@
+package dash
+
+import (
+	"fmt"
+	"slices"
+)
+
+// places lists, for each element that a player takes addresses from, the elements that may hold it.
+var places = map[string][]string{
+	"Period":          {"MPD"},
+	"AdaptationSet":   {"Period"},
+	"Representation":  {"AdaptationSet"},
+	"BaseURL":         {"MPD", "Period", "AdaptationSet", "Representation"},
+	"Location":        {"MPD"},
+	"SegmentBase":     {"Period", "AdaptationSet", "Representation"},
+	"SegmentTemplate": {"Period", "AdaptationSet", "Representation"},
+	"SegmentTimeline": {"SegmentTemplate", "SegmentList"},
+	"Initialization":  {"SegmentTemplate", "SegmentBase", "SegmentList"},
+}
+
+// unsupported lists elements that cannot be sealed, and why.
+var unsupported = map[string]string{
+	"SegmentList":         "SegmentList; SegmentTemplate is needed",
+	"SegmentURL":          "SegmentURL; SegmentTemplate is needed",
+	"RepresentationIndex": "RepresentationIndex describes the clear segments",
+	"BitstreamSwitching":  "BitstreamSwitching segments",
+	"ImportedMPD":         "ImportedMPD",
+}
+
+// check refuses elements that the rewriter could not account for, as soon as their start tag is read.
+func (p *parser) check(n *node) error {
+	for _, a := range n.attrs {
+		if a.Name.Space == namespaceXlink && a.Name.Local == "href" {
+			return ErrXlink
+		}
+	}
+	if n.parent == nil {
+		if !n.is("MPD") {
+			return fmt.Errorf("%w: root element", ErrNamespace)
+		}
+		return nil
+	}
+	if p.inEvent > 0 {
+		return nil
+	}
+	holders, known := places[n.local]
+	reason, refused := unsupported[n.local]
+	if n.ns != namespaceMPD {
+		// Players that look at local names alone would follow such an element.
+		if known || refused || n.local == "ContentProtection" {
+			return ErrNamespace
+		}
+		return nil
+	}
+	switch {
+	case n.local == "ContentProtection":
+		return ErrAlreadyProtected
+	case refused:
+		return fmt.Errorf("%w: %s", ErrUnsupported, reason)
+	case n.local == "MPD" || known && (n.parent.ns != namespaceMPD || !slices.Contains(holders, n.parent.local)):
+		return fmt.Errorf("%w: misplaced element", ErrStructure)
+	}
+	return checkAttributes(n)
+}
+
+func checkAttributes(n *node) error {
+	switch n.local {
+	case "BaseURL":
+		if _, ok := n.attr("byteRange"); ok {
+			return fmt.Errorf("%w: BaseURL@byteRange", ErrUnsupported)
+		}
+	case "SegmentBase":
+		if _, ok := n.attr("indexRange"); ok {
+			return fmt.Errorf("%w: SegmentBase with @indexRange; SegmentTemplate is needed", ErrUnsupported)
+		}
+	case "SegmentTemplate":
+		if _, ok := n.attr("bitstreamSwitching"); ok {
+			return fmt.Errorf("%w: SegmentTemplate@bitstreamSwitching", ErrUnsupported)
+		}
+	case "Initialization":
+		if n.parent.local == "SegmentBase" {
+			return fmt.Errorf("%w: SegmentBase; SegmentTemplate is needed", ErrUnsupported)
+		}
+		if _, ok := n.attr("range"); ok {
+			return fmt.Errorf("%w: Initialization@range counts bytes of the clear file", ErrUnsupported)
+		}
+	}
+	return nil
+}

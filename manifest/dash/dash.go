@@ -1,0 +1,154 @@
+package dash
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
+)
+
+// Representation is what a Protector learns about one Representation; attributes of the AdaptationSet are inherited.
+type Representation struct {
+	ID          string
+	MIMEType    string
+	Codecs      string
+	ContentType string // @contentType, else what the MIME type says: audio, video, text, image, application
+	// Width and Height are in pixels, Bandwidth in bits per second; zero when not given.
+	Width, Height, Bandwidth uint32
+	// Init is the clean path of the initialization segment.
+	Init address.Path
+	// Media is the template of the clean paths of the media segments. Queries stay in the MPD and are not part of it.
+	Media address.Template
+}
+
+// AdaptationSet is what a Protector learns about the Representations that will share one key.
+type AdaptationSet struct {
+	Period          int // index of the Period, from 0
+	ID, ContentType string
+	Representations []Representation
+}
+
+// Protection is a Protector's answer for an AdaptationSet.
+type Protection struct {
+	// Scheme is zero for what stays clear; only text and data may.
+	Scheme drm.ProtectionScheme
+	KID    drm.KID
+	// LicenseURL goes into the ClearKey descriptor. Without one there is only the generic descriptor.
+	LicenseURL string
+	// Elements holds, for each Representation in order, the path elements that its URLs get: a session ("~s.…"), a seal
+	// ("~…"), in this order. A seal is needed even where the segments stay clear.
+	Elements [][]string
+}
+
+// Protector decides how the content of an MPD is protected. Its methods are called in document order, one at a time.
+type Protector interface {
+	// AdaptationSet decides for segmented media. The caller fetches and parses the initialization segments.
+	AdaptationSet(ctx context.Context, set AdaptationSet) (Protection, error)
+	// Sidecar decides for a single text or image resource, such as a WebVTT file, and returns its path elements.
+	Sidecar(ctx context.Context, target address.Target, mimeType string) (elements []string, err error)
+}
+
+// Options is what Rewrite needs besides the document.
+type Options struct {
+	// Base is the clean path of the MPD, with the origins whose absolute URLs are its own.
+	Base address.Base
+	// From is the escaped path as requested, elements of ours included. Without them it must be the path of Base.
+	From      string
+	Protector Protector
+}
+
+// Rewrite returns mpd with protection signaled and every URL sealed. Bytes that need no change are the same.
+//
+// mpd is at most 16 MiB of UTF-8. The result is nil with every error: a *SyntaxError for what the document says, an error
+// that wraps the Protector's own, ErrOptions for a misuse. Time and memory grow with the size of the document: repeat
+// counts of a SegmentTimeline are never expanded. Rewrite keeps nothing and is safe for concurrent use.
+func Rewrite(ctx context.Context, mpd []byte, o Options) ([]byte, error) {
+	edits, err := rewrite(ctx, mpd, o)
+	if err != nil {
+		return nil, err
+	}
+	return splice(mpd, edits)
+}
+
+// rewrite returns the edits that Rewrite applies.
+func rewrite(ctx context.Context, mpd []byte, o Options) ([]edit, error) {
+	from, err := address.Parse(o.From)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: requested path: %w", ErrOptions, err)
+	case from.Path != o.Base.Path():
+		return nil, fmt.Errorf("%w: requested path is not the path of the manifest", ErrOptions)
+	case o.Protector == nil:
+		return nil, fmt.Errorf("%w: no protector", ErrOptions)
+	}
+	doc, err := parse(mpd)
+	if err != nil {
+		return nil, err
+	}
+	r := &rewriter{ctx: ctx, doc: doc, Options: o, session: from.Session}
+	if err := r.rewriteMPD(doc.root); err != nil {
+		return nil, err
+	}
+	if r.sealed == 0 && !r.dynamic() {
+		return nil, doc.errorAt(doc.root, ErrNothingSealed)
+	}
+	r.removeStrays()
+	r.declarePrefixes()
+	return r.edits, nil
+}
+
+// rewriter collects the edits of one document.
+type rewriter struct {
+	Options
+	ctx     context.Context
+	doc     *document
+	session string // the session in the requested path, or empty
+	edits   []edit
+	sealed  int // Representations that got a seal
+	signals bool
+}
+
+func (r *rewriter) dynamic() bool {
+	value, _ := r.doc.root.attr("type")
+	return strings.TrimSpace(value) == "dynamic"
+}
+
+func (r *rewriter) rewriteMPD(mpd *node) error {
+	base, err := r.enter(mpd, place{base: r.Base})
+	if err != nil {
+		return err
+	}
+	r.rewriteLocations(mpd)
+	index := 0
+	for _, period := range mpd.children {
+		if !period.is("Period") {
+			continue
+		}
+		if err := r.rewritePeriod(period, base, index); err != nil {
+			return err
+		}
+		index++
+	}
+	return nil
+}
+
+func (r *rewriter) rewritePeriod(period *node, outer place, index int) error {
+	here, err := r.enter(period, outer)
+	if err != nil {
+		return err
+	}
+	for _, set := range period.children {
+		if !set.is("AdaptationSet") {
+			continue
+		}
+		if err := r.ctx.Err(); err != nil {
+			return fmt.Errorf("rewriting MPD: %w", err)
+		}
+		if err := r.rewriteSet(set, here, index); err != nil {
+			return err
+		}
+	}
+	return nil
+}

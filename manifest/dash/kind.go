@@ -1,0 +1,41 @@
+package dash
+
+import "strings"
+
+// isThumbnails reports whether a set holds images addressed by a SegmentTemplate: there is no initialization segment that
+// could name a track, and nothing that could be encrypted.
+func isThumbnails(set *node, outer place) bool {
+	_, segmented := effective(outer.templates, "media")
+	segmented = segmented || set.child("SegmentTemplate") != nil
+	image := isImage(set)
+	for _, n := range set.children {
+		if n.is("Representation") {
+			image = image || isImage(n)
+			segmented = segmented || n.child("SegmentTemplate") != nil
+		}
+	}
+	return image && segmented
+}
+
+func isImage(n *node) bool {
+	return n.trimmed("contentType") == "image" || strings.HasPrefix(strings.ToLower(n.trimmed("mimeType")), "image/")
+}
+
+// isSidecarType reports whether a resource of that type is played without segments.
+func isSidecarType(mimeType string) bool {
+	mimeType = strings.ToLower(mimeType)
+	return strings.HasPrefix(mimeType, "text/") || strings.HasPrefix(mimeType, "image/") || mimeType == "application/ttml+xml"
+}
+
+// mayStayClear reports whether a Representation says that it is text or data. One that says nothing may not.
+func mayStayClear(rep Representation) bool {
+	kind, _, _ := strings.Cut(strings.ToLower(rep.MIMEType), "/")
+	for _, s := range []string{kind, strings.ToLower(rep.ContentType)} {
+		switch s {
+		case "text", "application", "image":
+		default:
+			return false
+		}
+	}
+	return true
+}
