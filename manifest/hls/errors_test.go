@@ -104,7 +104,7 @@ func manyAttributes(n int) string {
 }
 
 func TestRewriteNotPlaylist(t *testing.T) {
-	for _, in := range []string{"", "\n#EXTM3U\n", "#EXTM3U8\n#EXT-X-ENDLIST\n", "<MPD/>", "#EXTM3U", "#EXTM3U\nfile.ts\n", "\ufeff"} {
+	for _, in := range []string{"", "\n#EXTM3U\n", "#EXTM3U8\n#EXT-X-ENDLIST\n", "<MPD/>", "#EXTM3U x\n#EXT-X-ENDLIST\n", "#EXTM3U:x\n#EXT-X-ENDLIST\n", "#EXTM3U", "#EXTM3U\nfile.ts\n", "\ufeff"} {
 		if _, err := rewriteText(t, in); !errors.Is(err, ErrNotPlaylist) {
 			t.Errorf("%q: got %v, want %v", in, err, ErrNotPlaylist)
 		}
@@ -124,6 +124,30 @@ func TestRewriteBoundsTheResult(t *testing.T) {
 	}
 	if _, err := rewriteText(t, define+strings.Repeat(use, 3000)); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("90 MB: got %v, want %v", err, ErrTooLarge)
+	}
+}
+
+func TestRewriteBoundsVariables(t *testing.T) {
+	var define, unused strings.Builder
+	fmt.Fprintf(&define, "%s#EXT-X-DEFINE:NAME=\"x\",VALUE=\"%s\"\n", mediaTop, strings.Repeat("a", 30_000))
+	unused.WriteString(define.String())
+	for i := range 40 {
+		fmt.Fprintf(&define, "#EXT-X-DEFINE:NAME=\"x%d\",VALUE=\"{$x}\"\n", i)
+	}
+	if _, err := rewriteText(t, define.String()); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("1.2 MB of values: got %v, want %v", err, ErrTooLarge)
+	}
+	// Lines that are dropped take no space, but time.
+	unused.WriteString(strings.Repeat("#EXT-X-DATERANGE:X-ASSET-URI=\"{$x}{$x}\"\n", 2000))
+	if _, err := rewriteText(t, unused.String()); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("120 MB of references: got %v, want %v", err, ErrTooLarge)
+	}
+}
+
+func TestSyntaxErrorNamesOnlyKnownTags(t *testing.T) {
+	r := rewriter{line: line{number: 7, tag: "EXT secret"}}
+	if got := r.fault(errKey).Error(); got != "playlist line 7: "+errKey.Error() {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -187,6 +211,7 @@ func TestRewriteChecksTheProtector(t *testing.T) {
 		"quote in an element":     {[]string{`~a"b`}, nil},
 		"line break in element":   {[]string{"~a\nb"}, nil},
 		"dot element":             {[]string{".."}, nil},
+		"dot at the end":          {[]string{"~a."}, nil},
 		"key without URI":         {[]string{"~a"}, []Key{{Method: "SAMPLE-AES"}}},
 		"key without method":      {[]string{"~a"}, []Key{{URI: "k"}}},
 		"key with METHOD=NONE":    {[]string{"~a"}, []Key{{Method: "NONE", URI: "k"}}},

@@ -59,7 +59,7 @@ func inspect(text string) (Info, error) {
 			info.Kind = kind
 		}
 		switch {
-		case l.isURI() || l.tag == tagPart:
+		case l.isURI() || hasReference(l.tag):
 			info.references++
 		case l.tag == tagEndList:
 			ended = true
@@ -128,8 +128,17 @@ func isKnown(tag string) bool {
 // hasAttributes reports whether the value of a known tag is an attribute list.
 func hasAttributes(tag string) bool {
 	switch tag {
-	case tagStreamInf, tagMedia, tagSessionData, tagMap, tagPart, tagPreloadHint, tagReport, tagDateRange,
-		"EXT-X-PART-INF", "EXT-X-SERVER-CONTROL", "EXT-X-START":
+	case tagStreamInf, tagDefine, tagKey, tagSessionKey, "EXT-X-PART-INF", "EXT-X-SERVER-CONTROL", "EXT-X-START":
+		return true
+	default:
+		return hasReference(tag)
+	}
+}
+
+// hasReference reports whether an attribute of a tag that we keep can be a reference.
+func hasReference(tag string) bool {
+	switch tag {
+	case tagMedia, tagSessionData, tagMap, tagPart, tagPreloadHint, tagReport, tagDateRange:
 		return true
 	default:
 		return false

@@ -10,8 +10,9 @@ import (
 const (
 	maxPlaylistBytes = 16 << 20
 	maxLineBytes     = 64 << 10
-	maxReferences    = 100_000 // URI lines and parts
+	maxReferences    = 100_000 // URI lines and tags with a reference
 	maxTracks        = 1_000   // distinct init segments, each of which the caller may have to fetch
+	maxVariableBytes = 1 << 20 // names and values, which may be made of one another
 	maxOutputBytes   = 64 << 20
 )
 
@@ -70,7 +71,7 @@ func checkText(text string) error {
 	if rest, ok := strings.CutPrefix(text, "\ufeff"); ok && strings.HasPrefix(rest, header) {
 		return &SyntaxError{Line: 1, Err: errCharacter}
 	}
-	if rest, ok := strings.CutPrefix(text, header); !ok || rest != "" && !strings.ContainsRune(" \t\r\n", rune(rest[0])) {
+	if first, _ := (&lines{rest: text}).next(); first.body != header {
 		return ErrNotPlaylist
 	}
 	number, start := 1, 0

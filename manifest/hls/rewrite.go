@@ -14,7 +14,7 @@ import (
 // should give the same answer to the same question.
 //
 // The elements that it returns are put in front of the last element of the target's path: at least one, each of letters,
-// digits and "-._~" only. Its errors stop the rewriting and are returned wrapped, except where the package comment says
+// digits and "-._~" only, without a dot at the end. Its errors stop the rewriting and are returned wrapped, except where the package comment says
 // that a line is dropped.
 type Protector interface {
 	// Playlist returns the elements for a child playlist, or the playlist of a rendition report or an interstitial.
@@ -71,7 +71,7 @@ func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
 		if !ok {
 			break
 		}
-		if err := r.one(l, handle); err != nil {
+		if err := r.rewriteLine(l, handle); err != nil {
 			return nil, err
 		}
 	}
@@ -101,59 +101,65 @@ type rewriter struct {
 	version version
 }
 
-// one does what holds for both kinds of playlist and leaves the rest to handle.
-func (r *rewriter) one(l line, handle func(line) error) error {
+// rewriteLine does what holds for both kinds of playlist and leaves the rest to handle.
+func (r *rewriter) rewriteLine(l line, handle func(line) error) error {
 	r.line = l
-	if l.number%256 == 0 && r.ctx.Err() != nil {
-		return r.ctx.Err()
-	}
-	if len(r.out) > maxOutputBytes {
-		return r.fault(fmt.Errorf("%w: over %d bytes when rewritten", ErrTooLarge, maxOutputBytes))
+	if err := r.checkBudget(); err != nil {
+		return err
 	}
 	switch {
 	case l.hidesTag() && isKnown(l.tag):
 		return r.fault(errInsideTag)
-	case l.hidesTag():
+	case l.hidesTag(), l.tag != "" && !isKnown(l.tag) && reachesOut(l.body):
 		return nil
-	case l.tag == "" && !l.isURI(): // comments and blank lines
+	case !l.isURI() && !isKnown(l.tag): // comments, blank lines, unknown tags
 		r.copyLine(l)
 		return nil
-	case l.tag != "" && !isKnown(l.tag):
-		if !reachesOut(l.value) {
-			r.copyLine(l)
-		}
-		return nil
-	case hasAttributes(l.tag) || l.tag == tagDefine || l.tag == tagKey || l.tag == tagSessionKey:
+	case hasAttributes(l.tag):
 		var err error
 		if r.attrs, err = parseAttributes(r.attrs[:0], l.value); err != nil {
 			return r.fault(err)
 		}
 	}
-	switch l.tag {
-	case tagDefine:
+	switch {
+	case l.tag == tagDefine:
 		if err := r.variables.define(l.value, r.attrs, r.info.Kind); err != nil {
 			return r.fault(err)
 		}
 		return nil
-	case tagVersion:
+	case l.tag == tagVersion:
 		return r.noteVersion(l)
-	}
-	if l.number == 1 {
+	case l.number == 1:
 		r.noteHeader(l)
 		return nil
 	}
 	return handle(l)
 }
 
+// checkBudget stops what has become too long in time or space, between two lines.
+func (r *rewriter) checkBudget() error {
+	if r.line.number%256 == 0 && r.ctx.Err() != nil {
+		return r.ctx.Err()
+	}
+	if len(r.out) > maxOutputBytes || r.variables.expanded > maxOutputBytes {
+		return r.fault(fmt.Errorf("%w: over %d bytes when rewritten", ErrTooLarge, maxOutputBytes))
+	}
+	return nil
+}
+
 // reachesOut reports whether a player that knows an unknown tag could find a reference in it.
-func reachesOut(value string) bool {
-	return strings.Contains(value, "://") || strings.Contains(value, "URI=") || strings.Contains(value, "{$") ||
-		strings.Contains(value, `"//`)
+func reachesOut(body string) bool {
+	return strings.Contains(body, "://") || strings.Contains(body, "URI=") || strings.Contains(body, "{$") ||
+		strings.Contains(body, `"//`)
 }
 
 // fault blames the line at hand.
 func (r *rewriter) fault(err error) error {
-	return &SyntaxError{Line: r.line.number, Tag: r.line.tag, Err: err}
+	e := &SyntaxError{Line: r.line.number, Err: err}
+	if isKnown(r.line.tag) { // an unknown one may be any text
+		e.Tag = r.line.tag
+	}
+	return e
 }
 
 // refused wraps an error of the Protector.
@@ -188,9 +194,9 @@ func (r *rewriter) express(target address.Target, elements []string) (string, er
 }
 
 // isPlainElement allows the unreserved characters of a URL alone: nothing of it is special in a path, a quoted string or
-// a line.
+// a line. No path of ours has an element that ends in a dot.
 func isPlainElement(s string) bool {
-	if s == "" || s == "." || s == ".." {
+	if s == "" || s[len(s)-1] == '.' {
 		return false
 	}
 	for i := range len(s) {

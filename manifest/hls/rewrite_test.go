@@ -17,7 +17,7 @@ var testKID = drm.KID{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23
 var errTestRefused = errors.New("refused by the test")
 
 // testProtector seals everything below /vod/: playlists with ~p, sidecars with ~t, and tracks with ~ and the name of
-// their init segment. An init segment whose name begins with "text" has nothing to protect; one with "two" has two key
+// their init segment, or ~x if no element can hold it. An init segment whose name begins with "text" has nothing to protect; one with "two" has two key
 // formats; any other has one, whose URI is made of the first two characters of the name.
 type testProtector struct{ inits []string }
 
@@ -67,6 +67,9 @@ func (t testTrack) Keys() []Key {
 }
 
 func (t testTrack) Elements(target address.Target) ([]string, error) {
+	if len(t.name) > 20 || !isPlainElement(t.name) {
+		return t.protector.seal("~x", target)
+	}
 	return t.protector.seal("~"+t.name, target)
 }
 
@@ -126,6 +129,9 @@ func TestRewriteMedia(t *testing.T) {
 		{"comment with a tag in it", "## #EXT-X-MAP:URI=\"https://a.example/\"\n", ""},
 		{"unknown tag", "#EXT-X-CUE-OUT:30.0, x\n#EXT-ACME\n", "#EXT-X-CUE-OUT:30.0, x\n#EXT-ACME\n"},
 		{"unknown tag with a URL", "#EXT-X-ACME:https://a.example/\n", ""},
+		{"unknown tag with a URL before any colon", "#EXT-X-ACME https://a.example/\n", ""},
+		{"unknown tag with a variable", "#EXT-X-ACME:{$x}\n", ""},
+		{"unknown tag with a host", "#EXT-X-ACME:A=\"//a.example/\"\n", ""},
 		{"unknown tag with a URI", "#EXT-X-ACME:A=1,URI=\"x\"\n", ""},
 		{"line ends and odd spellings", "#EXT-X-MEDIA-SEQUENCE:007 \t\r\n\r\n   \n#EXTINF: 3.840 ,title, more\r\n1.vtt \r\n#EXT-X-ENDLIST", "#EXT-X-MEDIA-SEQUENCE:007 \t\r\n\r\n   \n#EXTINF: 3.840 ,title, more\r\n../~t/1.vtt \r\n#EXT-X-ENDLIST"},
 		{"variables are expanded and their definitions dropped", "#EXT-X-DEFINE:NAME=\"d\",VALUE=\"sub\"\n#EXT-X-DEFINE:NAME=\"e\",VALUE=\"{$d}/x\"\n#EXT-X-DATERANGE:ID=\"a{$d}\",X-B=1\n#EXTINF:4,{$d}\n{$e}/1.vtt\n", "#EXT-X-DATERANGE:ID=\"asub\",X-B=1\n#EXTINF:4,{$d}\n../sub/x/~t/1.vtt\n"},

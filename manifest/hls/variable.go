@@ -12,6 +12,8 @@ type variables struct {
 	// here: each playlist is served without the other.
 	imported map[string]bool
 	query    func(name string) (string, bool)
+	bytes    int // of all names and values
+	expanded int // bytes that expand has made so far
 }
 
 // define reads the attributes of one EXT-X-DEFINE.
@@ -33,7 +35,7 @@ func (v *variables) define(list string, attributes []attribute, kind Kind) error
 			v.imported = make(map[string]bool)
 		}
 		v.imported[name] = true
-		return nil
+		return v.account(name, "")
 	case "QUERYPARAM":
 		found := false
 		if v.query != nil {
@@ -56,6 +58,15 @@ func (v *variables) define(list string, attributes []attribute, kind Kind) error
 		v.values = make(map[string]string)
 	}
 	v.values[name] = value
+	return v.account(name, value)
+}
+
+// account bounds the memory that definitions take: a short one can stand for a long value.
+func (v *variables) account(name, value string) error {
+	v.bytes += len(name) + len(value)
+	if v.bytes > maxVariableBytes {
+		return fmt.Errorf("%w: over %d bytes of variables", ErrTooLarge, maxVariableBytes)
+	}
 	return nil
 }
 
@@ -92,6 +103,7 @@ func (v *variables) expand(s string) (string, error) {
 		before, after, ok := strings.Cut(s, "{$")
 		b.WriteString(before)
 		if !ok {
+			v.expanded += b.Len()
 			return b.String(), nil
 		}
 		name, rest, ok := strings.Cut(after, "}")
