@@ -30,6 +30,9 @@ var assignedSet = setOfCodes(assigned)
 // ParseCountry reads a code in either case. UK and EL, which the Commission and the public use, become GB and GR. Codes that are
 // not assigned (AA, QM to QZ, XA to XZ but XK, ZZ, EU and all others) are ErrCountry.
 func ParseCountry(s string) (Country, error) {
+	if len(s) != 2 || s[0] >= 0x80 || s[1] >= 0x80 { // before folding, which makes ASCII letters of some others
+		return CountryUnknown, fmt.Errorf("country %.8q: %w", s, ErrCountry)
+	}
 	upper := strings.ToUpper(s)
 	switch upper {
 	case "UK":
@@ -37,10 +40,8 @@ func ParseCountry(s string) (Country, error) {
 	case "EL":
 		upper = "GR"
 	}
-	if len(upper) == 2 && isLetter(upper[0]) && isLetter(upper[1]) {
-		if c := countryOf(upper); assignedSet.Contains(c) {
-			return c, nil
-		}
+	if c := countryOf(upper); assignedSet.Contains(c) {
+		return c, nil
 	}
 	return CountryUnknown, fmt.Errorf("country %.8q: %w", s, ErrCountry)
 }

@@ -87,12 +87,12 @@ func (c Claims) AllowsPath(cleanPath string) bool {
 	return slices.ContainsFunc(c.Scope, func(prefix string) bool { return coversPath(prefix, cleanPath) })
 }
 
-// AllowsHost reports whether the token is for host, without regard to case.
+// AllowsHost reports whether the token is for host, without regard to the case of ASCII letters.
 func (c Claims) AllowsHost(host string) bool {
 	if len(c.Hosts) == 0 {
 		return true
 	}
-	return slices.ContainsFunc(c.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+	return slices.ContainsFunc(c.Hosts, func(h string) bool { return len(h) == len(host) && strings.EqualFold(h, host) })
 }
 
 // IDDigest returns 16 hexadecimal digits that name the token without being its ID, and "" if it has none. It is the same
@@ -161,23 +161,25 @@ func (c *Claims) normalize() error {
 		}
 	}
 	for i, country := range c.Countries {
-		c.Countries[i] = strings.ToUpper(country)
-		if !isAlpha2(c.Countries[i]) {
+		if !isAlpha2(country) {
 			return fmt.Errorf("country %d is not a two-letter code", i)
 		}
+		c.Countries[i] = strings.ToUpper(country)
 	}
 	for i, host := range c.Hosts {
-		c.Hosts[i] = strings.ToLower(host)
-		if !isHostName(c.Hosts[i]) {
+		if !isHostName(host) {
 			return fmt.Errorf("host %d is not a host name", i)
 		}
+		c.Hosts[i] = strings.ToLower(host)
 	}
 	return nil
 }
 
 func isAlpha2(s string) bool {
-	return len(s) == 2 && 'A' <= s[0] && s[0] <= 'Z' && 'A' <= s[1] && s[1] <= 'Z'
+	return len(s) == 2 && isLetter(s[0]) && isLetter(s[1])
 }
+
+func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
 // isHostName accepts names and address literals without a port; what matters is that it can equal a requested host.
 func isHostName(s string) bool {
@@ -186,7 +188,7 @@ func isHostName(s string) bool {
 	}
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == ':', c == '[', c == ']':
+		case isLetter(c), '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == ':', c == '[', c == ']':
 		default:
 			return false
 		}

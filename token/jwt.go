@@ -278,7 +278,7 @@ func decodeBase64URL(s string) ([]byte, error) {
 func isBase64URL(s string) bool {
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		case isAlphanumeric(c), c == '-', c == '_':
 		default:
 			return false
 		}

@@ -124,6 +124,8 @@ func TestJWTAttacks(t *testing.T) {
 		{"paths with dot segments", withClaim(`"paths":"/vod/b/../a"`), ErrMalformed},
 		{"paths beyond number", withClaim(`"paths":[` + strings.Repeat(`"/vod/a",`, 16) + `"/vod/a"]`), ErrMalformed},
 		{"countries not codes", withClaim(`"countries":["Austria"]`), ErrMalformed},
+		{"countries that fold to ASCII", withClaim(`"countries":["ſk"]`), ErrMalformed},
+		{"hosts that fold to ASCII", withClaim(`"hosts":["Kiosk.example"]`), ErrMalformed},
 		{"another host", withClaim(`"hosts":["other.example"]`), ErrScope},
 		{"sub a number", withClaim(`"sub":7`), ErrMalformed},
 		{"an audience that nobody configured", withClaim(`"aud":"https://api.example"`), ErrAudience},

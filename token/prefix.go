@@ -258,7 +258,7 @@ func decodeField(encoded string) (string, error) {
 }
 
 func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+	return isLetter(c) || '0' <= c && c <= '9'
 }
 
 // parseSeconds reads digits only: no sign, no leading zero, so that a time has one spelling.
