@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -19,9 +20,12 @@ type Path string
 // ErrPath is returned for a path that is not in its one canonical form.
 var ErrPath = errors.New("path is not canonical")
 
-// ParsePath reads the escaped path of a URL. It refuses, with ErrPath, whatever has a second spelling: empty and dot
-// elements, encoded slashes, backslashes, control characters, text that is not UTF-8; and elements that are reserved
-// for us, which begin with "~" or are ".drm".
+// ParsePath reads the escaped path of a URL. It refuses, with ErrPath, whatever has a second spelling for somebody on
+// the way to the file: empty and dot elements; encoded slashes, backslashes, and percent signs that would decode twice;
+// path parameters (";"); elements that end in a dot or a space, which some file systems drop; control characters, text
+// that is not UTF-8, a query or a fragment; and elements that are reserved for us, which begin with "~" or are ".drm".
+//
+// Letter case is kept, since URLs and most file systems tell it apart: "/A" and "/a" are two Paths.
 func ParsePath(escaped string) (Path, error) {
 	p, err := decodePath(escaped)
 	if err != nil {
@@ -37,7 +41,7 @@ func ParsePath(escaped string) (Path, error) {
 
 // decodePath checks everything but the reserved elements.
 func decodePath(escaped string) (string, error) {
-	if len(escaped) == 0 || len(escaped) > maxPath || escaped[0] != '/' {
+	if len(escaped) == 0 || len(escaped) > maxPath || escaped[0] != '/' || strings.ContainsAny(escaped, "?#") {
 		return "", ErrPath
 	}
 	for i := 0; i+2 < len(escaped); i++ {
@@ -47,25 +51,41 @@ func decodePath(escaped string) (string, error) {
 		}
 	}
 	p, err := url.PathUnescape(escaped)
-	if err != nil || !utf8.ValidString(p) {
+	if err != nil || !utf8.ValidString(p) || strings.ContainsFunc(p, unsafeInPath) || escapesTwice(p) {
 		return "", ErrPath
 	}
-	for i := range len(p) {
-		if c := p[i]; c < 0x20 || c == 0x7f || c == '\\' {
+	for rest := p[1:]; ; {
+		element, after, more := strings.Cut(rest, "/")
+		if element == "" && more || strings.HasSuffix(element, ".") || strings.HasSuffix(element, " ") {
 			return "", ErrPath
 		}
-	}
-	elements := strings.Split(p[1:], "/")
-	for i, element := range elements {
-		if element == "." || element == ".." || element == "" && i < len(elements)-1 {
-			return "", ErrPath
+		if !more {
+			return p, nil
 		}
+		rest = after
 	}
-	return p, nil
 }
 
+// unsafeInPath finds control characters, C1 and the line separators of Unicode included, and what servers take for a
+// slash or for the end of a name.
+func unsafeInPath(r rune) bool {
+	return r == '\\' || r == ';' || r == '\u2028' || r == '\u2029' || unicode.IsControl(r)
+}
+
+// escapesTwice reports whether a decoded path can be decoded once more.
+func escapesTwice(p string) bool {
+	for i := 0; i+2 < len(p); i++ {
+		if p[i] == '%' && isHex(p[i+1]) && isHex(p[i+2]) {
+			return true
+		}
+	}
+	return false
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
+
 func reserved(element string) bool {
-	return strings.HasPrefix(element, "~") || element == EndpointElement
+	return strings.HasPrefix(element, sealPrefix) || element == EndpointElement
 }
 
 // IsDir reports whether p is a directory.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxReference bounds a reference in a manifest, in bytes.
@@ -23,7 +25,8 @@ type Base struct {
 }
 
 // NewBase returns the base of a manifest at the clean path p. Absolute URLs below one of origins are the site's own:
-// the rest of their path is a clean path. Each origin is a scheme, a host and a path that ends in a slash.
+// the rest of their path is a clean path. Each origin is a scheme, a host and the path of a directory; one without
+// scheme or host matches nothing.
 func NewBase(p Path, origins []*url.URL) Base {
 	return Base{url: url.URL{Path: string(p)}, origins: origins}
 }
@@ -37,73 +40,70 @@ type Target struct {
 // Resolve resolves ref, as RFC 3986 says, against b. It returns ErrForeign for another host or scheme and ErrReference
 // for what is not a canonical path of this site: the gateway neither fetches such a URL nor lets it pass.
 func (b Base) Resolve(ref string) (Target, error) {
-	u, err := b.resolve(ref)
+	escaped, rawQuery, err := b.resolve(ref)
 	if err != nil {
 		return Target{}, err
 	}
-	p, err := ParsePath(u.EscapedPath())
+	p, err := ParsePath(escaped)
 	if err != nil {
 		return Target{}, fmt.Errorf("%w: %w", ErrReference, err)
 	}
-	return Target{Path: p, RawQuery: u.RawQuery}, nil
+	return Target{Path: p, RawQuery: rawQuery}, nil
 }
 
 // Join returns the base that a BaseURL makes of b. Its query is dropped, as players drop it.
 func (b Base) Join(ref string) (Base, error) {
-	u, err := b.resolve(ref)
+	target, err := b.Resolve(ref)
 	if err != nil {
 		return Base{}, err
 	}
-	if _, err := ParsePath(u.EscapedPath()); err != nil {
-		return Base{}, fmt.Errorf("%w: %w", ErrReference, err)
-	}
-	return Base{url: url.URL{Path: u.Path}, origins: b.origins}, nil
+	return NewBase(target.Path, b.origins), nil
 }
 
 // Path returns the clean path of the base.
 func (b Base) Path() Path { return Path(b.url.Path) }
 
-func (b Base) resolve(ref string) (*url.URL, error) {
+// resolve returns the escaped path and the query of ref, not yet checked for a canonical path.
+func (b Base) resolve(ref string) (escaped, rawQuery string, err error) {
 	if len(ref) > maxReference || strings.ContainsFunc(ref, unsafeInReference) {
-		return nil, ErrReference
+		return "", "", ErrReference
 	}
 	u, err := url.Parse(ref)
-	if err != nil || u.User != nil || u.Opaque != "" || u.Fragment != "" {
-		return nil, ErrReference
+	if err != nil || u.User != nil || u.Opaque != "" {
+		return "", "", ErrReference
 	}
-	if u.Scheme == "" && u.Host == "" {
-		return b.url.ResolveReference(u), nil
+	if u.Scheme != "" || u.Host != "" {
+		return b.resolveAbsolute(u)
 	}
+	if strings.HasPrefix(ref, "//") { // an authority that is empty; players disagree on what it means
+		return "", "", ErrReference
+	}
+	u = b.url.ResolveReference(u)
+	return u.EscapedPath(), u.RawQuery, nil
+}
+
+// unsafeInReference finds what no URL holds unescaped, what could end an attribute, a line or a header, and fragments,
+// which would come before the query that we may append.
+func unsafeInReference(r rune) bool {
+	return r == ' ' || strings.ContainsRune("\\\"'<>`{}|^#", r) ||
+		unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
+}
+
+// resolveAbsolute maps an absolute URL below one of the origins to the path of this site.
+func (b Base) resolveAbsolute(u *url.URL) (escaped, rawQuery string, err error) {
+	// Dot elements are folded first: a URL that climbs out of the origin's directory is not below it.
+	folded := (&url.URL{Path: "/"}).ResolveReference(&url.URL{Path: u.Path, RawPath: u.RawPath}).EscapedPath()
 	for _, origin := range b.origins {
-		if rest, ok := below(origin, u); ok {
-			return rest, nil
+		if origin.Scheme == "" || origin.Host == "" || !strings.EqualFold(u.Host, origin.Host) ||
+			u.Scheme != "" && u.Scheme != origin.Scheme {
+			continue
+		}
+		dir := strings.TrimSuffix(origin.EscapedPath(), "/") + "/"
+		if rest, ok := strings.CutPrefix(folded, dir); ok {
+			return "/" + rest, u.RawQuery, nil
 		}
 	}
-	return nil, ErrForeign
-}
-
-// unsafeInReference finds what no URL holds unescaped and what could end an attribute, a line or a header.
-func unsafeInReference(r rune) bool {
-	return r <= 0x20 || r == 0x7f || strings.ContainsRune("\\\"'<>`{}|^", r)
-}
-
-// below maps an absolute URL under origin to the path of this site.
-func below(origin, u *url.URL) (*url.URL, bool) {
-	if u.Scheme != "" && u.Scheme != origin.Scheme || !strings.EqualFold(u.Host, origin.Host) {
-		return nil, false
-	}
-	rest, ok := strings.CutPrefix(u.EscapedPath(), origin.EscapedPath())
-	if !ok {
-		return nil, false
-	}
-	local, err := url.Parse("/" + rest)
-	if err != nil || local.Host != "" {
-		return nil, false
-	}
-	// Dot elements are folded here as a browser folds them, and never above the origin's own directory.
-	local = (&url.URL{Path: "/"}).ResolveReference(local)
-	local.RawQuery = u.RawQuery
-	return local, true
+	return "", "", ErrForeign
 }
 
 // Relative expresses target as seen from a request: from is the escaped path that was requested, elements of ours

@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"hash"
 	"strings"
+	"sync"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 )
@@ -33,7 +35,8 @@ const (
 //	group asset init template(each uvarint length, bytes)  initDigest(16, media only)  MAC(16)
 //
 // where init and template leave out the asset that they begin with. The MAC is HMAC-SHA-256, cut to 128 bits, under a
-// key that belongs to one tenant, over everything before it and the clean path, or the template that the path matches.
+// key that belongs to one tenant, over everything before it, a zero byte, and the clean path. A seal with a template has
+// the word "template" in place of the path: what the path must match is among the fields.
 type Seal struct {
 	Kind   SealKind
 	Group  string
@@ -65,33 +68,59 @@ const (
 // caller answers 404 to all of them.
 var ErrSeal = errors.New("seal does not fit")
 
-// Sealer makes and opens the seals of one tenant. It is safe for concurrent use.
-type Sealer struct{ key [32]byte }
+// Sealer makes and opens the seals of one tenant. It is safe for concurrent use. It holds its key in keyed hash states
+// only, so that printing a Sealer shows none of it.
+type Sealer struct{ pool sync.Pool }
+
+// sealScratch is what one Seal or Open works in.
+type sealScratch struct {
+	h            hash.Hash // HMAC under the key of the tenant
+	text, binary []byte
+	sum          [sha256.Size]byte
+}
 
 // NewSealer returns a Sealer for a key that was derived for one tenant and for nothing but seals.
-func NewSealer(key [32]byte) *Sealer { return &Sealer{key: key} }
+func NewSealer(key [32]byte) *Sealer {
+	k := &Sealer{}
+	k.pool.New = func() any { return &sealScratch{h: hmac.New(sha256.New, key[:])} }
+	return k
+}
 
 // Seal returns the text of s, bound to the clean path p. With a Template, p is not used: each path that matches opens it,
 // and so does the path of the init segment.
+//
+// A text of more than 1400 characters, which takes paths of hundreds of characters, is one that Open refuses.
 func (k *Sealer) Seal(s Seal, p Path) string {
-	b := s.append(make([]byte, 0, 192))
-	b = append(b, k.mac(b, s.bound(p))...)
-	return base64.RawURLEncoding.EncodeToString(b)
+	w := k.pool.Get().(*sealScratch)
+	defer k.pool.Put(w)
+	w.binary = s.append(w.binary[:0])
+	w.binary = append(w.binary, w.mac(w.binary, s.bound(p))...)
+	w.text = base64.RawURLEncoding.AppendEncode(w.text[:0], w.binary)
+	return string(w.text)
 }
 
 // Open returns the seal in text if it was made with the same key, is of the wanted kind and is for the clean path p.
 // It returns ErrSeal and the zero Seal otherwise.
 func (k *Sealer) Open(text string, kind SealKind, p Path) (Seal, error) {
-	if len(text) > maxSeal {
+	// The decoder skips line breaks; a seal has one spelling.
+	if len(text) > maxSeal || strings.ContainsAny(text, "\r\n") {
 		return Seal{}, ErrSeal
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) <= sealMAC {
+	w := k.pool.Get().(*sealScratch)
+	defer k.pool.Put(w)
+	var err error
+	w.text = append(w.text[:0], text...)
+	w.binary, err = sealEncoding.AppendDecode(w.binary[:0], w.text)
+	if err != nil || len(w.binary) <= sealMAC {
 		return Seal{}, ErrSeal
 	}
-	payload, mac := b[:len(b)-sealMAC], b[len(b)-sealMAC:]
-	s, ok := parseSeal(payload)
-	if !ok || s.Kind != kind || !hmac.Equal(mac, k.mac(payload, s.bound(p))) {
+	payload, mac := w.binary[:len(w.binary)-sealMAC], w.binary[len(w.binary)-sealMAC:]
+	f, ok := parseSeal(payload)
+	if !ok || f.kind != kind || !hmac.Equal(mac, w.mac(payload, f.bound(p))) {
+		return Seal{}, ErrSeal
+	}
+	s, err := f.seal()
+	if err != nil {
 		return Seal{}, ErrSeal
 	}
 	if !s.Template.IsZero() && p != s.Init {
@@ -102,21 +131,28 @@ func (k *Sealer) Open(text string, kind SealKind, p Path) (Seal, error) {
 	return s, nil
 }
 
+// sealEncoding refuses a last character with bits that the bytes do not have.
+var sealEncoding = base64.RawURLEncoding.Strict()
+
 // bound returns what the MAC covers besides the payload. The template is in the payload, but the marker keeps a seal for
-// a template apart from one for a path that happens to be spelled like it.
+// a template apart from one for a path, which begins with a slash.
 func (s Seal) bound(p Path) string {
 	if s.Template.IsZero() {
 		return string(p)
 	}
-	return "template"
+	return boundToTemplate
 }
 
-func (k *Sealer) mac(payload []byte, bound string) []byte {
-	h := hmac.New(sha256.New, k.key[:])
-	h.Write(payload)
-	h.Write([]byte{0}) // no field ends open: payload lengths are inside, and a path holds no zero byte
-	h.Write([]byte(bound))
-	return h.Sum(nil)[:sealMAC]
+const boundToTemplate = "template"
+
+func (w *sealScratch) mac(payload []byte, bound string) []byte {
+	w.h.Reset()
+	w.h.Write(payload)
+	// No field ends open: payload lengths are inside, and a path holds no zero byte. The text buffer is free here, and
+	// lends its memory to a string that the hash wants as bytes.
+	w.text = append(append(w.text[:0], 0), bound...)
+	w.h.Write(w.text)
+	return w.h.Sum(w.sum[:0])[:sealMAC]
 }
 
 func (s Seal) append(b []byte) []byte {
@@ -141,33 +177,67 @@ func (s Seal) shorten(p string) string {
 	return p
 }
 
-func (s Seal) lengthen(p string) string {
-	if p == "" || p[0] == '/' {
-		return p
-	}
-	return string(s.Asset) + p
+// sealFields is the payload of a seal, taken apart and not yet believed. Its slices point into the payload.
+type sealFields struct {
+	kind               SealKind
+	scheme             drm.ProtectionScheme
+	class              drm.TrackClass
+	formats            uint8
+	period, generation uint32
+	group, asset       []byte
+	init, template     []byte
+	digest             []byte
 }
 
-func parseSeal(b []byte) (Seal, bool) {
+func parseSeal(b []byte) (sealFields, bool) {
 	if len(b) < 5 || b[0] != sealLayout {
-		return Seal{}, false
+		return sealFields{}, false
 	}
-	s := Seal{Kind: SealKind(b[1]), Scheme: drm.ProtectionScheme(b[2]), Class: drm.TrackClass(b[3]), KeyFormats: b[4]}
-	r := sealReader{b: b[5:], ok: true}
-	s.Period, s.Generation = r.uint32(), r.uint32()
-	s.Group, s.Asset = r.text(), Path(r.text())
-	s.Init = Path(s.lengthen(r.text()))
-	if text := s.lengthen(r.text()); text != "" && r.ok {
-		t, err := ParseTemplate(text)
-		s.Template, r.ok = t, err == nil
-	}
-	if s.Kind == SealMedia {
-		copy(s.InitDigest[:], r.bytes(len(s.InitDigest)))
+	f := sealFields{kind: SealKind(b[1]), scheme: drm.ProtectionScheme(b[2]), class: drm.TrackClass(b[3]), formats: b[4]}
+	r := sealReader{b: b[5:], ok: f.kind >= SealPlaylist && f.kind <= SealLicense}
+	f.period, f.generation = r.uint32(), r.uint32()
+	f.group, f.asset, f.init, f.template = r.field(), r.field(), r.field(), r.field()
+	if f.kind == SealMedia {
+		f.digest = r.bytes(len(Seal{}.InitDigest))
 	}
 	if !r.ok || len(r.b) != 0 {
-		return Seal{}, false
+		return sealFields{}, false
 	}
-	return s, true
+	return f, true
+}
+
+func (f *sealFields) bound(p Path) string {
+	if len(f.template) == 0 {
+		return string(p)
+	}
+	return boundToTemplate
+}
+
+// seal returns what the fields say, once their MAC is known to be right: paths and template were checked before they
+// were sealed.
+func (f *sealFields) seal() (Seal, error) {
+	s := Seal{
+		Kind: f.kind, Group: string(f.group), Asset: Path(f.asset), Scheme: f.scheme, KeyFormats: f.formats,
+		Class: f.class, Period: f.period, Generation: f.generation,
+	}
+	s.Init = Path(s.lengthen(f.init))
+	copy(s.InitDigest[:], f.digest)
+	if len(f.template) > 0 {
+		t, err := compileTemplate(s.lengthen(f.template))
+		if err != nil {
+			return Seal{}, err
+		}
+		s.Template = t
+	}
+	return s, nil
+}
+
+// lengthen undoes shorten.
+func (s Seal) lengthen(p []byte) string {
+	if len(p) == 0 || p[0] == '/' {
+		return string(p)
+	}
+	return string(s.Asset) + string(p)
 }
 
 // sealReader reads fields until one does not fit; then ok is false and every further field is empty.
@@ -176,35 +246,21 @@ type sealReader struct {
 	ok bool
 }
 
-func (r *sealReader) uvarint() uint64 {
+func (r *sealReader) uint32() uint32 {
 	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
+	if n <= 0 || v > 1<<32-1 {
 		r.b, r.ok = nil, false
 		return 0
 	}
 	r.b = r.b[n:]
-	return v
-}
-
-func (r *sealReader) uint32() uint32 {
-	v := r.uvarint()
-	if v > 1<<32-1 {
-		r.ok = false
-	}
 	return uint32(v)
 }
 
-func (r *sealReader) text() string {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.ok = false
-		return ""
-	}
-	return string(r.bytes(int(n)))
-}
+// field reads a length and as many bytes.
+func (r *sealReader) field() []byte { return r.bytes(int(r.uint32())) }
 
 func (r *sealReader) bytes(n int) []byte {
-	if n > len(r.b) {
+	if n < 0 || n > len(r.b) {
 		r.b, r.ok = nil, false
 		return nil
 	}

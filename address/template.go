@@ -37,6 +37,10 @@ type TemplateValues struct {
 // ResolveTemplate resolves a @media or @initialization template against b. It returns ErrTemplate for an identifier that
 // no segment URL of ours can carry ($SubNumber$, "$$", an unknown one), and otherwise what Resolve returns.
 func (b Base) ResolveTemplate(ref string, values TemplateValues) (Template, Target, error) {
+	// From here on a "$" in the resolved path is one of a marker.
+	if strings.Contains(b.url.Path, "$") || strings.Contains(ref, "%24") {
+		return Template{}, Target{}, fmt.Errorf("%w: $ that is no identifier", ErrTemplate)
+	}
 	masked, tokens, err := maskIdentifiers(ref, values)
 	if err != nil {
 		return Template{}, Target{}, err
@@ -45,9 +49,9 @@ func (b Base) ResolveTemplate(ref string, values TemplateValues) (Template, Targ
 	if err != nil {
 		return Template{}, Target{}, err
 	}
-	text := string(target.Path)
-	for i, token := range tokens {
-		text = strings.Replace(text, marker(i), token, 1)
+	text, err := unmask(target.Path, tokens)
+	if err != nil {
+		return Template{}, Target{}, err
 	}
 	t, err := ParseTemplate(text)
 	if err != nil {
@@ -59,9 +63,24 @@ func (b Base) ResolveTemplate(ref string, values TemplateValues) (Template, Targ
 	return t, target, nil
 }
 
-// marker stands for the i-th identifier while a reference is resolved: no character of it is special in a path, and a
-// "$" cannot come from anywhere else because "$$" is refused.
+// marker stands for the i-th identifier while a reference is resolved: no character of it is special in a path.
 func marker(i int) string { return "$" + strconv.Itoa(i) + "$" }
+
+// unmask puts the identifiers back. All markers must stand in p, in their order: one is lost when it stood in the query
+// or in front of "../".
+func unmask(p Path, tokens []string) (string, error) {
+	pieces := strings.Split(string(p), "$")
+	if len(pieces) != 2*len(tokens)+1 {
+		return "", fmt.Errorf("%w: identifier outside of the resolved path", ErrTemplate)
+	}
+	for i, token := range tokens {
+		if pieces[2*i+1] != strconv.Itoa(i) {
+			return "", fmt.Errorf("%w: identifier outside of the resolved path", ErrTemplate)
+		}
+		pieces[2*i+1] = strings.Trim(token, "$")
+	}
+	return strings.Join(pieces, "$"), nil
+}
 
 func maskIdentifiers(ref string, values TemplateValues) (masked string, tokens []string, err error) {
 	pieces := strings.Split(ref, "$")
@@ -70,16 +89,23 @@ func maskIdentifiers(ref string, values TemplateValues) (masked string, tokens [
 	}
 	var b strings.Builder
 	for i, piece := range pieces {
+		name, _, _ := strings.Cut(piece, "%")
 		switch {
 		case i%2 == 0:
 			b.WriteString(piece)
 		case piece == "RepresentationID":
-			if values.RepresentationID == "" || strings.Contains(values.RepresentationID, "$") {
+			// A player fills in the id as it is written. With one of these characters it would ask for another path than
+			// the one that is sealed.
+			if id := values.RepresentationID; id == "" || strings.ContainsAny(id, "$%?#") {
 				return "", nil, fmt.Errorf("%w: no usable Representation id", ErrTemplate)
 			}
 			b.WriteString(escapePath("/" + values.RepresentationID)[1:])
-		case piece == "Bandwidth":
-			b.WriteString(values.Bandwidth)
+		case name == "Bandwidth":
+			digits, err := formatBandwidth(piece, values.Bandwidth)
+			if err != nil {
+				return "", nil, err
+			}
+			b.WriteString(digits)
 		default:
 			b.WriteString(marker(len(tokens)))
 			tokens = append(tokens, "$"+piece+"$")
@@ -88,36 +114,79 @@ func maskIdentifiers(ref string, values TemplateValues) (masked string, tokens [
 	return b.String(), tokens, nil
 }
 
-// ParseTemplate reads the text that String returns.
+// formatBandwidth returns the digits that stand for $Bandwidth$ or $Bandwidth%0[width]d$.
+func formatBandwidth(piece, bandwidth string) (string, error) {
+	part, err := parseIdentifier(piece)
+	if err != nil {
+		return "", err
+	}
+	value, err := strconv.ParseUint(bandwidth, 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("%w: bandwidth is not a number", ErrTemplate)
+	}
+	return fmt.Sprintf("%0*d", part.width, value), nil
+}
+
+// ParseTemplate reads the text that String returns: a decoded clean path with $Number$, $Time$ or either with a width,
+// as in $Number%05d$. It returns ErrTemplate for other identifiers, for two that no character but digits keeps apart, and
+// for what would not be a Path once its identifiers are filled in.
 func ParseTemplate(text string) (Template, error) {
-	if _, err := ParsePath(escapePath(text)); err != nil {
+	if len(text) > maxPath {
+		return Template{}, fmt.Errorf("%w: too long", ErrTemplate)
+	}
+	t, err := compileTemplate(text)
+	if err != nil {
+		return Template{}, err
+	}
+	var sample strings.Builder
+	for _, part := range t.parts {
+		if part.name == "" {
+			sample.WriteString(part.literal)
+		} else {
+			sample.WriteString("00") // two digits, so that a literal in front cannot begin an escape
+		}
+	}
+	if _, err := ParsePath(escapePath(sample.String())); err != nil {
 		return Template{}, fmt.Errorf("%w: %w", ErrTemplate, err)
-	}
-	pieces := strings.Split(text, "$")
-	if len(pieces)%2 == 0 {
-		return Template{}, fmt.Errorf("%w: unpaired $", ErrTemplate)
-	}
-	t := Template{text: text}
-	for i, piece := range pieces {
-		if i%2 == 0 {
-			if piece == "" && i > 0 && i < len(pieces)-1 {
-				return Template{}, fmt.Errorf("%w: adjacent identifiers", ErrTemplate)
-			}
-			t.parts = append(t.parts, templatePart{literal: piece})
-			continue
-		}
-		part, err := parseIdentifier(piece)
-		if err != nil {
-			return Template{}, err
-		}
-		t.parts = append(t.parts, part)
 	}
 	return t, nil
 }
 
+// compileTemplate takes text apart. It does not check that the literals make a Path.
+func compileTemplate(text string) (Template, error) {
+	identifiers := strings.Count(text, "$")
+	if identifiers%2 != 0 {
+		return Template{}, fmt.Errorf("%w: unpaired $", ErrTemplate)
+	}
+	t := Template{text: text, parts: make([]templatePart, 0, identifiers+1)}
+	for i := 0; ; i++ {
+		piece, rest, more := strings.Cut(text, "$")
+		text = rest
+		if i%2 == 0 {
+			// Digits alone do not show where the one identifier ends and the next begins.
+			if i > 0 && more && strings.Trim(piece, "0123456789") == "" {
+				return Template{}, fmt.Errorf("%w: adjacent identifiers", ErrTemplate)
+			}
+			t.parts = append(t.parts, templatePart{literal: piece})
+		} else {
+			part, err := parseIdentifier(piece)
+			if err == nil && part.name == "Bandwidth" {
+				err = fmt.Errorf("%w: Bandwidth is not filled in", ErrTemplate)
+			}
+			if err != nil {
+				return Template{}, err
+			}
+			t.parts = append(t.parts, part)
+		}
+		if !more {
+			return t, nil
+		}
+	}
+}
+
 func parseIdentifier(piece string) (templatePart, error) {
 	name, format, hasFormat := strings.Cut(piece, "%")
-	if name != "Number" && name != "Time" {
+	if name != "Number" && name != "Time" && name != "Bandwidth" {
 		return templatePart{}, fmt.Errorf("%w: identifier other than Number and Time", ErrTemplate)
 	}
 	part := templatePart{name: name, width: 1}
@@ -177,15 +246,9 @@ type Position struct {
 // spells them, so that no segment has two names.
 func (t Template) Match(p Path) (Position, bool) {
 	rest, pos := string(p), Position{}
-	if len(t.parts) == 0 {
-		return pos, false
-	}
 	for i, part := range t.parts {
 		if part.name == "" {
 			var ok bool
-			if i == len(t.parts)-1 {
-				return pos, rest == part.literal
-			}
 			if rest, ok = strings.CutPrefix(rest, part.literal); !ok {
 				return Position{}, false
 			}
@@ -193,12 +256,21 @@ func (t Template) Match(p Path) (Position, bool) {
 		}
 		digits := rest[:t.digits(rest, i)]
 		value, err := strconv.ParseUint(digits, 10, 64)
-		if err != nil || fmt.Sprintf("%0*d", part.width, value) != digits || !pos.set(part.name, value) {
+		if err != nil || !part.spells(digits) || !pos.set(part.name, value) {
 			return Position{}, false
 		}
 		rest = rest[len(digits):]
 	}
-	return pos, rest == ""
+	if len(t.parts) == 0 || rest != "" {
+		return Position{}, false
+	}
+	return pos, true
+}
+
+// spells reports whether digits is what the identifier writes for their value: padded with zeros up to the width, and
+// not beyond it.
+func (part templatePart) spells(digits string) bool {
+	return len(digits) == part.width || len(digits) > part.width && digits[0] != '0'
 }
 
 // digits returns how many leading digits of rest belong to the identifier at part i: all of them, less those with which

@@ -1,0 +1,449 @@
+package address
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+)
+
+// testSealKey is 00 01 02 … 1f.
+var testSealKey = func() (key [32]byte) {
+	for i := range key {
+		key[i] = byte(i)
+	}
+	return key
+}()
+
+func mustTemplate(t testing.TB, text string) Template {
+	t.Helper()
+	tmpl, err := ParseTemplate(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tmpl
+}
+
+// A seal of each kind as a gateway makes them.
+func playlistSeal() Seal {
+	return Seal{Kind: SealPlaylist, Group: "premium", Asset: "/vod/demo/", Scheme: drm.SchemeCbcs, KeyFormats: 5, Generation: 1}
+}
+
+func mediaSeal() Seal {
+	return Seal{
+		Kind: SealMedia, Group: "premium", Asset: "/vod/demo/", Scheme: drm.SchemeCenc, Class: drm.ClassHD,
+		Period: 300, Generation: 1, Init: "/vod/demo/video/init.mp4", InitDigest: [16]byte{0xd0, 15: 0xdf},
+	}
+}
+
+func templateSeal(t testing.TB) Seal {
+	s := mediaSeal()
+	s.Template = mustTemplate(t, "/vod/demo/video/seg_$Number%05d$.m4s")
+	return s
+}
+
+func sidecarSeal() Seal {
+	return Seal{Kind: SealSidecar, Group: "premium", Asset: "/vod/demo/"}
+}
+
+func licenseSeal() Seal {
+	return Seal{Kind: SealLicense, Group: "premium", Asset: "/vod/demo/", Scheme: drm.SchemeCenc, Period: 7, Generation: 2}
+}
+
+const testSegment Path = "/vod/demo/video/seg_00007.m4s"
+
+func requireOpen(t testing.TB, k *Sealer, text string, want Seal, p Path) {
+	t.Helper()
+	got, err := k.Open(text, want.Kind, p)
+	if err != nil || !equalSeals(got, want) {
+		t.Errorf("Open(%q, %d, %q) = %+v, %v; want %+v", text, want.Kind, p, got, err, want)
+	}
+}
+
+func requireRefused(t testing.TB, k *Sealer, text string, kind SealKind, p Path) {
+	t.Helper()
+	if got, err := k.Open(text, kind, p); err != ErrSeal || !equalSeals(got, Seal{}) {
+		t.Errorf("Open(%q, %d, %q) = %+v, %v; want the zero Seal and ErrSeal", text, kind, p, got, err)
+	}
+}
+
+// equalSeals compares what a seal says. The parts of a template follow from its text.
+func equalSeals(a, b Seal) bool {
+	if a.Template.String() != b.Template.String() || !slices.Equal(a.Template.parts, b.Template.parts) {
+		return false
+	}
+	return fmt.Sprintf("%#v", withoutTemplate(a)) == fmt.Sprintf("%#v", withoutTemplate(b))
+}
+
+func withoutTemplate(s Seal) Seal {
+	s.Template = Template{}
+	return s
+}
+
+// The text of a seal is in manifests, caches and bookmarks. If this test fails, sealLayout takes a new number. The texts
+// were computed by a program of a few lines in another language, from the layout that Seal documents.
+func TestSealTextStaysAsItIs(t *testing.T) {
+	k := NewSealer(testSealKey)
+	for _, test := range []struct {
+		name string
+		seal Seal
+		path Path
+		want string
+	}{
+		{
+			"playlist", playlistSeal(), "/vod/demo/video/720p.m3u8",
+			"AQECAAUAAQdwcmVtaXVtCi92b2QvZGVtby8AAIxIwqRJdhd9xwAk0gA-Ppk",
+		},
+		{
+			"media by path", mediaSeal(), testSegment,
+			"AQIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0ANAAAAAAAAAAAAAAAAAAAN-0TVKox973ddfnqYwitymp",
+		},
+		{
+			"media by template", templateSeal(t), "",
+			"AQIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0GnZpZGVvL3NlZ18kTnVtYmVyJTA1ZCQubTRz0AAAAAAAAAAAAAAAAAAA3w0nEloKY8wDez9Svz7gFG4",
+		},
+		{
+			"sidecar", sidecarSeal(), "/vod/demo/text/en.vtt",
+			"AQMAAAAAAAdwcmVtaXVtCi92b2QvZGVtby8AAGEBL6ofRLFw16PjrXCktAQ",
+		},
+		{
+			"license", licenseSeal(), "/vod/demo/",
+			"AQQBAAAHAgdwcmVtaXVtCi92b2QvZGVtby8AAFOZgBD4c3mcOgwDTnmn2E8",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := k.Seal(test.seal, test.path)
+			if got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+			path := test.path
+			if path == "" {
+				path = testSegment
+			}
+			requireOpen(t, k, got, test.seal, path)
+		})
+	}
+}
+
+func TestSealIsShort(t *testing.T) {
+	k := NewSealer(testSealKey)
+	for name, text := range map[string]string{
+		"playlist":             k.Seal(playlistSeal(), "/vod/demo/video/720p.m3u8"),
+		"media by path":        k.Seal(mediaSeal(), testSegment),
+		"media by template":    k.Seal(templateSeal(t), ""),
+		"sidecar":              k.Seal(sidecarSeal(), "/vod/demo/text/en.vtt"),
+		"license of one asset": k.Seal(licenseSeal(), "/vod/demo/"),
+	} {
+		t.Logf("%s: %d characters", name, len(text))
+		if len(text) >= 200 {
+			t.Errorf("%s: %d characters, want fewer than 200", name, len(text))
+		}
+	}
+}
+
+func TestSealOpensOnlyForItsPath(t *testing.T) {
+	k := NewSealer(testSealKey)
+	text := k.Seal(mediaSeal(), testSegment)
+	requireOpen(t, k, text, mediaSeal(), testSegment)
+	for name, p := range map[string]Path{
+		"the next segment":            "/vod/demo/video/seg_00008.m4s",
+		"the init segment":            "/vod/demo/video/init.mp4",
+		"another track":               "/vod/demo/audio/seg_00007.m4s",
+		"another title":               "/vod/premium/video/seg_00007.m4s",
+		"another letter case":         "/vod/demo/video/SEG_00007.m4s",
+		"a longer name":               testSegment + "x",
+		"a shorter name":              testSegment[:len(testSegment)-1],
+		"the directory":               "/vod/demo/video/",
+		"no path":                     "",
+		"what stands for a template":  boundToTemplate,
+		"the path behind a zero byte": "\x00" + testSegment,
+	} {
+		t.Run(name, func(t *testing.T) { requireRefused(t, k, text, SealMedia, p) })
+	}
+}
+
+func TestTemplateSealOpensForMatchesAndInit(t *testing.T) {
+	k := NewSealer(testSealKey)
+	text := k.Seal(templateSeal(t), "")
+	if k.Seal(templateSeal(t), testSegment) != text {
+		t.Error("the text of a template seal depends on a path")
+	}
+	for _, p := range []Path{testSegment, "/vod/demo/video/seg_00000.m4s", "/vod/demo/video/seg_123456.m4s", "/vod/demo/video/init.mp4"} {
+		requireOpen(t, k, text, templateSeal(t), p)
+	}
+	for name, p := range map[string]Path{
+		"an alias with a leading zero": "/vod/demo/video/seg_000007.m4s",
+		"an alias without zeros":       "/vod/demo/video/seg_7.m4s",
+		"another name":                 "/vod/demo/video/sub_00007.m4s",
+		"another track":                "/vod/demo/audio/seg_00007.m4s",
+		"another title":                "/vod/other/video/seg_00007.m4s",
+		"another init":                 "/vod/demo/audio/init.mp4",
+		"more behind":                  "/vod/demo/video/seg_00007.m4s.bak",
+		"the template":                 "/vod/demo/video/seg_$Number%05d$.m4s",
+		"no path":                      "",
+		"the marker":                   boundToTemplate,
+	} {
+		t.Run(name, func(t *testing.T) { requireRefused(t, k, text, SealMedia, p) })
+	}
+}
+
+func TestSealForOnePathIsNoTemplateSeal(t *testing.T) {
+	// A template without identifiers says the same as a path, in another field: neither text opens as the other.
+	k := NewSealer(testSealKey)
+	single := mediaSeal()
+	single.Template = mustTemplate(t, string(testSegment))
+	byTemplate, byPath := k.Seal(single, ""), k.Seal(mediaSeal(), testSegment)
+	if byTemplate == byPath {
+		t.Error("one text for both")
+	}
+	requireOpen(t, k, byTemplate, single, testSegment)
+	requireOpen(t, k, byTemplate, single, single.Init)
+	requireRefused(t, k, byTemplate, SealMedia, "/vod/demo/video/seg_00008.m4s")
+}
+
+func TestSealOpensOnlyAsItsKind(t *testing.T) {
+	k := NewSealer(testSealKey)
+	for _, s := range []Seal{playlistSeal(), mediaSeal(), templateSeal(t), sidecarSeal(), licenseSeal()} {
+		text := k.Seal(s, testSegment)
+		for kind := range SealKind(8) {
+			if kind != s.Kind {
+				requireRefused(t, k, text, kind, testSegment)
+			}
+		}
+		requireOpen(t, k, text, s, testSegment)
+	}
+	for _, kind := range []SealKind{0, SealLicense + 1, 255} {
+		s := sidecarSeal()
+		s.Kind = kind
+		requireRefused(t, k, k.Seal(s, testSegment), kind, testSegment)
+	}
+}
+
+func TestSealOpensOnlyForItsTenant(t *testing.T) {
+	k := NewSealer(testSealKey)
+	for i := range testSealKey {
+		other := testSealKey
+		other[i] ^= 1
+		requireRefused(t, NewSealer(other), k.Seal(templateSeal(t), ""), SealMedia, testSegment)
+	}
+	requireRefused(t, NewSealer([32]byte{}), k.Seal(mediaSeal(), testSegment), SealMedia, testSegment)
+	requireOpen(t, NewSealer(testSealKey), k.Seal(mediaSeal(), testSegment), mediaSeal(), testSegment) // another node
+}
+
+func TestDamagedSealIsRefused(t *testing.T) {
+	k := NewSealer(testSealKey)
+	for name, s := range map[string]Seal{
+		"playlist": playlistSeal(), "media": mediaSeal(), "template": templateSeal(t), "sidecar": sidecarSeal(), "license": licenseSeal(),
+	} {
+		text := k.Seal(s, testSegment)
+		raw, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		encode := base64.RawURLEncoding.EncodeToString
+		t.Run(name+": every bit of it counts", func(t *testing.T) {
+			for bit := range 8 * len(raw) {
+				flipped := slices.Clone(raw)
+				flipped[bit/8] ^= 1 << (bit % 8)
+				requireRefused(t, k, encode(flipped), s.Kind, testSegment)
+			}
+		})
+		t.Run(name+": every bit of its text counts", func(t *testing.T) {
+			for bit := range 8 * len(text) {
+				flipped := []byte(text)
+				flipped[bit/8] ^= 1 << (bit % 8)
+				requireRefused(t, k, string(flipped), s.Kind, testSegment)
+			}
+		})
+		t.Run(name+": cut anywhere", func(t *testing.T) {
+			for n := range len(text) {
+				requireRefused(t, k, text[:n], s.Kind, testSegment)
+				requireRefused(t, k, text[n+1:], s.Kind, testSegment)
+			}
+			for n := range len(raw) {
+				requireRefused(t, k, encode(raw[:n]), s.Kind, testSegment)
+			}
+		})
+		t.Run(name+": added to anywhere", func(t *testing.T) {
+			for n := range len(text) + 1 {
+				for _, more := range []string{"A", "\n", "\r", "=", "%41", " ", "AAAA", "\r\n\r\n"} {
+					requireRefused(t, k, text[:n]+more+text[n:], s.Kind, testSegment)
+				}
+			}
+		})
+	}
+	requireRefused(t, k, strings.Repeat("A", maxSeal), SealMedia, testSegment)
+	requireRefused(t, k, strings.Repeat("A", maxSeal+1), SealMedia, testSegment)
+}
+
+// drawSeal draws a seal of any kind and a path for it.
+func drawSeal(t *rapid.T) (Seal, Path) {
+	s := Seal{
+		Kind:       SealKind(rapid.IntRange(int(SealPlaylist), int(SealLicense)).Draw(t, "kind")),
+		Group:      rapid.StringN(0, 20, 40).Draw(t, "group"),
+		Asset:      drawPath(t, "asset", true),
+		Scheme:     drm.ProtectionScheme(rapid.IntRange(0, 2).Draw(t, "scheme")),
+		KeyFormats: rapid.Uint8().Draw(t, "formats"),
+		Class:      drm.TrackClass(rapid.IntRange(0, 6).Draw(t, "class")),
+		Period:     rapid.Uint32().Draw(t, "period"),
+		Generation: rapid.Uint32().Draw(t, "generation"),
+	}
+	p := drawPath(t, "path", false)
+	if rapid.Bool().Draw(t, "inside") {
+		p = s.Asset + p[1:]
+	}
+	if s.Kind != SealMedia {
+		return s, p
+	}
+	copy(s.InitDigest[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "digest"))
+	s.Init = drawPath(t, "init", false)
+	if rapid.Bool().Draw(t, "init inside") {
+		s.Init = s.Asset + s.Init[1:]
+	}
+	if rapid.Bool().Draw(t, "with template") {
+		text, fill := drawTemplate(t)
+		if !strings.Contains(string(s.Asset), "$") && rapid.Bool().Draw(t, "template inside") {
+			inner := fill
+			text, fill = string(s.Asset)+text[1:], func(n, m uint64) string { return string(s.Asset) + inner(n, m)[1:] }
+		}
+		tmpl, err := ParseTemplate(text)
+		if err != nil {
+			t.Fatalf("ParseTemplate(%q): %v", text, err)
+		}
+		s.Template, p = tmpl, Path(fill(rapid.Uint64().Draw(t, "number"), rapid.Uint64().Draw(t, "time")))
+	}
+	return s, p
+}
+
+func TestSealRoundTrip(t *testing.T) {
+	k := NewSealer(testSealKey)
+	rapid.Check(t, func(t *rapid.T) {
+		s, p := drawSeal(t)
+		text := k.Seal(s, p)
+		if len(text) > maxSeal {
+			t.Skip("too long to be opened")
+		}
+		got, err := k.Open(text, s.Kind, p)
+		if err != nil || !equalSeals(got, s) {
+			t.Fatalf("Open = %+v, %v; want %+v", got, err, s)
+		}
+		if _, err := Parse("/" + SealElement(text) + "/x"); err != nil {
+			t.Fatalf("%q is no path element: %v", text, err)
+		}
+		if other, q := drawSeal(t); (!equalSeals(other, s) || p != q && s.Template.IsZero()) && k.Seal(other, q) == text {
+			t.Fatalf("%+v for %q and %+v for %q have one text", s, p, other, q)
+		}
+	})
+}
+
+func TestSealerIsSafeForConcurrentUse(t *testing.T) {
+	k := NewSealer(testSealKey)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range 200 {
+				p := Path(fmt.Sprintf("/vod/demo/%d/%d.m4s", i, n))
+				text := k.Seal(mediaSeal(), p)
+				requireOpen(t, k, text, mediaSeal(), p)
+				requireRefused(t, k, text, SealMedia, p+"x")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestOpenedSealDoesNotChangeWithLaterUse(t *testing.T) {
+	k := NewSealer(testSealKey)
+	got, err := k.Open(k.Seal(templateSeal(t), ""), SealMedia, testSegment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		other := playlistSeal()
+		other.Group, other.Asset = "xxxxxxxxxxxxxxxx", "/xxxxxxxxxxxxxxxxxxx/"
+		requireOpen(t, k, k.Seal(other, "/x"), other, "/x")
+	}
+	if !equalSeals(got, templateSeal(t)) {
+		t.Errorf("the seal became %+v", got)
+	}
+}
+
+func TestSealerDoesNotPrintItsKey(t *testing.T) {
+	k := NewSealer(testSealKey)
+	_ = k.Seal(mediaSeal(), testSegment)
+	type holder struct{ sealer *Sealer }
+	for _, format := range []string{"%v", "%+v", "%#v", "%x", "% x", "%d", "%s", "%q", "%t"} {
+		for _, value := range []any{k, holder{k}, []*Sealer{k}} {
+			text := fmt.Sprintf(format, value)
+			for _, secret := range []string{"040506", "04 05 06", "4 5 6", "0x4, 0x5, 0x6", "\x04\x05\x06", "=4) %!t(uint8=5"} {
+				if strings.Contains(text, secret) {
+					t.Errorf("%s prints the key: %s", format, text)
+				}
+			}
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	k := NewSealer(testSealKey)
+	made := map[string]Seal{}
+	for _, s := range []Seal{playlistSeal(), mediaSeal(), templateSeal(f), sidecarSeal(), licenseSeal()} {
+		text := k.Seal(s, testSegment)
+		made[text] = s
+		f.Add(text, uint8(s.Kind), string(testSegment))
+		f.Add(text[:len(text)-1], uint8(s.Kind), string(testSegment))
+	}
+	f.Add("", uint8(0), "")
+	f.Add(strings.Repeat("_", 100), uint8(2), "/")
+	f.Fuzz(func(t *testing.T, text string, kind uint8, path string) {
+		// Fuzzing finds no key: whatever opens is one of the five seals above, for what it was made for.
+		got, err := k.Open(text, SealKind(kind), Path(path))
+		want, ok := made[text]
+		switch {
+		case err != nil && (err != ErrSeal || !equalSeals(got, Seal{})):
+			t.Fatalf("Open = %+v, %v", got, err)
+		case err == nil && (!ok || !equalSeals(got, want) || want.Template.IsZero() && path != string(testSegment)):
+			t.Fatalf("Open(%q, %d, %q) = %+v", text, kind, path, got)
+		}
+		// Behind the MAC, too, hostile bytes are only refused.
+		if f, ok := parseSeal([]byte(text)); ok {
+			_, err := f.seal()
+			if err != nil && !errors.Is(err, ErrTemplate) {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+var (
+	benchmarkText string
+	benchmarkSeal Seal
+)
+
+func BenchmarkSeal(b *testing.B) {
+	k, s := NewSealer(testSealKey), templateSeal(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		benchmarkText = k.Seal(s, testSegment)
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	k := NewSealer(testSealKey)
+	for name, s := range map[string]Seal{"path": mediaSeal(), "template": templateSeal(b)} {
+		text := k.Seal(s, testSegment)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				benchmarkSeal, _ = k.Open(text, SealMedia, testSegment)
+			}
+		})
+	}
+}
