@@ -59,36 +59,45 @@ function observeFetch(report) {
 }
 
 function responseBytes(xhr) {
-	if (xhr.responseType === "arraybuffer") return bytesOf(xhr.response);
-	return xhr.responseType === "" || xhr.responseType === "text" ? encode(xhr.responseText) : new Uint8Array();
+	switch (xhr.responseType) {
+	case "arraybuffer": return bytesOf(xhr.response);
+	case "json": return encode(JSON.stringify(xhr.response));
+	case "": case "text": return encode(xhr.responseText);
+	default: return new Uint8Array();
+	}
 }
 
 function observeXHR(report) {
 	window.XMLHttpRequest = class extends XMLHttpRequest {
-		#method = "GET";
-		#url = "";
+		#exchange;
+		#started = 0;
+
+		constructor() {
+			super();
+			// The first listener of all: a player may move the buffer to a worker as soon as it hears of it.
+			this.addEventListener("readystatechange", () => this.readyState === 4 && this.status && this.#take());
+			this.addEventListener("abort", () => { this.#exchange.aborted = true; });
+			this.addEventListener("loadend", () => report(classify({ ...this.#exchange, ms: performance.now() - this.#started })));
+		}
 
 		open(method, url, ...rest) {
-			this.#method = String(method).toUpperCase();
-			this.#url = String(url);
+			this.#exchange = { method: String(method).toUpperCase(), url: String(url) };
 			// Without the third argument a request must stay asynchronous; passing undefined would not.
 			return rest.length ? super.open(method, url, ...rest) : super.open(method, url);
 		}
 
 		send(body) {
-			const started = performance.now();
-			const exchange = { method: this.#method, url: this.#url, sent: bytesOf(body) };
-			let aborted = false;
-			this.addEventListener("abort", () => { aborted = true; }, { once: true });
-			this.addEventListener("loadend", () => {
-				const answer = this.status ? responseBytes(this) : new Uint8Array();
-				report(classify({
-					...exchange, aborted, status: this.status, ms: performance.now() - started,
-					contentType: this.status ? this.getResponseHeader("Content-Type") ?? "" : "",
-					prefix: answer.subarray(0, PREFIX), bytes: answer.length,
-				}));
-			}, { once: true });
+			this.#started = performance.now();
+			Object.assign(this.#exchange, { sent: bytesOf(body), status: 0, contentType: "", prefix: new Uint8Array(), bytes: 0 });
 			return super.send(body);
+		}
+
+		#take() {
+			const answer = responseBytes(this);
+			Object.assign(this.#exchange, {
+				status: this.status, contentType: this.getResponseHeader("Content-Type") ?? "",
+				prefix: answer.slice(0, PREFIX), bytes: answer.length,
+			});
 		}
 	};
 }

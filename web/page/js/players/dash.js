@@ -6,7 +6,7 @@ export async function start({ script, video, url, onError }) {
 	await loadScript(script);
 	const player = dashjs.MediaPlayer().create();
 	// Level 0 is none: what matters is reported by events.
-	player.updateSettings({ debug: { logLevel: 0 } });
+	player.updateSettings({ debug: { logLevel: 0 }, streaming: { text: { defaultEnabled: false } } });
 	const ready = new Promise((resolve) => {
 		player.on("streamInitialized", resolve);
 		player.on("error", resolve);

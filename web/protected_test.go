@@ -1,0 +1,176 @@
+package web
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
+)
+
+// Fixture secrets, obviously fake.
+const (
+	testToken  = "test-token-0123456789-0123456789-0123456789"
+	testKIDHex = "7e577e577e577e577e577e577e570001"
+	testKeyHex = "7e57000000000000000000007e57beef"
+	testSeal   = "testsealtestsealtestsealtestsealtestseal"
+)
+
+// testKID is testKIDHex as the page shows it.
+const testKID = "7e577e57-7e57-7e57-7e57-7e577e570001"
+
+func testBytes(s string) []byte {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// protectedOrigin stands for a gateway: it serves the demo encrypted by another packager, with manifests, licenses and
+// refusals in the forms that the page is written for.
+type protectedOrigin struct {
+	t      *testing.T
+	scheme string
+	clear  string // folder of the demo, for manifests and subtitles
+	media  http.Handler
+}
+
+func newProtectedOrigin(t *testing.T, demo, scheme string) http.Handler {
+	t.Helper()
+	packager, err := testtools.Packager()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for track, kind := range map[string]string{"video/360p": "video", "video/180p": "video", "audio/en": "audio"} {
+		whole := filepath.Join(t.TempDir(), "track.mp4")
+		joinTrack(t, filepath.Join(demo, track), whole)
+		out := filepath.Join(folder, track)
+		run := exec.Command(packager,
+			fmt.Sprintf("in=%s,stream=%s,init_segment=%s/init.mp4,segment_template=%s/seg_$Number$.m4s", whole, kind, out, out),
+			"--segment_duration=2", "--enable_raw_key_encryption", "--protection_scheme="+scheme, "--clear_lead=0",
+			"--keys=label=:key_id="+testKIDHex+":key="+testKeyHex, "--protection_systems=CommonSystem", "--quiet")
+		if output, err := run.CombinedOutput(); err != nil {
+			t.Fatalf("packaging %s: %v\n%s", track, err, output)
+		}
+	}
+	return &protectedOrigin{t: t, scheme: scheme, clear: demo, media: media(folder)}
+}
+
+// joinTrack writes init and segments of one track into one file, the form that the packager reads.
+func joinTrack(t *testing.T, folder, target string) {
+	t.Helper()
+	out, err := os.Create(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }()
+	for n := 0; ; n++ {
+		name := "init.mp4"
+		if n > 0 {
+			name = fmt.Sprintf("seg_%d.m4s", n)
+		}
+		data, err := os.ReadFile(filepath.Join(folder, name))
+		if os.IsNotExist(err) && n > 1 {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (o *protectedOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case path == "/manifest.mpd" || path == "/master.m3u8":
+		if r.URL.Query().Get("token") != testToken {
+			refuse(w, http.StatusUnauthorized, "test_token_missing")
+			return
+		}
+		o.serveManifest(w, r)
+	case r.URL.Query().Has("token"):
+		o.t.Errorf("the page sent the token to %s", path)
+		refuse(w, http.StatusBadRequest, "test_token_misplaced")
+	case strings.HasSuffix(path, ".m3u8"):
+		o.serveManifest(w, r)
+	case strings.HasPrefix(path, "/.drm/clearkey/"):
+		o.serveLicense(w, r)
+	case strings.HasPrefix(path, "/.drm/key/"):
+		w.Header().Set("Content-Type", "application/octet-stream")
+		_, _ = w.Write(testBytes(testKeyHex))
+	case strings.HasPrefix(path, "/subs/"):
+		media(o.clear).ServeHTTP(w, r)
+	default:
+		o.media.ServeHTTP(w, r)
+	}
+}
+
+var (
+	adaptationSet = regexp.MustCompile(`(?s)<AdaptationSet id="(?:1|10)"[^>]*>`)
+	childPlaylist = regexp.MustCompile(`(?m)[^"\s]+\.m3u8`)
+	mapLine       = regexp.MustCompile(`(?m)^#EXT-X-MAP`)
+)
+
+func (o *protectedOrigin) serveManifest(w http.ResponseWriter, r *http.Request) {
+	data, err := os.ReadFile(filepath.Join(o.clear, filepath.FromSlash(r.URL.Path)))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	text, keyFormat := string(data), r.URL.Query().Get("keyformat")
+	w.Header().Set("Content-Type", mediaTypes[filepath.Ext(r.URL.Path)])
+	switch {
+	case strings.HasSuffix(r.URL.Path, ".mpd"):
+		text = strings.Replace(text, "<MPD ", `<MPD xmlns:cenc="urn:mpeg:cenc:2013" xmlns:dashif="https://dashif.org/CPS" `, 1)
+		text = adaptationSet.ReplaceAllString(text, "$0"+o.contentProtection())
+	case r.URL.Path == "/master.m3u8":
+		text = childPlaylist.ReplaceAllString(text, "$0?keyformat="+keyFormat)
+	default:
+		text = mapLine.ReplaceAllString(text, o.keyLine(keyFormat)+"\n$0")
+	}
+	_, _ = w.Write([]byte(text))
+}
+
+func (o *protectedOrigin) contentProtection() string {
+	return fmt.Sprintf(`
+		<ContentProtection schemeIdUri="urn:mpeg:dash:mp4protection:2011" value="%s" cenc:default_KID="%s"/>
+		<ContentProtection schemeIdUri="urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e" value="ClearKey1.0">
+			<dashif:Laurl>/%s/.drm/clearkey/%s</dashif:Laurl>
+		</ContentProtection>`, o.scheme, testKID, o.scheme, testSeal)
+}
+
+func (o *protectedOrigin) keyLine(keyFormat string) string {
+	method := map[string]string{"cenc": "SAMPLE-AES-CTR", "cbcs": "SAMPLE-AES"}[o.scheme]
+	if keyFormat == "clearkey" {
+		return fmt.Sprintf(`#EXT-X-KEY:METHOD=%s,URI="/%s/.drm/clearkey/%s",KEYID=0x%s,KEYFORMAT="org.w3.clearkey",KEYFORMATVERSIONS="1"`,
+			method, o.scheme, testSeal, testKIDHex)
+	}
+	return fmt.Sprintf(`#EXT-X-KEY:METHOD=%s,URI="/%s/.drm/key/%s",KEYFORMAT="identity"`, method, o.scheme, testSeal)
+}
+
+func (o *protectedOrigin) serveLicense(w http.ResponseWriter, r *http.Request) {
+	var request struct {
+		KIDs []string `json:"kids"`
+	}
+	kid := base64.RawURLEncoding.EncodeToString(testBytes(testKIDHex))
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil || len(request.KIDs) != 1 || request.KIDs[0] != kid {
+		o.t.Errorf("license request for %q (%v)", request.KIDs, err)
+		refuse(w, http.StatusBadRequest, "test_license_request")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Fprintf(w, `{"keys":[{"kty":"oct","kid":%q,"k":%q}],"type":"temporary"}`,
+		kid, base64.RawURLEncoding.EncodeToString(testBytes(testKeyHex)))
+}
