@@ -134,6 +134,13 @@ func (c *Cached) ContentKeys(ctx context.Context, t Title) ([]drm.ContentKey, er
 	return slices.Clone(list), err
 }
 
+// Prefetch has the source asked for a key that will be needed soon, such as that of the next crypto period, unless the answer is
+// known. It does not wait.
+func (c *Cached) Prefetch(r Request) {
+	// The error is what a caller who needs the key will be told.
+	_, _, _ = c.keys.lookup(r, c.keys.now())
+}
+
 // Close cancels the questions under way, waits for them, and forgets every key. Look-ups during and after it return
 // ErrUnavailable. It may be called twice.
 func (c *Cached) Close() {

@@ -73,7 +73,8 @@ func TestParseSecretRefuses(t *testing.T) {
 		"alphabet, digits, punctuation":  "!abcdefghijklmnopqrstuvwxyz!0123456789",
 		"0011223344… of documentation":   strings.Repeat("00112233445566778899aabbccddeeff", 2),
 		"longer than any secret":         strings.Repeat(testRandom, 100),
-		"line break inside base64":       base64.StdEncoding.EncodeToString(testRandomBytes(t))[:20] + "\n",
+		"two bytes without a pattern":    "0001010000010001010100000001000101000100010101010000000100010100",
+		"short base64 and a line break":  base64.StdEncoding.EncodeToString(testRandomBytes(t))[:20] + "\n",
 		"few bytes in plain hexadecimal": strings.Repeat("deadbeef", 8),
 	} {
 		t.Run(name, func(t *testing.T) {
