@@ -1,0 +1,295 @@
+package segcrypt
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+)
+
+// maxInitBytes bounds an init segment. Real ones are a few kilobytes; parameter sets and metadata never need more.
+const maxInitBytes = 1 << 20
+
+// Init is a parsed clear init segment (CMAF header). It is immutable and safe for concurrent use.
+type Init struct {
+	clear   []byte
+	digest  [16]byte
+	track   Track
+	entries []sampleEntry
+	trex    trackDefaults
+
+	kept []box // top-level boxes that the protected init repeats
+	moov box
+	path []box // moov, trak, mdia, minf, stbl, stsd: what grows with a sample entry
+}
+
+// trackDefaults are the values of trex or tfhd that a track run falls back to.
+type trackDefaults struct {
+	description uint32 // sample_description_index, from 1
+	sampleSize  uint32
+}
+
+var (
+	errInitSize     = errors.New("the init segment is empty or larger than 1 MiB")
+	errInitBox      = errors.New("this box does not belong into an init segment")
+	errMissing      = errors.New("a required box is missing")
+	errRepeated     = errors.New("the box must occur once")
+	errProgressive  = errors.New("the movie is not fragmented: its sample tables are not empty")
+	errZeroTrackID  = errors.New("track_ID is zero")
+	errTrexTrack    = errors.New("no trex box for the track")
+	errDescriptions = errors.New("sample_description_index names no sample entry")
+)
+
+// ParseInit reads a clear init segment: ftyp, and one moov with exactly one track.
+//
+// It returns ErrAlreadyProtected, ErrMuxed or ErrUnsupportedSampleEntry where they apply, each wrapped in a *FormatError
+// like every other fault. b is copied.
+//
+// Source: 14496-12, 8.2 to 8.5 and 8.8; 23000-19, 7.3.2.
+func ParseInit(b Clear) (*Init, error) {
+	if len(b) == 0 || len(b) > maxInitBytes {
+		return nil, formatErrorf("init", 0, "%w", errInitSize)
+	}
+	in := &Init{clear: bytes.Clone(b)}
+	sum := sha256.Sum256(b)
+	copy(in.digest[:], sum[:])
+	found := false
+	err := eachBox(in.clear, 0, len(b), "init", func(x box) error {
+		switch x.typ {
+		case typFtyp:
+		case typMoov:
+			if found {
+				return formatErrorf("moov", x.off, "%w", errRepeated)
+			}
+			found, in.moov = true, x
+		case typFree, typSkip, typSidx:
+			return nil // they would describe, or hide, something of the clear file
+		default:
+			return formatErrorf(x.typ.String(), x.off, "%w", errInitBox)
+		}
+		in.kept = append(in.kept, x)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, formatErrorf("moov", len(b), "%w", errMissing)
+	}
+	if err := in.parseMoov(); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// Tracks returns the tracks of the init segment, at present always one.
+func (in *Init) Tracks() []Track { return []Track{in.track} }
+
+// Digest returns the first 16 bytes of the SHA-256 of the clear init segment.
+func (in *Init) Digest() [16]byte { return in.digest }
+
+// children is the direct children of one box that the parser asks for; a repeated one is an error.
+type children map[fourCC]box
+
+func (in *Init) childrenOf(parent box, path string) (children, error) {
+	c := children{}
+	err := eachBox(in.clear, parent.payload(), parent.end, path, func(x box) error {
+		if _, repeated := c[x.typ]; repeated && initSingle[x.typ] {
+			return formatErrorf(path+"/"+x.typ.String(), x.off, "%w", errRepeated)
+		}
+		c[x.typ] = x
+		return nil
+	})
+	return c, err
+}
+
+// initSingle are the boxes that must not occur twice in their parent.
+var initSingle = map[fourCC]bool{
+	cc("mvhd"): true, cc("mvex"): true, cc("tkhd"): true, cc("mdia"): true, cc("mdhd"): true, cc("hdlr"): true,
+	cc("minf"): true, cc("stbl"): true, cc("stsd"): true, cc("stsz"): true, cc("stco"): true, cc("stts"): true,
+	cc("co64"): true, cc("stz2"): true, cc("stsc"): true,
+}
+
+func (in *Init) parseMoov() error {
+	var trak box
+	tracks := 0
+	err := eachBox(in.clear, in.moov.payload(), in.moov.end, "moov", func(x box) error {
+		switch x.typ {
+		case cc("trak"):
+			trak = x
+			tracks++
+		case typPssh:
+			return formatErrorf("moov/pssh", x.off, "%w", ErrAlreadyProtected)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if tracks == 0 {
+		return formatErrorf("moov/trak", in.moov.off, "%w", errMissing)
+	}
+	if tracks > 1 {
+		return formatErrorf("moov", in.moov.off, "%w: the init segment has %d", ErrMuxed, tracks)
+	}
+	if err := in.parseTrak(trak); err != nil {
+		return err
+	}
+	c, err := in.childrenOf(in.moov, "moov")
+	if err != nil {
+		return err
+	}
+	mvex, ok := c[cc("mvex")]
+	if !ok {
+		return formatErrorf("moov/mvex", in.moov.off, "%w", errMissing)
+	}
+	return in.parseMvex(mvex)
+}
+
+// descend finds a required child of at least n payload bytes.
+func (in *Init) descend(c children, typ fourCC, path string, parent box, n int) (box, error) {
+	x, ok := c[typ]
+	if !ok {
+		return box{}, formatErrorf(path+"/"+typ.String(), parent.off, "%w", errMissing)
+	}
+	if x.end-x.payload() < n {
+		return box{}, formatErrorf(path+"/"+typ.String(), x.off, "%w", errBoxLength)
+	}
+	return x, nil
+}
+
+func (in *Init) parseTrak(trak box) error {
+	const path = "moov/trak"
+	c, err := in.childrenOf(trak, path)
+	if err != nil {
+		return err
+	}
+	tkhd, err := in.descend(c, cc("tkhd"), path, trak, 84)
+	if err != nil {
+		return err
+	}
+	at := tkhd.payload() + 12 // version and flags, creation and modification time
+	if in.clear[tkhd.payload()] == 1 {
+		at += 8
+	}
+	if in.track.ID = be32(in.clear, at); in.track.ID == 0 {
+		return formatErrorf(path+"/tkhd", tkhd.off, "%w", errZeroTrackID)
+	}
+	mdia, err := in.descend(c, cc("mdia"), path, trak, 0)
+	if err != nil {
+		return err
+	}
+	c, err = in.childrenOf(mdia, path+"/mdia")
+	if err != nil {
+		return err
+	}
+	mdhd, err := in.descend(c, cc("mdhd"), path+"/mdia", mdia, 24)
+	if err != nil {
+		return err
+	}
+	at = mdhd.payload() + 12
+	if in.clear[mdhd.payload()] == 1 {
+		at += 8
+	}
+	in.track.Timescale = be32(in.clear, at)
+	hdlr, err := in.descend(c, cc("hdlr"), path+"/mdia", mdia, 12)
+	if err != nil {
+		return err
+	}
+	minf, err := in.descend(c, cc("minf"), path+"/mdia", mdia, 0)
+	if err != nil {
+		return err
+	}
+	in.path = []box{in.moov, trak, mdia, minf}
+	return in.parseMinf(minf, fourCC(be32(in.clear, hdlr.payload()+8)))
+}
+
+func (in *Init) parseMinf(minf box, handler fourCC) error {
+	const path = "moov/trak/mdia/minf"
+	c, err := in.childrenOf(minf, path)
+	if err != nil {
+		return err
+	}
+	stbl, err := in.descend(c, cc("stbl"), path, minf, 0)
+	if err != nil {
+		return err
+	}
+	c, err = in.childrenOf(stbl, path+"/stbl")
+	if err != nil {
+		return err
+	}
+	// Where each table keeps its number of entries, from the start of the payload.
+	for typ, at := range map[fourCC]int{cc("stts"): 4, cc("stsc"): 4, cc("stco"): 4, cc("co64"): 4, cc("stsz"): 8, cc("stz2"): 8} {
+		if x, ok := c[typ]; ok && (x.end-x.payload() < at+4 || be32(in.clear, x.payload()+at) != 0) {
+			return formatErrorf(path+"/stbl/"+typ.String(), x.off, "%w", errProgressive)
+		}
+	}
+	stsd, err := in.descend(c, cc("stsd"), path+"/stbl", stbl, 8)
+	if err != nil {
+		return err
+	}
+	in.path = append(in.path, stbl, stsd)
+	for _, x := range in.path {
+		if x.header != 8 {
+			return formatErrorf(x.typ.String(), x.off, "%w", errBoxSize)
+		}
+	}
+	return in.parseStsd(stsd, handler)
+}
+
+// parseStsd reads the sample entries (14496-12, 8.5.2). Several are allowed when all are of one kind.
+func (in *Init) parseStsd(stsd box, handler fourCC) error {
+	const path = "stsd"
+	version := in.clear[stsd.payload()]
+	err := eachBox(in.clear, stsd.payload()+8, stsd.end, path, func(x box) error {
+		e, err := parseSampleEntry(in.clear, x, version, handler)
+		if err != nil {
+			return atPath(path+"/"+x.typ.String(), x.off, err)
+		}
+		if len(in.entries) > 0 && in.entries[0].kind != e.kind {
+			return formatErrorf(path+"/"+x.typ.String(), x.off, "%w: a %s entry beside a %s entry", ErrUnsupportedSampleEntry,
+				e.kind, in.entries[0].kind)
+		}
+		in.entries = append(in.entries, e)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if n := be32(in.clear, stsd.payload()+4); n == 0 || uint64(n) != uint64(len(in.entries)) {
+		return formatErrorf(path, stsd.off, "entry_count is %d, sample entries are %d", n, len(in.entries))
+	}
+	first := &in.entries[0]
+	in.track.Kind, in.track.SampleEntry = first.kind, first.box.typ.String()
+	in.track.Width, in.track.Height = first.width, first.height
+	return nil
+}
+
+// parseMvex finds the track's defaults (14496-12, 8.8.3).
+func (in *Init) parseMvex(mvex box) error {
+	found := false
+	err := eachBox(in.clear, mvex.payload(), mvex.end, "moov/mvex", func(x box) error {
+		if x.typ != cc("trex") {
+			return nil
+		}
+		p := x.payload()
+		if x.end-p != 24 {
+			return formatErrorf("moov/mvex/trex", x.off, "%w", errBoxLength)
+		}
+		if be32(in.clear, p+4) != in.track.ID {
+			return nil
+		}
+		found = true
+		in.trex = trackDefaults{description: be32(in.clear, p+8), sampleSize: be32(in.clear, p+16)}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !found {
+		return formatErrorf("moov/mvex", mvex.off, "%w", errTrexTrack)
+	}
+	if d := in.trex.description; d == 0 || uint64(d) > uint64(len(in.entries)) {
+		return formatErrorf("moov/mvex/trex", mvex.off, "%w", errDescriptions)
+	}
+	return nil
+}

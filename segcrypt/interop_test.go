@@ -1,0 +1,144 @@
+package segcrypt
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
+)
+
+// packetHashes returns the MD5 of every packet, as ffmpeg reads them. The file goes through a pipe, like segments that a
+// player loads: with a file that it can seek in, ffmpeg looks up auxiliary information of later fragments by other rules.
+func packetHashes(t testing.TB, file []byte, options ...string) []string {
+	t.Helper()
+	args := append([]string{"-v", "error"}, options...)
+	args = append(args, "-i", "pipe:", "-map", "0", "-c", "copy", "-f", "framemd5", "-")
+	var hashes []string
+	for _, line := range strings.Split(string(pipeTool(t, file, testtools.FFmpeg, args...)), "\n") {
+		if fields := strings.Split(line, ","); !strings.HasPrefix(line, "#") && len(fields) >= 6 {
+			hashes = append(hashes, strings.TrimSpace(fields[5]))
+		}
+	}
+	if len(hashes) == 0 {
+		t.Fatal("ffmpeg found no packets")
+	}
+	return hashes
+}
+
+func keyArguments(mode string) []string {
+	return []string{"--enable_raw_key_" + mode, "--keys", "label=:key_id=" + testKIDHex + ":key=" + testKeyHex}
+}
+
+// TestProtectInterop decrypts with two programs that share no code with us, and with the test's own reader.
+func TestProtectInterop(t *testing.T) {
+	for _, f := range fixtures {
+		for _, scheme := range drm.Schemes {
+			t.Run(f.name+"/"+scheme.String(), func(t *testing.T) {
+				t.Parallel()
+				m := loadMedia(t, f.name)
+				pr := newTestProtector(t, m.init, testProtection(scheme))
+				protected := slices.Concat(pr.Init(), mustProtect(t, pr, m.all()))
+				path := filepath.Join(t.TempDir(), "protected.mp4")
+				if err := os.WriteFile(path, protected, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				want := packetHashes(t, slices.Concat(m.init, m.all()))
+
+				clear, samples, err := decryptSegment(protected, scheme, 0)
+				if err != nil || !bytes.Equal(clear, mdatPayload(m.all())) {
+					t.Errorf("own reader: the samples differ (%v)", err)
+				}
+				if got := packetHashes(t, protected, "-decryption_key", testKeyHex); !slices.Equal(got, want) {
+					t.Errorf("ffmpeg: %d packets, %d differ from the clear %d", len(got), countDiffer(got, want), len(want))
+				}
+				if got := packetHashes(t, protected); countDiffer(got, want) != countProtected(samples) {
+					t.Errorf("without the key %d of %d packets differ, want %d", countDiffer(got, want), len(want), countProtected(samples))
+				}
+				clearPath := filepath.Join(t.TempDir(), "clear.mp4")
+				runTool(t, testtools.Packager, append([]string{
+					fmt.Sprintf("in=%s,stream=%s,output=%s", path, f.stream, clearPath), "--quiet",
+				}, keyArguments("decryption")...)...)
+				b, err := os.ReadFile(clearPath)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := packetHashes(t, b); !slices.Equal(got, want) {
+					t.Errorf("packager: %d packets, %d differ from the clear %d", len(got), countDiffer(got, want), len(want))
+				}
+			})
+		}
+	}
+}
+
+// countProtected counts the samples with at least one protected block. Few have none: AV1 frames that repeat another, or whose
+// tiles are shorter than a block.
+func countProtected(samples []readSample) int {
+	n := 0
+	for _, s := range samples {
+		if s.subs == nil && len(s.data) >= 16 || slices.ContainsFunc(s.subs, func(s subsample) bool { return s.protected >= 16 }) {
+			n++
+		}
+	}
+	return n
+}
+
+func countDiffer(a, b []string) int {
+	n := max(len(a), len(b)) - min(len(a), len(b))
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSubsampleParity compares our subsamples, sample by sample, with those that shaka-packager writes for the same input.
+func TestSubsampleParity(t *testing.T) {
+	for _, f := range fixtures {
+		for _, scheme := range drm.Schemes {
+			if f.stream != "video" {
+				continue
+			}
+			t.Run(f.name+"/"+scheme.String(), func(t *testing.T) {
+				t.Parallel()
+				m := loadMedia(t, f.name)
+				pr := newTestProtector(t, m.init, testProtection(scheme))
+				ours, err := readProtected(mustProtect(t, pr, m.all()), scheme, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(t.TempDir(), "theirs.mp4")
+				runTool(t, testtools.Packager, append([]string{
+					fmt.Sprintf("in=%s,stream=video,output=%s", m.path, path), "--quiet",
+					"--protection_scheme", scheme.String(), "--clear_lead", "0",
+				}, keyArguments("encryption")...)...)
+				b, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				theirs, err := readProtected(b, scheme, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(ours) != len(theirs) || len(ours) == 0 {
+					t.Fatalf("%d samples, packager has %d", len(ours), len(theirs))
+				}
+				differ := 0
+				for i := range ours {
+					if !slices.Equal(ours[i].subs, theirs[i].subs) {
+						if differ++; differ < 4 {
+							t.Errorf("sample %d:\nours   %v\ntheirs %v", i, ours[i].subs, theirs[i].subs)
+						}
+					}
+				}
+				t.Logf("%d samples, %d differ", len(ours), differ)
+			})
+		}
+	}
+}

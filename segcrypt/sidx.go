@@ -1,0 +1,82 @@
+package segcrypt
+
+import (
+	"encoding/binary"
+	"sort"
+)
+
+const sidxReferenceBytes = 12
+
+// correctSidx appends the sidx at b with first_offset and referenced sizes as they are in the output. It returns nil when the
+// box does not describe whole boxes of this segment: such a box describes another file, and a segment index is optional.
+//
+//	version(1) flags(3) reference_ID(4) timescale(4) [earliest_presentation_time first_offset](8 or 16)
+//	reserved(2) reference_count(2) ( reference_type(1 bit) referenced_size(31 bits) subsegment_duration(4) SAP(4) ) × n
+//
+// Source: 14496-12, 8.16.3.
+func (pl *plan) correctSidx(dst, seg []byte, b *placedBox) []byte {
+	p := b.payload()
+	if b.end-p < 12 {
+		return nil
+	}
+	fieldBytes := 4
+	if seg[p] != 0 {
+		fieldBytes = 8
+	}
+	offsetAt := p + 12 + fieldBytes
+	countAt := offsetAt + fieldBytes + 2
+	if b.end < countAt+2 {
+		return nil
+	}
+	count := int(binary.BigEndian.Uint16(seg[countAt:]))
+	if b.end-countAt-2 != count*sidxReferenceBytes {
+		return nil
+	}
+	firstOffset := uint64(be32(seg, offsetAt))
+	if fieldBytes == 8 {
+		firstOffset = be64(seg, offsetAt)
+	}
+	if firstOffset > uint64(len(seg)-b.end) {
+		return nil
+	}
+	at := b.end + int(firstOffset)
+	out, ok := pl.outputOffset(at)
+	if !ok || out < b.outEnd {
+		return nil
+	}
+	dst = append(dst, seg[b.off:offsetAt]...)
+	if fieldBytes == 8 {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(out-b.outEnd))
+	} else {
+		dst = put32(dst, uint32(out-b.outEnd))
+	}
+	dst = append(dst, seg[countAt-2:countAt+2]...)
+	for i := range count {
+		r := countAt + 2 + i*sidxReferenceBytes
+		word := be32(seg, r)
+		if uint64(word&0x7fffffff) > uint64(len(seg)-at) {
+			return nil
+		}
+		at += int(word & 0x7fffffff)
+		next, ok := pl.outputOffset(at)
+		if !ok {
+			return nil
+		}
+		dst = put32(dst, word&0x80000000|uint32(next-out))
+		dst = append(dst, seg[r+4:r+sidxReferenceBytes]...)
+		out = next
+	}
+	return dst
+}
+
+// outputOffset maps the start of a top-level box, or the end of the segment, to the output.
+func (pl *plan) outputOffset(in int) (int, bool) {
+	if in == pl.boxes[len(pl.boxes)-1].end {
+		return pl.size, true
+	}
+	i := sort.Search(len(pl.boxes), func(i int) bool { return pl.boxes[i].off >= in })
+	if i == len(pl.boxes) || pl.boxes[i].off != in {
+		return 0, false
+	}
+	return pl.boxes[i].outOff, true
+}
