@@ -44,14 +44,8 @@ func decodePath(escaped string) (string, error) {
 	if len(escaped) == 0 || len(escaped) > maxPath || escaped[0] != '/' || strings.ContainsAny(escaped, "?#") {
 		return "", ErrPath
 	}
-	for i := 0; i+2 < len(escaped); i++ {
-		// An encoded slash would make one element of what an origin may read as two.
-		if escaped[i] == '%' && escaped[i+1] == '2' && (escaped[i+2]|0x20) == 'f' {
-			return "", ErrPath
-		}
-	}
 	p, err := url.PathUnescape(escaped)
-	if err != nil || !utf8.ValidString(p) || strings.ContainsFunc(p, unsafeInPath) || escapesTwice(p) {
+	if err != nil || unsafePath(p) || len(p) != len(escaped) && escapesSlash(escaped) {
 		return "", ErrPath
 	}
 	for rest := p[1:]; ; {
@@ -66,21 +60,30 @@ func decodePath(escaped string) (string, error) {
 	}
 }
 
-// unsafeInPath finds control characters, C1 and the line separators of Unicode included, and what servers take for a
-// slash or for the end of a name.
-func unsafeInPath(r rune) bool {
-	return r == '\\' || r == ';' || r == '\u2028' || r == '\u2029' || unicode.IsControl(r)
+// escapesSlash reports whether escaped holds a slash that would make one element of what an origin may read as two.
+func escapesSlash(escaped string) bool {
+	return strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%2F")
 }
 
-// escapesTwice reports whether a decoded path can be decoded once more.
-func escapesTwice(p string) bool {
-	for i := 0; i+2 < len(p); i++ {
-		if p[i] == '%' && isHex(p[i+1]) && isHex(p[i+2]) {
+// unsafePath reports whether a decoded path holds a control character, what servers take for a slash or for the end of a
+// name, what can be decoded once more, or what is no text.
+func unsafePath(p string) bool {
+	ascii := true
+	for i := range len(p) {
+		switch c := p[i]; {
+		case c < 0x20 || c == 0x7f || c == '\\' || c == ';':
 			return true
+		case c == '%' && i+2 < len(p) && isHex(p[i+1]) && isHex(p[i+2]):
+			return true
+		case c >= utf8.RuneSelf:
+			ascii = false
 		}
 	}
-	return false
+	return !ascii && (!utf8.ValidString(p) || strings.ContainsFunc(p, breaksText))
 }
+
+// breaksText finds control characters, C1 included, and what Unicode takes for the end of a line.
+func breaksText(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
 func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -85,8 +84,7 @@ func (b Base) resolve(ref string) (escaped, rawQuery string, err error) {
 // unsafeInReference finds what no URL holds unescaped, what could end an attribute, a line or a header, and fragments,
 // which would come before the query that we may append.
 func unsafeInReference(r rune) bool {
-	return r == ' ' || strings.ContainsRune("\\\"'<>`{}|^#", r) ||
-		unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
+	return r == ' ' || strings.ContainsRune("\\\"'<>`{}|^#", r) || breaksText(r) || r == utf8.RuneError
 }
 
 // resolveAbsolute maps an absolute URL below one of the origins to the path of this site.
