@@ -1,0 +1,151 @@
+package player
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
+)
+
+// browser is shared by the tests: starting one takes seconds.
+var browser *Browser
+
+func TestMain(m *testing.M) {
+	var err error
+	browser, err = Start(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	browser.Close()
+	os.Exit(code)
+}
+
+// serveFiles serves a folder, with CORS so that the page may have another origin.
+func serveFiles(t *testing.T, dir string) *httptest.Server {
+	t.Helper()
+	files := http.FileServer(http.Dir(dir))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// checkFrames seeks and compares the barcode with the time.
+func checkFrames(t *testing.T, s *Session, times ...float64) {
+	t.Helper()
+	for _, at := range times {
+		p, err := s.SeekAndRead(testContext(t), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := int(at*25 + 1e-6); p.Frame != want || !p.Corners {
+			t.Errorf("at %.2f s: frame %d, corners %v; want frame %d with all corners", at, p.Frame, p.Corners, want)
+		}
+	}
+}
+
+// checkDemo checks exact frames of both renditions, and that the pictures really came from both.
+func checkDemo(t *testing.T, s *Session, low int, lowFolder string, times ...float64) Result {
+	t.Helper()
+	checkFrames(t, s, times...)
+	for _, height := range []int{low, 360} {
+		if err := s.SwitchVideo(testContext(t), height); err != nil {
+			t.Fatal(err)
+		}
+		checkFrames(t, s, times...)
+	}
+	result, err := s.Result(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{"/video/360p/", lowFolder} {
+		if !requested(result, folder) {
+			t.Errorf("no segment below %s was requested:\n%s", folder, result)
+		}
+	}
+	return result
+}
+
+func requested(r Result, part string) bool {
+	for _, q := range r.Segments() {
+		if strings.Contains(q.URL, part) && q.Status == http.StatusOK {
+			return true
+		}
+	}
+	return false
+}
+
+func TestClearTitles(t *testing.T) {
+	dir, err := testtools.Testdata()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := serveFiles(t, dir)
+	for _, c := range []struct {
+		player                 Player
+		title, manifest        string
+		lowHeight              int
+		crossOrigin            bool
+		first, second, further float64
+	}{
+		{Shaka, "demo", "manifest.mpd", 180, false, 5.6, 33.2, 39.8},
+		{Shaka, "demo", "master.m3u8", 180, true, 5.6, 33.2, 39.8},
+		{DashJS, "demo", "manifest.mpd", 180, true, 5.6, 33.2, 39.8},
+		{HlsJS, "demo", "master.m3u8", 180, false, 5.6, 33.2, 39.8},
+		{Shaka, "demo-av1", "manifest.mpd", 144, false, 1.96, 6.04, 11.4},
+		{DashJS, "demo-av1", "manifest.mpd", 144, false, 1.96, 6.04, 11.4},
+		{HlsJS, "demo-av1", "master.m3u8", 144, false, 1.96, 6.04, 11.4},
+	} {
+		t.Run(fmt.Sprintf("%s plays %s %s", c.player, c.title, c.manifest), func(t *testing.T) {
+			s, err := browser.Play(testContext(t), Options{
+				Player: c.player, URL: server.URL + "/" + c.title + "/" + c.manifest, CrossOrigin: c.crossOrigin,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			low := fmt.Sprintf("/video/%dp/", c.lowHeight)
+			result := checkDemo(t, s, c.lowHeight, low, c.first, c.second, c.further)
+			if result.KeySystem != "" || len(result.Licenses()) > 0 {
+				t.Errorf("clear content asked for keys:\n%s", result)
+			}
+		})
+	}
+}
+
+func TestMissingManifestIsAFatalError(t *testing.T) {
+	server := serveFiles(t, t.TempDir())
+	for player, file := range map[Player]string{Shaka: "manifest.mpd", DashJS: "manifest.mpd", HlsJS: "master.m3u8"} {
+		t.Run(string(player), func(t *testing.T) {
+			s, err := browser.Play(testContext(t), Options{Player: player, URL: server.URL + "/" + file})
+			if err == nil {
+				s.Close()
+				t.Fatal("a manifest that does not exist plays")
+			}
+			failed := playbackError(t, err)
+			if len(failed.Result.Fatal) == 0 {
+				t.Errorf("no fatal error in words: %v", err)
+			}
+			if m := failed.Result.Manifests(); len(m) == 0 || m[0].Status != http.StatusNotFound {
+				t.Errorf("manifest requests: %v, want status 404", m)
+			}
+		})
+	}
+}

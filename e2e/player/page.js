@@ -1,0 +1,252 @@
+// The page side of the harness. Go calls the functions of `harness`; each returns plain data and none rejects, so that
+// a failure always arrives together with what led to it.
+const harness = (() => {
+  const video = document.getElementById('video');
+  const report = {
+    fatal: [], warnings: [], keySystem: '', sessions: [], waitingForKey: 0, encryptedEvents: 0,
+  };
+  let adapter = null;    // the player, behind start, seek, selectHeight
+  let presented = null;  // mediaTime of the frame shown last
+  let frameRate = 25;
+
+  const hex = (data) => [...new Uint8Array(data.buffer || data)].map((b) => b.toString(16).padStart(2, '0')).join('');
+  const words = (e) => (e && e.message ? `${e.name}: ${e.message}` : String(e)).slice(0, 400);
+  const frames = (n) => new Promise((done) => {
+    const step = () => (n-- > 0 ? requestAnimationFrame(step) : done());
+    step();
+  });
+
+  // until waits for a condition; it gives up early when the player reports a fatal error.
+  async function until(condition, milliseconds) {
+    const end = performance.now() + milliseconds;
+    while (!condition()) {
+      if (report.fatal.length > 0 || performance.now() > end) return false;
+      await new Promise((done) => setTimeout(done, 30));
+    }
+    return true;
+  }
+
+  // What the player asks of EME, seen from outside.
+  function watchKeys() {
+    // Not requestMediaKeySystemAccess: Shaka gets its access from MediaCapabilities.
+    const create = MediaKeySystemAccess.prototype.createMediaKeys;
+    MediaKeySystemAccess.prototype.createMediaKeys = function () {
+      report.keySystem = this.keySystem;
+      return create.call(this);
+    };
+    const generate = MediaKeySession.prototype.generateRequest;
+    MediaKeySession.prototype.generateRequest = function (initDataType, initData) {
+      const session = { initDataType, keys: [], error: '' };
+      report.sessions.push(session);
+      this.addEventListener('keystatuseschange', () => {
+        session.keys = [...this.keyStatuses].map(([id, status]) => ({ kid: hex(id), status }));
+      });
+      return generate.call(this, initDataType, initData).catch((e) => {
+        session.error = words(e);
+        throw e;
+      });
+    };
+  }
+
+  function watchVideo() {
+    video.addEventListener('error', () => report.fatal.push(`video element: code ${video.error.code}: ${video.error.message}`));
+    video.addEventListener('waitingforkey', () => report.waitingForKey++);
+    video.addEventListener('encrypted', () => report.encryptedEvents++);
+    const frame = (now, metadata) => {
+      presented = metadata.mediaTime;
+      video.requestVideoFrameCallback(frame);
+    };
+    video.requestVideoFrameCallback(frame);
+  }
+
+  function script(src) {
+    return new Promise((done, fail) => {
+      const element = document.createElement('script');
+      element.src = src;
+      element.onload = done;
+      element.onerror = () => fail(new Error(`loading ${src}`));
+      document.head.append(element);
+    });
+  }
+
+  const players = {
+    async shaka(o) {
+      await script('shaka.js');
+      shaka.polyfill.installAll();
+      const player = new shaka.Player();
+      const name = (code) => Object.keys(shaka.util.Error.Code).find((k) => shaka.util.Error.Code[k] === code);
+      const describe = (e) => (e && e.code !== undefined
+        ? `shaka ${e.code} ${name(e.code)} ${JSON.stringify(e.data || []).slice(0, 300)}` : words(e));
+      player.addEventListener('error', (event) => {
+        const e = event.detail;
+        (e.severity === shaka.util.Error.Severity.RECOVERABLE ? report.warnings : report.fatal).push(describe(e));
+      });
+      await player.attach(video);
+      if (o.licenseURL) player.configure({ drm: { servers: { 'org.w3.clearkey': o.licenseURL } } });
+      player.configure(o.config);
+      try {
+        await player.load(o.url);
+      } catch (e) {
+        report.fatal.push(describe(e));
+      }
+      return {
+        play: () => video.play(),
+        seek: (t) => { video.currentTime = t; },
+        heights: () => player.getVariantTracks().map((t) => t.height),
+        selectHeight(height) {
+          player.configure('abr.enabled', false);
+          player.selectVariantTrack(player.getVariantTracks().find((t) => t.height === height), true);
+        },
+        destroy: () => player.destroy(),
+      };
+    },
+
+    async dashjs(o) {
+      await script('dash.js');
+      const player = dashjs.MediaPlayer().create();
+      player.updateSettings({ debug: { logLevel: dashjs.Debug.LOG_LEVEL_NONE } });
+      player.updateSettings(o.config);
+      player.on('error', (event) => {
+        const e = event.error || {};
+        report.fatal.push(`dash.js ${e.code} ${String(e.message).slice(0, 300)}`);
+      });
+      let ready = false;
+      player.on('streamInitialized', () => { ready = true; });
+      player.initialize(video, null, false);
+      if (o.licenseURL) player.setProtectionData({ 'org.w3.clearkey': { serverURL: o.licenseURL } });
+      player.attachSource(o.url);
+      const representations = () => player.getRepresentationsByType('video');
+      return {
+        // The player has to see the call: play() on the element before it attaches would leave a live MPD unrefreshed.
+        play: async () => { await until(() => ready, o.timeout); player.play(); },
+        seek: (t) => { if (player.isDynamic()) video.currentTime = t; else player.seek(t); },
+        heights: () => representations().map((r) => r.height),
+        selectHeight(height) {
+          player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false } } } });
+          player.setRepresentationForTypeById('video', representations().find((r) => r.height === height).id, true);
+        },
+        destroy: () => player.destroy(),
+      };
+    },
+
+    async hlsjs(o) {
+      await script('hls.js');
+      const system = { licenseUrl: o.licenseURL || 'https://license.invalid/replaced-by-the-key-uri' };
+      if (o.keyIDFilter) system.generateRequest = requestByKeyID;
+      const player = new Hls({
+        emeEnabled: true,
+        drmSystems: { 'org.w3.clearkey': system },
+        // Without a configured URL, the license comes from the URI of the EXT-X-KEY that names the key.
+        licenseXhrSetup: o.licenseURL ? undefined : (xhr, url, context) => { xhr.open('POST', context.decryptdata.uri, true); },
+        ...o.config,
+      });
+      player.on(Hls.Events.ERROR, (event, data) => {
+        const status = data.response && data.response.code ? ` HTTP ${data.response.code}` : '';
+        (data.fatal ? report.fatal : report.warnings).push(
+          `hls.js ${data.type}/${data.details}${status} ${data.error ? String(data.error.message).slice(0, 300) : ''}`);
+      });
+      player.loadSource(o.url);
+      player.attachMedia(video);
+      return {
+        play: () => video.play(),
+        seek: (t) => { video.currentTime = t; },
+        heights: () => player.levels.map((l) => l.height),
+        selectHeight(height) { player.currentLevel = player.levels.findIndex((l) => l.height === height); },
+        destroy: () => player.destroy(),
+      };
+    },
+  };
+
+  // requestByKeyID asks for the one key that the EXT-X-KEY names, whatever pssh the init segment holds.
+  function requestByKeyID(initDataType, initData, context) {
+    const id = context.decryptdata && context.decryptdata.keyId;
+    if (!id) return { initDataType, initData };
+    const kid = btoa(String.fromCharCode(...id)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '');
+    return { initDataType: 'keyids', initData: new TextEncoder().encode(JSON.stringify({ kids: [kid] })).buffer };
+  }
+
+  // start loads the player and waits until the clock, the pictures and (unless o.silent) the sound have advanced.
+  async function start(o) {
+    frameRate = o.frameRate;
+    watchKeys();
+    watchVideo();
+    try {
+      adapter = await players[o.player](o);
+      if (report.fatal.length === 0) Promise.resolve(adapter.play()).catch((e) => report.warnings.push(`play: ${words(e)}`));
+    } catch (e) {
+      report.fatal.push(`starting ${o.player}: ${words(e)}`);
+    }
+    let from = null;
+    const ok = await until(() => {
+      if (from === null && video.readyState >= 2) from = video.currentTime;
+      return from !== null && video.currentTime > from + 1 && video.webkitDecodedFrameCount > 5
+        && (o.silent || video.webkitAudioDecodedByteCount > 0);
+    }, o.timeout);
+    return { ok, ...state() };
+  }
+
+  // seek pauses and waits until the frame at t is the one presented. mediaTime is the only signal that the picture on
+  // the screen has changed; `seeked` comes earlier.
+  async function seek(t, timeout) {
+    video.pause();
+    const want = Math.floor(t * frameRate + 1e-6) / frameRate;
+    const shown = () => !video.seeking && video.readyState >= 2
+      && presented !== null && Math.abs(presented - want) < 0.5 / frameRate;
+    const end = performance.now() + timeout;
+    let ok = shown();
+    // The callback for the frame after a seek is lost now and then; another seek within the same frame brings it back.
+    for (let n = 0; !ok && performance.now() < end && report.fatal.length === 0; n++) {
+      presented = null;
+      adapter.seek(want + [0.5, 0.25, 0.75][n % 3] / frameRate);
+      ok = await until(shown, Math.min(5000, end - performance.now()));
+    }
+    await frames(2);
+    return { ok, ...state() };
+  }
+
+  // playUntil resumes and waits until the clock has reached t, or the end.
+  async function playUntil(t, timeout) {
+    Promise.resolve(adapter.play()).catch((e) => report.warnings.push(`play: ${words(e)}`));
+    const ok = await until(() => video.currentTime >= t || video.ended, timeout);
+    return { ok, ...state() };
+  }
+
+  // switchVideo forces the rendition of the given height, plays on, and waits until a frame of that size is decoded. Near
+  // the end there would be nothing left to play in the new size, so the clock goes back a little first.
+  async function switchVideo(height, timeout) {
+    const heights = adapter.heights();
+    if (!heights.includes(height)) return { ok: false, ...state(), missing: `the player offers heights ${heights.join(', ')}` };
+    if (Number.isFinite(video.duration) && video.duration - video.currentTime < 6) {
+      adapter.seek(Math.max(0, video.duration - 8));
+      await until(() => !video.seeking, timeout);
+    }
+    adapter.selectHeight(height);
+    Promise.resolve(adapter.play()).catch(() => {});
+    const ok = await until(() => video.videoHeight === height && video.readyState >= 3 && !video.seeking, timeout);
+    return { ok, ...state() };
+  }
+
+  function state() {
+    const quality = video.getVideoPlaybackQuality();
+    return {
+      ...report,
+      missing: '',
+      currentTime: video.currentTime,
+      presented: presented === null ? -1 : presented,
+      readyState: video.readyState,
+      videoHeight: video.videoHeight,
+      decodedFrames: video.webkitDecodedFrameCount,
+      droppedFrames: quality.droppedVideoFrames,
+      audioBytes: video.webkitAudioDecodedByteCount,
+      buffered: [...Array(video.buffered.length).keys()].map(
+        (i) => `${video.buffered.start(i).toFixed(2)}-${video.buffered.end(i).toFixed(2)}`),
+    };
+  }
+
+  async function stop() {
+    if (adapter) await Promise.race([adapter.destroy(), new Promise((done) => setTimeout(done, 1000))]);
+    return { ok: true };
+  }
+
+  return { start, seek, playUntil, switchVideo, state, stop };
+})();
