@@ -1,0 +1,191 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/caddy-drm/caddy-drm/token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newTestLimiter(t testing.TB, config LimiterConfig) *Limiter {
+	t.Helper()
+	l, err := NewLimiter(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestLimiterRate(t *testing.T) {
+	l := newTestLimiter(t, LimiterConfig{Rate: 2, Burst: 2}) // two at once, then one every 500 ms
+	for _, step := range []struct {
+		at         time.Duration
+		allowed    bool
+		retryAfter time.Duration
+	}{
+		{0, true, 0},
+		{0, true, 0},
+		{0, false, 500 * time.Millisecond},
+		{400 * time.Millisecond, false, 100 * time.Millisecond}, // a refused request is not counted
+		{500 * time.Millisecond, true, 0},
+		{500 * time.Millisecond, false, 500 * time.Millisecond},
+		{time.Hour, true, 0}, // no more than the burst is saved up
+		{time.Hour, true, 0},
+		{time.Hour, false, 500 * time.Millisecond},
+		{0, false, 500 * time.Millisecond}, // the clock set back: no gift, and no hour in jail
+		{500 * time.Millisecond, true, 0},
+	} {
+		allowed, retryAfter := l.Allow("k", testNow.Add(step.at))
+		if allowed != step.allowed || (retryAfter-step.retryAfter).Abs() > time.Microsecond { // buckets count in floating point
+			t.Errorf("at %s: %t, %s; want %t, %s", step.at, allowed, retryAfter, step.allowed, step.retryAfter)
+		}
+	}
+	if allowed, _ := l.Allow("other", testNow); !allowed {
+		t.Error("one key used up another's rate")
+	}
+}
+
+func TestLimiterKeys(t *testing.T) {
+	same := func(a, b string) bool {
+		return AddressKey(netip.MustParseAddr(a)) == AddressKey(netip.MustParseAddr(b))
+	}
+	for _, test := range []struct {
+		rule, a, b string
+		want       bool
+	}{
+		{"two IPv4 addresses", "192.0.2.1", "192.0.2.2", false},
+		{"IPv4 inside IPv6", "192.0.2.1", "::ffff:192.0.2.1", true},
+		{"IPv4 inside IPv6 with a zone", "192.0.2.1", "::ffff:192.0.2.1%eth0", true},
+		{"one /64", "2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true},
+		{"the next /64", "2001:db8:0:1::1", "2001:db8:0:2::1", false},
+		{"two zones", "fe80::1%eth0", "fe80::2%eth1", true},
+	} {
+		if same(test.a, test.b) != test.want {
+			t.Errorf("%s: %s and %s share a key: %t", test.rule, test.a, test.b, !test.want)
+		}
+	}
+	if AddressKey(netip.Addr{}) != AddressKey(netip.Addr{}.WithZone("x")) {
+		t.Error("invalid addresses have several keys")
+	}
+	if SubjectKey("?") == AddressKey(netip.Addr{}) || SubjectKey("\x00") == SubjectKey("") {
+		t.Error("a subject shares a key with an address or another subject")
+	}
+}
+
+func TestLimitsBySubject(t *testing.T) {
+	limits := Limits{Limiter: newTestLimiter(t, LimiterConfig{Rate: 1, Burst: 1}), By: BySubject}
+	home, away := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
+	exceeded := func(addr netip.Addr, subject string) bool {
+		_, exceeded := limits.exceeded(testNow, addr, token.Claims{Subject: subject})
+		return exceeded
+	}
+	if exceeded(home, "a") || !exceeded(away, "a") {
+		t.Error("a subject is not counted across its addresses")
+	}
+	if exceeded(home, "b") {
+		t.Error("two subjects behind one address share a rate")
+	}
+	if exceeded(home, "") || !exceeded(home, "") {
+		t.Error("a request without a subject is not counted by its address")
+	}
+	if _, exceeded := (Limits{}).exceeded(testNow, home, token.Claims{}); exceeded {
+		t.Error("no limit was exceeded")
+	}
+}
+
+func TestLimiterTableIsBounded(t *testing.T) {
+	l := newTestLimiter(t, LimiterConfig{Rate: 0.001, Burst: 1, MaxKeys: 1600})
+	for i := range 100_000 {
+		l.Allow(fmt.Sprint("flood ", i), testNow)
+		if i%10 == 0 { // a key in use is not the one that was idle longest
+			if allowed, _ := l.Allow("active", testNow); allowed != (i == 0) {
+				t.Fatalf("after %d keys the active one was forgotten", i)
+			}
+		}
+	}
+	if n := l.Len(); n > 1600 {
+		t.Errorf("%d keys, want at most 1600", n)
+	}
+	for i := range l.shards {
+		if s := &l.shards[i]; s.order.Len() != len(s.byKey) {
+			t.Errorf("shard %d: %d in order, %d by key", i, s.order.Len(), len(s.byKey))
+		}
+	}
+}
+
+// The cost of a call must not grow with the table, or filling it would be the attack. The bound is far above noise and far below
+// a scan.
+func TestLimiterEvictionDoesNotScan(t *testing.T) {
+	perCall := func(maxKeys int) time.Duration {
+		l := newTestLimiter(t, LimiterConfig{Rate: 1, Burst: 1, MaxKeys: maxKeys})
+		keys := make([]string, maxKeys+20_000)
+		for i := range keys {
+			keys[i] = fmt.Sprint(i)
+		}
+		for _, k := range keys[:maxKeys] {
+			l.Allow(k, testNow)
+		}
+		start := time.Now()
+		for _, k := range keys[maxKeys:] {
+			l.Allow(k, testNow)
+		}
+		return time.Since(start) / 20_000
+	}
+	small, large := perCall(1<<10), perCall(1<<17)
+	if large > 30*small+20*time.Microsecond {
+		t.Errorf("%s per call with 2¹⁷ keys, %s with 2¹⁰", large, small)
+	}
+}
+
+func TestLimiterConcurrently(t *testing.T) {
+	l := newTestLimiter(t, LimiterConfig{Rate: 1e-9, Burst: 100})
+	var allowed atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				if ok, _ := l.Allow("k", testNow); ok {
+					allowed.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if allowed.Load() != 100 {
+		t.Errorf("%d allowed, want the burst of 100", allowed.Load())
+	}
+}
+
+func TestNewLimiterRefuses(t *testing.T) {
+	for _, config := range []LimiterConfig{
+		{}, {Rate: 1}, {Burst: 1}, {Rate: -1, Burst: 1}, {Rate: math.NaN(), Burst: 1}, {Rate: math.Inf(1), Burst: 1},
+		{Rate: 1, Burst: -1}, {Rate: 1, Burst: 1, MaxKeys: -1},
+	} {
+		if l, err := NewLimiter(config); err == nil || l != nil {
+			t.Errorf("%+v was accepted", config)
+		}
+	}
+}
+
+func BenchmarkLimiter(b *testing.B) {
+	l := newTestLimiter(b, LimiterConfig{Rate: 1, Burst: 1, MaxKeys: 1 << 12})
+	keys := make([]string, 1<<13) // twice what fits: every other call evicts
+	for i := range keys {
+		keys[i] = fmt.Sprint(i)
+	}
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Allow(keys[i&(1<<13-1)], testNow)
+		i++
+	}
+}
