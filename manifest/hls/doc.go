@@ -14,7 +14,8 @@
 //	EXT-X-PRELOAD-HINT          dropped with a byte range, and for an init segment, which may not exist yet
 //	EXT-X-DEFINE                dropped: its variables are expanded wherever they are used
 //	EXT-X-KEY:METHOD=NONE       dropped: it would switch our own keys off
-//	unknown tags                dropped when they hold a URL, a variable or another tag
+//	unknown tags                dropped when they hold a URL, a URI attribute or a variable
+//	comments, unknown tags      dropped when a tag begins inside them: some players look for tags anywhere in a line
 //	EXT-X-BYTERANGE, EXT-X-SKIP refused, with ErrUnsupported
 //	other EXT-X-KEY             refused, with ErrAlreadyProtected
 //
