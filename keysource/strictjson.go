@@ -89,11 +89,11 @@ func (r *strictReader) object(path string, depth int) ([]jsonMember, error) {
 			return nil, r.errorf(path, "not JSON")
 		}
 		memberPath := joinPath(path, name)
-		if folded := strings.ToLower(name); seen[folded] {
+		folded := strings.ToLower(name)
+		if seen[folded] {
 			return nil, r.errorf(memberPath, "named twice")
-		} else {
-			seen[folded] = true
 		}
+		seen[folded] = true
 		v, err := r.value(memberPath, depth+1)
 		if err != nil {
 			return nil, err
