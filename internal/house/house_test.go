@@ -20,7 +20,7 @@ const module = "github.com/caddy-drm/caddy-drm"
 
 // room says what the files of a package may import, besides the standard library; tests may import more.
 type room struct {
-	// ours are packages of the module.
+	// ours are rooms of the module, with the packages inside them.
 	ours []string
 	// libraries are modules of others.
 	libraries []string
@@ -188,7 +188,7 @@ func (r room) refuses(dir, imported string) string {
 		if ours == "" {
 			ours = "."
 		}
-		if within(ours, dir) && dir != "." || slices.Contains(r.ours, ours) {
+		if within(ours, dir) && dir != "." || within(ours, r.ours...) {
 			return ""
 		}
 		return fmt.Sprintf("imports run one way, and from %s they lead to %v", dir, r.ours)
@@ -298,6 +298,7 @@ func TestInspect(t *testing.T) {
 		"tests import test tools":                     {"segcrypt/a_test.go", `import "` + module + `/internal/testtools"`, 0},
 		"a package inside a room has its rule":        {"token/inner/a.go", `import "` + module + `/policy"`, 2},
 		"a room may import a package inside":          {"token/a.go", `import "` + module + `/token/inner"`, 0},
+		"a room opens what is inside it, too":         {"caddymodule/a.go", `import "` + module + `/web/players"`, 0},
 		"a folder without a rule is found":            {"helpers/a.go", "", 1},
 		"a folder named like a room is another":       {"drmx/a.go", "", 1},
 		"programs have no rule":                       {"cmd/tool/a.go", `import "net/http"`, 0},
