@@ -149,3 +149,66 @@ func TestMissingManifestIsAFatalError(t *testing.T) {
 		})
 	}
 }
+
+func TestHeaderGoesWithEveryRequest(t *testing.T) {
+	dir, err := testtools.Testdata("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := http.FileServer(http.Dir(dir))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Test-Token") != "testToken" {
+			http.Error(w, "no token", http.StatusUnauthorized)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	o := Options{Player: HlsJS, URL: server.URL + "/master.m3u8"}
+	failed := mustNotPlay(t, o)
+	if m := failed.Result.Manifests(); len(m) == 0 || m[0].Status != http.StatusUnauthorized {
+		t.Errorf("without the header: %v, want status 401", m)
+	}
+	o.Header = map[string]string{"X-Test-Token": "testToken"}
+	s, err := browser.Play(testContext(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.PlayUntil(testContext(t), 4.5); err != nil {
+		t.Fatal(err)
+	}
+	if result, err := s.Result(testContext(t)); err != nil || result.CurrentTime < 4.5 {
+		t.Errorf("clock %.2f s, %v; want at least 4.5 s", result.CurrentTime, err)
+	}
+}
+
+func TestCrossOriginNeedsCORS(t *testing.T) {
+	dir, err := testtools.Testdata("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer server.Close()
+	failed := mustNotPlay(t, Options{Player: HlsJS, URL: server.URL + "/master.m3u8", CrossOrigin: true})
+	if len(failed.Result.Fatal) == 0 {
+		t.Errorf("no fatal error:\n%s", failed.Result)
+	}
+}
+
+func TestUnknownRenditionIsAnError(t *testing.T) {
+	dir, err := testtools.Testdata("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := serveFiles(t, dir)
+	s, err := browser.Play(testContext(t), Options{Player: Shaka, URL: server.URL + "/manifest.mpd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	failed := playbackError(t, s.SwitchVideo(testContext(t), 720))
+	if !strings.Contains(failed.Error(), "360") {
+		t.Errorf("the error does not say which heights there are: %v", failed)
+	}
+}
