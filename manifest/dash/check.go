@@ -27,6 +27,9 @@ var unsupported = map[string]string{
 	"ImportedMPD":         "ImportedMPD",
 }
 
+// foreignRefused lists further elements that players act on, and that may not come in a namespace that we do not read.
+var foreignRefused = []string{"ContentProtection", "PatchLocation", "ContentSteering"}
+
 // check refuses elements that the rewriter could not account for, as soon as their start tag is read.
 func (p *parser) check(n *node) error {
 	for _, a := range n.attrs {
@@ -47,7 +50,7 @@ func (p *parser) check(n *node) error {
 	reason, refused := unsupported[n.local]
 	if n.ns != namespaceMPD {
 		// Players that look at local names alone would follow such an element.
-		if known || refused || n.local == "ContentProtection" {
+		if known || refused || slices.Contains(foreignRefused, n.local) {
 			return ErrNamespace
 		}
 		return nil
@@ -57,14 +60,29 @@ func (p *parser) check(n *node) error {
 		return ErrAlreadyProtected
 	case refused:
 		return fmt.Errorf("%w: %s", ErrUnsupported, reason)
+	case n.local == "Representation" && p.countRepresentation() > maxRepresentations:
+		return fmt.Errorf("%w: more than %d Representations", ErrLimit, maxRepresentations)
 	case n.local == "MPD" || known && (n.parent.ns != namespaceMPD || !slices.Contains(holders, n.parent.local)):
 		return fmt.Errorf("%w: misplaced element", ErrStructure)
 	}
-	return checkAttributes(n)
+	return checkElement(n)
 }
 
-func checkAttributes(n *node) error {
+func (p *parser) countRepresentation() int {
+	p.representations++
+	return p.representations
+}
+
+// checkElement refuses elements of a kind that is known, by what they say.
+func checkElement(n *node) error {
 	switch n.local {
+	case "SegmentTemplate":
+		if _, ok := n.attr("bitstreamSwitching"); ok {
+			return fmt.Errorf("%w: SegmentTemplate@bitstreamSwitching", ErrUnsupported)
+		}
+		return checkSingle(n)
+	case "SegmentTimeline":
+		return checkSingle(n)
 	case "BaseURL":
 		if _, ok := n.attr("byteRange"); ok {
 			return fmt.Errorf("%w: BaseURL@byteRange", ErrUnsupported)
@@ -73,10 +91,6 @@ func checkAttributes(n *node) error {
 		if _, ok := n.attr("indexRange"); ok {
 			return fmt.Errorf("%w: SegmentBase with @indexRange; SegmentTemplate is needed", ErrUnsupported)
 		}
-	case "SegmentTemplate":
-		if _, ok := n.attr("bitstreamSwitching"); ok {
-			return fmt.Errorf("%w: SegmentTemplate@bitstreamSwitching", ErrUnsupported)
-		}
 	case "Initialization":
 		if n.parent.local == "SegmentBase" {
 			return fmt.Errorf("%w: SegmentBase; SegmentTemplate is needed", ErrUnsupported)
@@ -84,6 +98,15 @@ func checkAttributes(n *node) error {
 		if _, ok := n.attr("range"); ok {
 			return fmt.Errorf("%w: Initialization@range counts bytes of the clear file", ErrUnsupported)
 		}
+		return checkSingle(n)
+	}
+	return nil
+}
+
+// checkSingle refuses the second of two elements of which there is one: players disagree on which counts.
+func checkSingle(n *node) error {
+	if n.parent.child(n.local) != n {
+		return fmt.Errorf("%w: a second element of its kind", ErrStructure)
 	}
 	return nil
 }

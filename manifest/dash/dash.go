@@ -106,8 +106,9 @@ type rewriter struct {
 	doc     *document
 	session string // the session in the requested path, or empty
 	edits   []edit
-	sealed  int // Representations that got a seal
-	signals bool
+	written int  // bytes of all edits
+	sealed  int  // Representations that got a seal
+	signals bool // a ContentProtection was written
 }
 
 func (r *rewriter) dynamic() bool {
@@ -142,9 +143,6 @@ func (r *rewriter) rewritePeriod(period *node, outer place, index int) error {
 	for _, set := range period.children {
 		if !set.is("AdaptationSet") {
 			continue
-		}
-		if err := r.ctx.Err(); err != nil {
-			return fmt.Errorf("rewriting MPD: %w", err)
 		}
 		if err := r.rewriteSet(set, here, index); err != nil {
 			return err

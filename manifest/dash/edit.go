@@ -37,6 +37,7 @@ func splice(mpd []byte, edits []edit) ([]byte, error) {
 }
 
 func (r *rewriter) replace(start, end int, text string) {
+	r.written += len(text)
 	r.edits = append(r.edits, edit{start: start, end: end, text: text})
 }
 

@@ -17,6 +17,10 @@ const (
 	maxElements   = 200_000
 	maxAttributes = 100 // per element; they are compared with each other
 	maxNamespaces = 100 // in force at one place; each name is looked up among them
+	// maxRepresentations bounds the questions to the protector, maxWritten the bytes that a short document could make us
+	// write, since each Representation may inherit long templates.
+	maxRepresentations = 20_000
+	maxWritten         = 64 << 20
 )
 
 // Namespaces (23009-1, Annex B; 23001-7, 11.2; DASH-IF IOP 5 part 6).
@@ -35,7 +39,9 @@ type parser struct {
 	scope    []binding
 	open     []*node
 	elements int
-	inEvent  int // depth of the Event that holds us, or 0: its content is none of ours
+	// representations counts up to its limit.
+	representations int
+	inEvent         int // depth of the Event that holds us, or 0: its content is none of ours
 }
 
 // binding is a prefix in force from a depth on.
@@ -213,12 +219,20 @@ func (p *parser) lookup(prefix string) (string, bool) {
 
 // keep adds n to the tree if it stands where addresses are, and to the strays if it has to go wherever it stands.
 func (p *parser) keep(n *node) {
-	switch parent := n.parent; {
-	case parent == nil:
+	if n.parent == nil {
 		p.doc.root = n
-	case parent.ns != namespaceMPD:
-	case slices.Contains([]string{"MPD", "Period", "AdaptationSet", "Representation", "SegmentTemplate", "SegmentBase"}, parent.local):
-		parent.children = append(parent.children, n)
+		return
+	}
+	if n.parent.ns == namespaceMPD {
+		switch n.parent.local {
+		case "MPD", "Period", "AdaptationSet", "Representation":
+			n.parent.children = append(n.parent.children, n)
+		case "SegmentTemplate":
+			// These are searched once per Representation, so others would cost more than they weigh.
+			if n.is("Initialization") || n.is("SegmentTimeline") {
+				n.parent.children = append(n.parent.children, n)
+			}
+		}
 	}
 	if n.ns == namespaceMPD && p.inEvent == 0 && isStray(n) {
 		p.doc.strays = append(p.doc.strays, n)

@@ -1,7 +1,6 @@
 package dash
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -51,7 +50,9 @@ func (r *rewriter) resolvePlace(n *node, outer place) (here place, chosen *node,
 		text := strings.TrimSpace(c.text.String())
 		base, err := outer.base.Join(text)
 		if err != nil {
-			firstErr = errors.Join(firstErr, r.doc.errorAt(c, err))
+			if firstErr == nil {
+				firstErr = r.doc.errorAt(c, err)
+			}
 			continue
 		}
 		// Join accepted the reference, so Resolve does.
@@ -62,29 +63,12 @@ func (r *rewriter) resolvePlace(n *node, outer place) (here place, chosen *node,
 		here.base, here.target, chosen = base, target, c
 	}
 	if chosen == nil && firstErr != nil {
-		return place{}, nil, firstSyntaxError(firstErr)
+		return place{}, nil, firstErr
 	}
-	var own *node
-	for _, c := range n.children {
-		if !c.is("SegmentTemplate") {
-			continue
-		}
-		if own != nil {
-			return place{}, nil, r.doc.errorf(c, "%w: more than one SegmentTemplate", ErrStructure)
-		}
-		own = c
-		here.templates = append(outer.templates[:len(outer.templates):len(outer.templates)], c)
+	if own := n.child("SegmentTemplate"); own != nil {
+		here.templates = append(outer.templates[:len(outer.templates):len(outer.templates)], own)
 	}
 	return here, chosen, nil
-}
-
-// firstSyntaxError picks one of several alternatives' errors: a list of them tells an operator nothing more.
-func firstSyntaxError(err error) error {
-	var syntax *SyntaxError
-	if errors.As(err, &syntax) {
-		return syntax
-	}
-	return err
 }
 
 // clearBases makes n add nothing to the base of a player. The chosen BaseURL stays where it says when segments become
@@ -158,9 +142,8 @@ type reference struct {
 // resolveReference resolves the text of a template against base.
 func resolveReference(base address.Base, text string, values address.TemplateValues) (reference, error) {
 	path, query, hasQuery := strings.Cut(text, "?")
-	if path == "" || strings.Contains(path, "%24") || strings.Contains(query, "#") {
-		// An escaped "$" would look like an identifier once it is decoded.
-		return reference{}, address.ErrTemplate
+	if path == "" {
+		return reference{}, fmt.Errorf("%w: it is empty", address.ErrTemplate)
 	}
 	template, _, err := base.ResolveTemplate(path, values)
 	if err != nil {

@@ -96,8 +96,8 @@ type (
 		Template  []playerTemplate `xml:"SegmentTemplate"`
 	}
 	playerTemplate struct {
-		Media  *string   `xml:"media,attr"`
-		Init   *string   `xml:"initialization,attr"`
+		Media *string `xml:"media,attr"`
+		Init  *string `xml:"initialization,attr"`
 	}
 	playerProtection struct {
 		Scheme string `xml:"schemeIdUri,attr"`
@@ -179,7 +179,8 @@ func fill(template string, rep playerRep) string {
 		case "RepresentationID":
 			pieces[i] = rep.ID
 		case "Bandwidth":
-			pieces[i] = rep.Bandwidth
+			bandwidth, _ := strconv.Atoi(rep.Bandwidth)
+			pieces[i] = fmt.Sprintf("%0*d", width, bandwidth)
 		case "Number":
 			pieces[i] = fmt.Sprintf("%0*d", width, 7)
 		case "Time":

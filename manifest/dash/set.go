@@ -87,6 +87,9 @@ func (r *rewriter) protectSet(set *node, tracks []*track, period int) error {
 			return r.doc.errorAt(t.node, err)
 		}
 		r.sealTrack(t, answer.Elements[i])
+		if r.written > maxWritten {
+			return r.doc.errorf(t.node, "%w: sealed URLs of more than %d bytes", ErrLimit, maxWritten)
+		}
 	}
 	return nil
 }
@@ -157,13 +160,16 @@ func (r *rewriter) sealSidecars(tracks []*track) error {
 
 // readTrack resolves one Representation. here is the place of its AdaptationSet.
 func (r *rewriter) readTrack(n, set *node, here place) (*track, error) {
+	if err := r.ctx.Err(); err != nil {
+		return nil, fmt.Errorf("rewriting MPD: %w", err)
+	}
 	where, chosen, err := r.resolvePlace(n, here)
 	if err != nil {
 		return nil, err
 	}
 	t := &track{node: n, place: where, chosen: chosen}
-	t.ID = n.trimmed("id")
-	if t.ID == "" {
+	// Not trimmed: players put it into templates as it is.
+	if t.ID, _ = n.attr("id"); t.ID == "" {
 		return nil, r.doc.errorf(n, "%w: Representation without id", ErrStructure)
 	}
 	t.MIMEType, t.Codecs = inherited(n, set, "mimeType"), inherited(n, set, "codecs")
@@ -182,12 +188,16 @@ func (r *rewriter) readTrack(n, set *node, here place) (*track, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !t.segmented && n.child("SegmentTemplate") != nil {
+		return nil, r.doc.errorf(n, "%w: SegmentTemplate without @media", ErrStructure)
+	}
 	return t, nil
 }
 
 // readSegments resolves the templates of t.
 func (r *rewriter) readSegments(t *track) error {
-	values := address.TemplateValues{RepresentationID: t.ID, Bandwidth: t.node.trimmed("bandwidth")}
+	bandwidth, _ := t.node.attr("bandwidth")
+	values := address.TemplateValues{RepresentationID: t.ID, Bandwidth: bandwidth}
 	mediaText, _ := effective(t.place.templates, "media")
 	initText, hasInit := effective(t.place.templates, "initialization")
 	if element := effectiveChild(t.place.templates, "Initialization"); element != nil {
@@ -203,8 +213,6 @@ func (r *rewriter) readSegments(t *track) error {
 		return r.doc.errorf(t.node, "%w: no initialization segment", ErrUnsupported)
 	case indexed && !timed:
 		return r.doc.errorf(t.node, "%w: SegmentTemplate@index without SegmentTimeline or @duration", ErrUnsupported)
-	case values.Bandwidth == "" && strings.Contains(mediaText+initText, "$Bandwidth$"):
-		return r.doc.errorf(t.node, "%w: $Bandwidth$ without @bandwidth", ErrStructure)
 	}
 	var err error
 	if t.media, err = resolveReference(t.place.base, mediaText, values); err != nil {

@@ -1,0 +1,47 @@
+package dash_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/manifest/dash"
+)
+
+// BenchmarkRewrite measures a live window of 25 Periods with five Representations each and a long timeline per set, about
+// 1 MB. Seals are the protector's own work and not part of it.
+func BenchmarkRewrite(b *testing.B) {
+	var mpd strings.Builder
+	mpd.WriteString(`<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic">` + "\n")
+	for p := range 25 {
+		fmt.Fprintf(&mpd, "  <Period id=\"%d\">\n", p)
+		for _, kind := range []string{"video", "audio"} {
+			fmt.Fprintf(&mpd, `    <AdaptationSet contentType="%s" mimeType="%[1]s/mp4">`+"\n", kind)
+			fmt.Fprintf(&mpd, `      <SegmentTemplate timescale="90000" initialization="p%d/$RepresentationID$/init.mp4" media="p%[1]d/$RepresentationID$/$Time$.m4s"><SegmentTimeline>`+"\n", p)
+			for s := range 450 {
+				fmt.Fprintf(&mpd, "        <S t=\"%d\" d=\"180000\"/>\n", s*180000)
+			}
+			mpd.WriteString("      </SegmentTimeline></SegmentTemplate>\n")
+			for r := range 5 {
+				fmt.Fprintf(&mpd, `      <Representation id="%s%d" bandwidth="%d" codecs="avc1.64001f"/>`+"\n", kind, r, r+1)
+			}
+			mpd.WriteString("    </AdaptationSet>\n")
+		}
+		mpd.WriteString("  </Period>\n")
+	}
+	mpd.WriteString("</MPD>\n")
+	doc := []byte(mpd.String())
+	p := fixed{Protection: dash.Protection{Scheme: 1, KID: testKID, LicenseURL: "/l"}}
+	for range 5 {
+		p.Elements = append(p.Elements, []string{"~" + strings.Repeat("s", 150)})
+	}
+	o := dash.Options{Base: address.NewBase(testPath, nil), From: testPath, Protector: p}
+	b.SetBytes(int64(len(doc)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := dash.Rewrite(b.Context(), doc, o); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
