@@ -19,7 +19,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/web/players"
 )
 
-// browserFlags are what tests need of Chromium; extra come on top.
+// startBrowser starts a Chromium of the test's own, with extra flags.
 func startBrowser(t *testing.T, extra ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	if testing.Short() {
@@ -177,7 +177,7 @@ func serve(t *testing.T) string {
 	mux.Handle("/player/", http.StripPrefix("/player", Handler(cfg)))
 	mux.Handle("/clear/", http.StripPrefix("/clear/", media(demo)))
 	mux.HandleFunc("/blocked/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusUnavailableForLegalReasons, "test_territory")
+		refuse(w, http.StatusUnavailableForLegalReasons, "country_denied")
 	})
 	for _, scheme := range []string{"cenc", "cbcs"} {
 		mux.Handle("/"+scheme+"/", http.StripPrefix("/"+scheme, newProtectedOrigin(t, demo, scheme)))

@@ -26,12 +26,14 @@ func TestPageFitsEveryWidth(t *testing.T) {
 				}
 				p.checkWidth("idle", width)
 				p.screenshot(fmt.Sprintf("%s-%d-idle", scheme, width))
-				p.choose("Protected", "shaka", "dash", testToken)
-				p.do(chromedp.Click("#load"))
-				p.waitFor(playing)
-				p.waitFor(`document.querySelectorAll("#requests tbody tr").length > 5`)
-				p.checkWidth("playing", width)
-				p.screenshot(fmt.Sprintf("%s-%d-playing", scheme, width))
+				if scheme == "dark" { // colors do not change the layout
+					p.choose("Protected", "shaka", "dash", testToken)
+					p.do(chromedp.Click("#load"))
+					p.waitFor(playing)
+					p.waitFor(`document.querySelectorAll("#requests tbody tr").length > 5`)
+					p.checkWidth("playing", width)
+					p.screenshot(fmt.Sprintf("%s-%d-playing", scheme, width))
+				}
 				p.choose("", "shaka", "dash", "")
 				p.checkWidth("a manifest URL typed", width)
 				if messages := p.messages(); len(messages) > 0 {
@@ -54,26 +56,28 @@ func (p *tab) checkWidth(state string, width int64) {
 
 func TestTabReachesEveryControl(t *testing.T) {
 	p := open(t, startBrowser(t), serve(t), 768, 900)
+	p.choose("Clear", "shaka", "dash", "")
+	p.do(chromedp.Click("#load"))
+	p.waitFor(`!document.getElementById("texts").disabled`)
 	p.choose("", "shaka", "dash", "") // shows the URL field too
 	const name = `(() => { const e = document.activeElement; return e === document.body ? "" : e.id || e.name || (e.closest("section") ?? e).id || e.tagName + " " + (e.getAttribute("aria-labelledby") ?? e.textContent) })()`
 	var reached []string
-	eval[bool](p, `(document.activeElement.blur(), true)`)
+	eval[bool](p, `(document.querySelector(".skip").focus(), true)`)
 	for range 60 {
 		p.do(chromedp.KeyEvent(kb.Tab))
 		at := eval[string](p, name)
-		if at == "" || (len(reached) > 1 && at == reached[0]) {
-			break
+		if at == "" {
+			break // past the last one
 		}
 		if !slices.Contains(reached, at) {
 			reached = append(reached, at)
 		}
-		if !eval[bool](p, `(() => { const e = document.activeElement; const s = getComputedStyle(e.matches(".choices input") ? e.nextElementSibling : e); return s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2 })()`) {
+		if !eval[bool](p, `(() => { const e = document.activeElement; const s = getComputedStyle(e.matches(".choices input") ? e.nextElementSibling : e.closest(".screen") ?? e); return s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2 })()`) {
 			t.Errorf("the focus on %s cannot be seen", at)
 		}
 	}
-	// The video comes first, as it does on the page.
 	for _, want := range []string{
-		"stage", "stream", "url", "player", "format", "token", "load", "link", "SUMMARY Keyboard", "clear",
+		"stage", // the video "stream", "url", "player", "format", "token", "load", "stop", "link", "texts", "SUMMARY Keyboard", "clear",
 		"DIV keys-heading", "DIV licenses-heading", "DIV requests-heading",
 	} {
 		if !slices.Contains(reached, want) {
@@ -171,6 +175,7 @@ func TestURLsAreShortened(t *testing.T) {
 		"/vod/~s.secretsecret/~abcdefghij/seg_1.m4s?keyformat=identity&x": "/vod/~s.…/~abcd…/seg_1.m4s?keyformat=identity&x=…",
 		"/vod/.drm/clearkey/abcdefghij?sig=secret":                        "/vod/.drm/clearkey/abcd…?sig=…",
 		"/vod/" + strings.Repeat("s", 41) + "/a.mpd":                      "/vod/ssssssss…/a.mpd",
+		"/vod/.drm/~s.secret/key/abcdefghij/abcdefghij?kid=0011":          "/vod/.drm/~s.…/key/abcd…/abcd…?kid=0011",
 		"data:application/json;base64,c2VjcmV0":                           "data:…",
 		"https://user:secret@page.example/a.mpd":                          "/a.mpd",
 	} {

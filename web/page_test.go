@@ -81,10 +81,10 @@ func TestRefusalsAreExplained(t *testing.T) {
 	browser := startBrowser(t)
 	url := serve(t)
 	for _, c := range []struct{ stream, player, format, token, reason, words string }{
-		{"Blocked", "shaka", "dash", "", "test_territory", "may not be shown where you are"},
-		{"Blocked", "dash", "dash", "", "test_territory", "may not be shown where you are"},
-		{"Protected", "hls", "hls", "", "test_token_missing", "A valid token is needed"},
-		{"Protected", "shaka", "hls", "wrong-" + testToken, "test_token_missing", "A valid token is needed"},
+		{"Blocked", "shaka", "dash", "", "country_denied", "may not be shown where you are"},
+		{"Blocked", "dash", "dash", "", "country_denied", "may not be shown where you are"},
+		{"Protected", "hls", "hls", "", "token_missing", "needs a token"},
+		{"Protected", "shaka", "hls", "wrong-" + testToken, "token_missing", "needs a token"},
 	} {
 		t.Run(c.stream+" "+c.player, func(t *testing.T) {
 			p := open(t, browser, url, 768, 900)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddy-drm/caddy-drm/internal/testtools"
@@ -40,69 +41,73 @@ func testBytes(s string) []byte {
 type protectedOrigin struct {
 	t      *testing.T
 	scheme string
-	clear  string // folder of the demo, for manifests and subtitles
-	media  http.Handler
+	clear  string       // folder of the demo, for manifests and subtitles
+	folder string       // of the encrypted media
+	media  http.Handler // serves folder
+	once   sync.Once    // packages on the first request: few tests make one
 }
 
 func newProtectedOrigin(t *testing.T, demo, scheme string) http.Handler {
-	t.Helper()
+	folder := t.TempDir()
+	return &protectedOrigin{t: t, scheme: scheme, clear: demo, folder: folder, media: media(folder)}
+}
+
+// encrypt has the packager encrypt every track of the demo.
+func (o *protectedOrigin) encrypt() error {
 	packager, err := testtools.Packager()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	folder := t.TempDir()
 	for track, kind := range map[string]string{"video/360p": "video", "video/180p": "video", "audio/en": "audio"} {
-		whole := filepath.Join(t.TempDir(), "track.mp4")
-		joinTrack(t, filepath.Join(demo, track), whole)
-		out := filepath.Join(folder, track)
+		whole, out := filepath.Join(o.folder, "whole.mp4"), filepath.Join(o.folder, track)
+		if err := joinTrack(filepath.Join(o.clear, track), whole); err != nil {
+			return err
+		}
 		run := exec.Command(packager,
 			fmt.Sprintf("in=%s,stream=%s,init_segment=%s/init.mp4,segment_template=%s/seg_$Number$.m4s", whole, kind, out, out),
-			"--segment_duration=2", "--enable_raw_key_encryption", "--protection_scheme="+scheme, "--clear_lead=0",
+			"--segment_duration=2", "--enable_raw_key_encryption", "--protection_scheme="+o.scheme, "--clear_lead=0",
 			"--keys=label=:key_id="+testKIDHex+":key="+testKeyHex, "--protection_systems=CommonSystem", "--quiet")
 		if output, err := run.CombinedOutput(); err != nil {
-			t.Fatalf("packaging %s: %v\n%s", track, err, output)
+			return fmt.Errorf("packaging %s: %w\n%s", track, err, output)
 		}
 	}
-	return &protectedOrigin{t: t, scheme: scheme, clear: demo, media: media(folder)}
+	return nil
 }
 
 // joinTrack writes init and segments of one track into one file, the form that the packager reads.
-func joinTrack(t *testing.T, folder, target string) {
-	t.Helper()
-	out, err := os.Create(target)
+func joinTrack(folder, target string) error {
+	whole, err := os.ReadFile(filepath.Join(folder, "init.mp4"))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	defer func() { _ = out.Close() }()
-	for n := 0; ; n++ {
-		name := "init.mp4"
-		if n > 0 {
-			name = fmt.Sprintf("seg_%d.m4s", n)
-		}
-		data, err := os.ReadFile(filepath.Join(folder, name))
+	for n := 1; ; n++ {
+		segment, err := os.ReadFile(filepath.Join(folder, fmt.Sprintf("seg_%d.m4s", n)))
 		if os.IsNotExist(err) && n > 1 {
-			return
+			return os.WriteFile(target, whole, 0o644)
 		}
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if _, err := out.Write(data); err != nil {
-			t.Fatal(err)
-		}
+		whole = append(whole, segment...)
 	}
 }
 
 func (o *protectedOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.once.Do(func() {
+		if err := o.encrypt(); err != nil {
+			o.t.Error(err)
+		}
+	})
 	switch path := r.URL.Path; {
 	case path == "/manifest.mpd" || path == "/master.m3u8":
 		if r.URL.Query().Get("token") != testToken {
-			refuse(w, http.StatusUnauthorized, "test_token_missing")
+			refuse(w, http.StatusUnauthorized, "token_missing")
 			return
 		}
 		o.serveManifest(w, r)
 	case r.URL.Query().Has("token"):
 		o.t.Errorf("the page sent the token to %s", path)
-		refuse(w, http.StatusBadRequest, "test_token_misplaced")
+		refuse(w, http.StatusBadRequest, "query_invalid")
 	case strings.HasSuffix(path, ".m3u8"):
 		o.serveManifest(w, r)
 	case strings.HasPrefix(path, "/.drm/clearkey/"):
@@ -167,7 +172,7 @@ func (o *protectedOrigin) serveLicense(w http.ResponseWriter, r *http.Request) {
 	kid := base64.RawURLEncoding.EncodeToString(testBytes(testKIDHex))
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil || len(request.KIDs) != 1 || request.KIDs[0] != kid {
 		o.t.Errorf("license request for %q (%v)", request.KIDs, err)
-		refuse(w, http.StatusBadRequest, "test_license_request")
+		refuse(w, http.StatusBadRequest, "license_request_malformed")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -1,17 +1,21 @@
 // What may be seen of URLs: enough to tell requests apart, never a seal, session, token or signature in full.
 
-const PLAIN_QUERY = new Set(["keyformat", "drm"]);
+const PLAIN_QUERY = new Set(["keyformat", "drm", "kid"]);
 const LONG = 40;
 
 const head = (text, length) => text.slice(0, length) + "…";
 
-// shortElement shortens one path element. Ours start with "~"; what follows .drm/<kind>/ is a seal as well; and other
-// long ones are likely to be somebody's token.
-function shortElement(part, index, parts) {
-	if (part.startsWith("~s.")) return "~s.…";
-	if (part.startsWith("~")) return head(part, 5);
-	if (index >= 2 && parts[index - 2] === ".drm") return head(part, 4);
-	return part.length > LONG ? head(part, 8) : part;
+// shortPath shortens the elements of a path. Ours start with "~"; what follows the name of an endpoint (.drm/<name>/…)
+// is a seal as well; and other long ones are likely to be somebody's token.
+function shortPath(path) {
+	let below = -1; // elements since .drm, sessions not counted; negative above it
+	return path.split("/").map((part) => {
+		if (part.startsWith("~s.")) return "~s.…";
+		if (part.startsWith("~")) return head(part, 5);
+		if (part === ".drm" || below >= 0) below++;
+		if (below >= 2) return head(part, 4);
+		return part.length > LONG ? head(part, 8) : part;
+	}).join("/");
 }
 
 function shortQuery(search) {
@@ -27,7 +31,7 @@ export function shortURL(url, base = location.href) {
 	const parsed = URL.parse(url, base);
 	if (!parsed) return "…";
 	if (!/^https?:$/.test(parsed.protocol)) return parsed.protocol + "…";
-	const path = parsed.pathname.split("/").map(shortElement).join("/");
+	const path = shortPath(parsed.pathname);
 	const host = parsed.host === new URL(base).host ? "" : `//${parsed.host}`;
 	return host + path + (parsed.search ? "?" + shortQuery(parsed.search) : "");
 }

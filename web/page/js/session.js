@@ -12,10 +12,11 @@ let turn = 0; // counts loads and stops, so that a slow load notices that it was
 
 export const video = () => byId("screen").querySelector("video");
 
-// freshVideo replaces the video element and lets its events drive the status line.
-function freshVideo() {
+// freshVideo replaces the video element and lets its events drive the status line. An idle one has no controls.
+function freshVideo(controls) {
 	const old = video();
-	const fresh = element("video", { controls: true, playsInline: true, tabIndex: 0, muted: old?.muted ?? false, volume: old?.volume ?? 1 });
+	const fresh = element("video", { controls, playsInline: true, muted: old?.muted ?? false, volume: old?.volume ?? 1 });
+	if (controls) fresh.tabIndex = 0;
 	fresh.setAttribute("aria-label", "Video");
 	const lines = {
 		playing: ["Playing.", "good"], pause: ["Paused.", ""], waiting: ["Waiting for media…", "busy"],
@@ -33,6 +34,7 @@ function freshVideo() {
 }
 
 function fail(problem) {
+	if (!video().readyState) video().controls = false; // nothing to control, and no wheel that turns forever
 	alarm(problem);
 	say("Playback failed.", "bad");
 }
@@ -51,7 +53,7 @@ export async function load(offered, url, onTexts) {
 	const mine = ++turn;
 	clearAlarms();
 	say(`Loading in ${offered.name}…`, "busy");
-	const screen = freshVideo();
+	const screen = freshVideo(true);
 	const onError = (problem) => {
 		if (mine !== turn) return;
 		if (problem.fatal) fail(problem);
@@ -95,7 +97,7 @@ export async function stop() {
 			alarm({ text: `Stopping: ${error.message}`, code: "stop" });
 		}
 	}
-	freshVideo();
+	freshVideo(false);
 	showFacts();
 	say("Stopped.");
 }

@@ -15,6 +15,28 @@ const STATUS = {
 	504: "The origin did not answer in time.",
 };
 
+// Reasons say more than their status. The codes are stable; one that is not here is explained by its status.
+const REASON = {
+	token_missing: "This stream needs a token, and none came with the request.",
+	token_ambiguous: "The request carried several different tokens.",
+	token_invalid: "The token is not valid here. Check that it is whole and made for this gateway.",
+	token_expired: "The token has expired. Get a new one.",
+	token_not_yet_valid: "The token is not valid yet.",
+	token_scope: "The token is for another stream.",
+	token_unverifiable: "The gateway cannot check tokens at the moment. Try again shortly.",
+	country_denied: "This stream may not be shown where you are.",
+	country_unknown: "The gateway does not know where you are, and this stream may not be shown everywhere.",
+	rate_limited: "Too many requests. Wait a little.",
+	license_no_keys: "No key of this stream may be given to this viewer.",
+	license_type_unsupported: "The player asked for a kind of license that this gateway does not give.",
+	keys_unavailable: "The gateway gets no keys at the moment. Try again shortly.",
+	origin_unavailable: "The origin is not available at the moment.",
+	init_replaced: "The media was replaced while it was playing. Load it again.",
+	media_already_protected: "The origin's media is encrypted already.",
+	media_unsupported: "The origin's media is in a form that the gateway cannot protect.",
+	manifest_already_protected: "The origin's manifest is protected already.",
+};
+
 const KIND = {
 	manifest: "The manifest was refused", license: "The license was refused", key: "The key was refused",
 	init: "An init segment was refused", segment: "A segment was refused", text: "A subtitle file was refused",
@@ -27,9 +49,10 @@ export function refusal(seen) {
 	if (!seen.status) {
 		return { text: "A request got no readable answer: the host cannot be reached, or it does not allow this page (CORS).", code: seen.kind };
 	}
-	const said = seen.problem?.detail ?? seen.problem?.title;
-	const text = `${KIND[seen.kind]} (${seen.status}). ${STATUS[seen.status] ?? said ?? "The gateway gave no explanation."}`;
-	return { text, code: seen.problem?.reason ?? String(seen.status) };
+	const { reason, title, detail } = seen.problem ?? {};
+	const why = REASON[reason] ?? STATUS[seen.status] ?? title ?? "The gateway gave no explanation.";
+	const text = `${KIND[seen.kind]} (${seen.status}). ${why}${detail ? ` It says: ${detail}.` : ""}`;
+	return { text, code: reason ?? String(seen.status) };
 }
 
 const MEDIA = {
