@@ -218,6 +218,25 @@ func TestOptionalTokens(t *testing.T) {
 	}
 }
 
+// The rule's leave for unknown addresses is not the token's.
+func TestATokenForCountriesNeedsAKnownOne(t *testing.T) {
+	f := newFixture(t)
+	viewer := Viewer{Tokens: []string{f.sign(t, func(c *token.Claims) { c.Countries = []string{"AT", "EU"} })}}
+	for rule, geoRule := range map[string]geo.Rule{
+		"no rule": {}, "a rule that admits the unknown": {Allow: countries(t, "eu"), Unknown: true},
+	} {
+		f.policy.Geo = geoRule
+		if d := f.policy.Decide(context.Background(), testNow, Asset{Path: "/vod/a"}, viewer); d.Reason != ReasonCountryUnknown {
+			t.Errorf("%s: %s, want country_unknown", rule, d.Reason)
+		}
+	}
+	f.policy.Geo = geo.Rule{}
+	viewer.Country = country(t, "CH")
+	if d := f.policy.Decide(context.Background(), testNow, Asset{Path: "/vod/a"}, viewer); d.Reason != ReasonCountryDenied {
+		t.Errorf("outside of the Union: %s, want country_denied", d.Reason)
+	}
+}
+
 func TestTokensOfOneKindOnly(t *testing.T) {
 	f := newFixture(t)
 	asset, at := Asset{Path: "/vod/a/1.m4s"}, country(t, "AT")

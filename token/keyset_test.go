@@ -150,6 +150,9 @@ func TestParseKeySetRefuses(t *testing.T) {
 			if err == nil || s != nil {
 				t.Fatal("accepted")
 			}
+			if rule == "a private key" && !strings.Contains(err.Error(), rule) {
+				t.Errorf("the error does not say that the key is private: %v", err)
+			}
 			if strings.Contains(err.Error(), "short-secret") || strings.Contains(err.Error(), b64([]byte("short-secret"))) {
 				t.Errorf("the error quotes the secret: %v", err)
 			}

@@ -60,7 +60,7 @@ func NewSessionKey(secret []byte, extend time.Duration) (*SessionKey, error) {
 // Mint returns the session of claims: letters, digits, '-' and '_' only, so it can be a path element. Calls with the same claims
 // return the same text.
 //
-// Claims that are expired at now, or that were read from a session, are an error: a session begets none, so that every session
+// It ends when the claims do, plus the extension, rounded down to a second. Claims that are expired at now, or that were read from a session, are an error: a session begets none, so that every session
 // ends. Pass the one that the viewer presented on as it is.
 func (k *SessionKey) Mint(claims Claims, now time.Time) (string, error) {
 	claims = claims.clone()
@@ -74,10 +74,10 @@ func (k *SessionKey) Mint(claims Claims, now time.Time) (string, error) {
 		return "", ErrExpired
 	case now.Before(claims.NotBefore):
 		return "", ErrNotYetValid
-	case expires <= 0 || expires > math.MaxUint32:
-		return "", errors.New("expiry beyond the year 2106")
+	case expires <= 0:
+		return "", errors.New("expiry before 1970")
 	}
-	b := appendSession(nil, claims, uint32(expires))
+	b := appendSession(nil, claims, uint32(min(expires, math.MaxUint32))) // later than 2106 is 2106
 	b = append(b, k.mac(b)...)
 	if base64.RawURLEncoding.EncodedLen(len(b)) > maxSessionChars {
 		return "", fmt.Errorf("claims too long for a session of %d characters", maxSessionChars)

@@ -47,6 +47,41 @@ func TestSessionRoundTrip(t *testing.T) {
 	}
 }
 
+// The wire form is pinned: nodes of different versions share sessions. The MAC was made with openssl over the label and the body,
+//
+//	01 6955c710 628b49d9… 01 'v' 01 0002 '/a' 00 01 'AT'
+//
+// under the key 000102…1f; the digest is the first eight bytes of SHA-256("t1").
+func TestSessionVector(t *testing.T) {
+	secret := make([]byte, SessionKeyBytes)
+	for i := range secret {
+		secret[i] = byte(i)
+	}
+	k, err := NewSessionKey(secret, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "AWlVxxBii0nZbc3pegF2AQACL2EAAUFUg_YXVlXhUGnKoqBof38i_w"
+	claims := Claims{Subject: "v", ID: "t1", Scope: []string{"/a"}, Countries: []string{"AT"}, Expires: testNow}
+	if got, err := k.Mint(claims, testNow.Add(-time.Second)); err != nil || got != want {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}
+
+func TestSessionOfATokenThatHardlyEnds(t *testing.T) {
+	k := newTestSessionKey(t, "s", time.Hour)
+	claims := typicalClaims()
+	claims.Expires = time.Unix(9_999_999_999, 0) // the year 2286, beyond 32 bits
+	s, err := k.Mint(claims, testNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := k.Open(s, testNow)
+	if err != nil || got.Expires.Unix() != 1<<32-1 {
+		t.Errorf("ends at %s, %v; want the last second of 32 bits", got.Expires, err)
+	}
+}
+
 func TestSessionIsAShortPathElementAndStable(t *testing.T) {
 	k := newTestSessionKey(t, "s", time.Hour)
 	s, err := k.Mint(typicalClaims(), testNow)
