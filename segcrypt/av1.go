@@ -120,9 +120,9 @@ func av1ConfigSequence(config []byte) (raw []byte, seq *av1.SequenceHeader, err 
 	return nil, nil, nil
 }
 
-// walk finds the tile data of one sample (a temporal unit) and hands each tile's place to tile. Samples are given in decode
-// order. Everything outside tiles stays clear (AV1 in ISO BMFF, Common Encryption).
-func (st *av1State) walk(sample []byte, tile func(off, end int)) error {
+// walk finds the tile data of one sample (a temporal unit) and adds it to runs. Samples are given in decode order. Everything
+// outside tiles stays clear (AV1 in ISO BMFF, Common Encryption).
+func (st *av1State) walk(sample []byte, runs *subsampleBuilder) error {
 	for pos := 0; pos < len(sample); {
 		o, err := nextOBU(sample, pos)
 		if err != nil {
@@ -138,10 +138,10 @@ func (st *av1State) walk(sample []byte, tile func(off, end int)) error {
 		case obuFrame:
 			n := 0
 			if n, err = st.header(sample[o.payload:o.payloadEnd], o); err == nil {
-				err = st.tileGroup(sample, o.payload+n, o.payloadEnd, tile)
+				err = st.tileGroup(sample, o.payload+n, o.payloadEnd, runs)
 			}
 		case obuTileGroup:
-			err = st.tileGroup(sample, o.payload, o.payloadEnd, tile)
+			err = st.tileGroup(sample, o.payload, o.payloadEnd, runs)
 		case obuTileList:
 			err = errAV1TileList
 		}
@@ -150,6 +150,7 @@ func (st *av1State) walk(sample []byte, tile func(off, end int)) error {
 		}
 		pos = o.payloadEnd
 	}
+	runs.protect(len(sample), len(sample))
 	return nil
 }
 
@@ -193,7 +194,7 @@ func (st *av1State) header(payload []byte, o obu) (int, error) {
 }
 
 // tileGroup finds the tiles in sample[pos:end] (AV1, 5.11.1).
-func (st *av1State) tileGroup(sample []byte, pos, end int, tile func(off, end int)) error {
+func (st *av1State) tileGroup(sample []byte, pos, end int, runs *subsampleBuilder) error {
 	if !st.inHeader {
 		return errAV1NoHeader
 	}
@@ -228,7 +229,7 @@ func (st *av1State) tileGroup(sample []byte, pos, end int, tile func(off, end in
 		if size > end-pos || size == 0 {
 			return errAV1Tiles
 		}
-		tile(pos, pos+size)
+		runs.protect(pos, pos+size)
 		pos += size
 	}
 	if last == tiles-1 {

@@ -7,9 +7,9 @@ import (
 )
 
 // cencStream returns the key stream of one sample: its 8-byte IV, then a block counter from zero that runs on over all
-// protected runs of the sample (23001-7, 9.2 and 10.1). It is the one allocation that a sample costs.
-func cencStream(block cipher.Block, iv uint64) cipher.Stream {
-	var counter [aes.BlockSize]byte
+// protected runs of the sample (23001-7, 9.2 and 10.1). It is the one allocation that a sample costs; counter is scratch.
+func cencStream(block cipher.Block, counter *[aes.BlockSize]byte, iv uint64) cipher.Stream {
+	*counter = [aes.BlockSize]byte{}
 	binary.BigEndian.PutUint64(counter[:], iv)
 	return cipher.NewCTR(block, counter[:])
 }

@@ -1,6 +1,7 @@
 package segcrypt
 
 import (
+	"crypto/aes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type plan struct {
 	av1     av1State
 	runs    subsampleBuilder
 	digest  []byte
+	counter [aes.BlockSize]byte
 }
 
 // sample is one coded sample: its bytes, and its subsamples in plan.subs. Samples lie one behind the other.
@@ -128,12 +130,7 @@ func (pl *plan) mapSample(b []byte, s *sample) error {
 	case codecHEVC:
 		err = pl.eachNAL(b, 2, pl.addHEVC)
 	case codecAV1:
-		last := 0
-		err = pl.av1.walk(b, func(off, end int) {
-			pl.runs.add(off-last, end-off)
-			last = end
-		})
-		pl.runs.add(len(b)-last, 0)
+		err = pl.av1.walk(b, &pl.runs)
 	}
 	if err != nil {
 		return err

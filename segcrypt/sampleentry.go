@@ -3,6 +3,7 @@ package segcrypt
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/Eyevinn/mp4ff/av1"
 )
@@ -68,7 +69,7 @@ func parseSampleEntry(buf []byte, x box, stsdVersion byte, handler fourCC) (samp
 	}
 	known, ok := sampleCodecs[x.typ]
 	if !ok {
-		return sampleEntry{}, formatErrorf(x.typ.String(), x.off, "%w %q", ErrUnsupportedSampleEntry, x.typ.String())
+		return sampleEntry{}, fmt.Errorf("%w %q", ErrUnsupportedSampleEntry, x.typ.String())
 	}
 	e := sampleEntry{box: x, kind: known.kind, codec: known.codec}
 	if x.header != 8 {

@@ -23,13 +23,14 @@ type subsampleBuilder struct {
 	runs    []run
 	kept    []run
 	sizes   []int
+	at      int // bytes of the sample described so far
 	pending int // clear bytes not yet followed by protected ones
 	align   bool
 	limit   int
 }
 
 func (b *subsampleBuilder) reset(scheme drm.ProtectionScheme) {
-	b.runs, b.pending = b.runs[:0], 0
+	b.runs, b.at, b.pending = b.runs[:0], 0, 0
 	b.align, b.limit = scheme == drm.SchemeCenc, maxSubsamplesCbcs
 	if b.align {
 		b.limit = maxSubsamplesCenc
@@ -39,6 +40,7 @@ func (b *subsampleBuilder) reset(scheme drm.ProtectionScheme) {
 // add appends clear bytes and the protected bytes after them. In cenc a protected run is whole blocks; what is over joins the
 // clear bytes in front, so that the run ends where it would have ended (23000-19, 8.2; AV1 in ISO BMFF, Common Encryption).
 func (b *subsampleBuilder) add(clear, protected int) {
+	b.at += clear + protected
 	if b.align {
 		over := protected % 16
 		clear, protected = clear+over, protected-over
@@ -49,6 +51,9 @@ func (b *subsampleBuilder) add(clear, protected int) {
 		b.pending = 0
 	}
 }
+
+// protect is add with places in the sample: clear up to off, protected from there to end.
+func (b *subsampleBuilder) protect(off, end int) { b.add(off-b.at, end-off) }
 
 // appendTo appends the subsamples of the sample to dst. Where there are more than saiz can describe, the smallest protected
 // runs are left clear; a sample of which nothing could stay protected is refused.

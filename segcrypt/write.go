@@ -163,7 +163,7 @@ func (p *Protector) writeSamples(dst, seg []byte, pl *plan, f *fragment, iv uint
 		out := dst[n:]
 		subs := pl.subs[s.firstSub : s.firstSub+s.numSubs]
 		if pl.scheme == drm.SchemeCenc {
-			p.encryptCencSample(out, src, subs, iv+uint64(i))
+			p.encryptCencSample(out, src, subs, &pl.counter, iv+uint64(i))
 		} else {
 			copy(out, src)
 			p.encryptCbcsSample(out, subs)
@@ -174,11 +174,11 @@ func (p *Protector) writeSamples(dst, seg []byte, pl *plan, f *fragment, iv uint
 }
 
 // encryptCencSample writes src to out, protected where subs say so, or whole without subs.
-func (p *Protector) encryptCencSample(out, src []byte, subs []subsample, iv uint64) {
+func (p *Protector) encryptCencSample(out, src []byte, subs []subsample, counter *[aes.BlockSize]byte, iv uint64) {
 	if len(src) == 0 {
 		return
 	}
-	stream := cencStream(p.block, iv)
+	stream := cencStream(p.block, counter, iv)
 	if len(subs) == 0 {
 		stream.XORKeyStream(out, src)
 		return
