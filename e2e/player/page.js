@@ -223,13 +223,25 @@ const harness = (() => {
   async function switchVideo(height, timeout) {
     const heights = adapter.heights();
     if (!heights.includes(height)) return { ok: false, ...state(), missing: `the player offers heights ${heights.join(', ')}` };
-    if (Number.isFinite(video.duration) && video.duration - video.currentTime < 6) {
+    const end = performance.now() + timeout;
+    const left = () => end - performance.now();
+    const remaining = () => (Number.isFinite(video.duration) ? video.duration - video.currentTime : Infinity);
+    if (remaining() < 6) {
       adapter.seek(Math.max(0, video.duration - 8));
-      await until(() => !video.seeking, timeout);
+      await until(() => !video.seeking, left());
     }
     adapter.selectHeight(height);
     Promise.resolve(adapter.play()).catch(() => {});
-    const ok = await until(() => video.videoHeight === height && video.readyState >= 3 && !video.seeking, timeout);
+    const switched = () => video.videoHeight === height && video.readyState >= 3 && !video.seeking;
+    let ok = await until(switched, Math.min(6000, left()));
+    // A buffer that is replaced under a running decoder freezes the picture now and then, while the sound runs on. A seek
+    // restarts the decoder, with what is in the buffer now.
+    while (!ok && left() > 0 && report.fatal.length === 0) {
+      report.warnings.push(`harness: no picture of height ${height} yet, seeking`);
+      adapter.seek(remaining() < 6 ? Math.max(0, video.duration - 8) : video.currentTime + 0.01);
+      Promise.resolve(adapter.play()).catch(() => {});
+      ok = await until(switched, Math.min(6000, left()));
+    }
     return { ok, ...state() };
   }
 
