@@ -1,0 +1,158 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-drm/caddy-drm/geo"
+	"github.com/caddy-drm/caddy-drm/keysource"
+)
+
+// App holds what the sites share: the deployment secret and the geo databases.
+//
+// Every node that is to serve the same URLs needs the same secret. Without one it is drawn once and kept in Caddy's
+// storage, which is right for a single node and for nodes that share that storage.
+type App struct {
+	// Secret is the deployment secret: at least 32 random bytes as hex, base64 or text. It must come from a placeholder,
+	// {env.*} or {file.*}, which expands when the configuration is loaded, so that it stands in no configuration.
+	Secret string `json:"secret,omitempty"`
+	// GeoDatabases maps the name by which sites use it to the file of a MaxMind, DB-IP or IPinfo country database.
+	GeoDatabases map[string]string `json:"geo_databases,omitempty"`
+
+	secret    keysource.Secret
+	databases map[string]*geo.File
+	caches    *caches
+	ctx       caddy.Context
+	watchers  sync.WaitGroup
+	stop      context.CancelFunc
+}
+
+// Storage names and limits of the secret that the app draws itself.
+const (
+	storedSecretKey  = "drm/secret"
+	storedSecretLock = "drm-secret"
+	geoWatchInterval = 10 * time.Second
+)
+
+// CaddyModule returns the module's registration.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "drm", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision resolves the secret and opens the databases.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
+	a.caches = sharedCaches()
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	if a.Secret != "" {
+		secret, err := resolveSecret(a.Secret)
+		if err != nil {
+			return fmt.Errorf("drm.secret: %w", err)
+		}
+		a.secret = secret
+	}
+	return a.openGeoDatabases()
+}
+
+// Start begins to watch the databases for new files.
+func (a *App) Start() error {
+	var ctx context.Context
+	ctx, a.stop = context.WithCancel(context.Background())
+	for name, file := range a.databases {
+		a.watchers.Go(func() {
+			file.Watch(ctx, geoWatchInterval, func(err error) {
+				a.ctx.Logger().Error("geo database not reloaded; the old one stays", zap.String("database", name), zap.Error(err))
+			})
+		})
+	}
+	return nil
+}
+
+// Stop ends the watching.
+func (a *App) Stop() error {
+	if a.stop != nil {
+		a.stop()
+		a.watchers.Wait()
+	}
+	return nil
+}
+
+// sharedSecret returns the configured secret or, on first use, the one that is kept in Caddy's storage.
+func (a *App) sharedSecret() (keysource.Secret, error) {
+	if !a.secret.IsZero() {
+		return a.secret, nil
+	}
+	secret, err := a.storedSecret()
+	if err != nil {
+		return keysource.Secret{}, fmt.Errorf("drm.secret: none configured, and none kept in storage: %w", err)
+	}
+	a.secret = secret
+	return secret, nil
+}
+
+func (a *App) storedSecret() (keysource.Secret, error) {
+	ctx, cancel := context.WithTimeout(a.ctx, 10*time.Second)
+	defer cancel()
+	storage := a.ctx.Storage()
+	if err := storage.Lock(ctx, storedSecretLock); err != nil {
+		return keysource.Secret{}, err
+	}
+	defer func() { _ = storage.Unlock(ctx, storedSecretLock) }()
+	text, err := storage.Load(ctx, storedSecretKey)
+	if err == nil {
+		return keysource.ParseSecret(string(text))
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return keysource.Secret{}, err
+	}
+	secret, fresh := keysource.NewSecret()
+	if err := storage.Store(ctx, storedSecretKey, []byte(fresh)); err != nil {
+		return keysource.Secret{}, err
+	}
+	a.ctx.Logger().Warn("no secret configured: drew one and keep it in Caddy's storage; other nodes need the same one",
+		zap.String("storage_key", storedSecretKey))
+	return secret, nil
+}
+
+func (a *App) openGeoDatabases() error {
+	a.databases = make(map[string]*geo.File, len(a.GeoDatabases))
+	for name, path := range a.GeoDatabases {
+		resolved, err := caddy.NewReplacer().ReplaceOrErr(path, true, true)
+		if err != nil {
+			return fmt.Errorf("drm.geo_databases.%s: %w", name, err)
+		}
+		file, err := geo.OpenFile(resolved)
+		if err != nil {
+			return fmt.Errorf("drm.geo_databases.%s: %w", name, err)
+		}
+		a.databases[name] = file
+	}
+	return nil
+}
+
+// errSecretLiteral keeps secrets out of configurations, which the admin endpoint shows and Caddy saves to disk.
+var errSecretLiteral = errors.New("a secret must come from a placeholder, {env.NAME} or {file./path}, and not stand in the configuration")
+
+// resolveSecret expands the placeholder that names a deployment secret, and parses what it finds.
+func resolveSecret(placeholder string) (keysource.Secret, error) {
+	text, err := resolveSecretText(placeholder)
+	if err != nil {
+		return keysource.Secret{}, err
+	}
+	return keysource.ParseSecret(text)
+}
+
+// Interface guards
+var (
+	_ caddy.App         = (*App)(nil)
+	_ caddy.Provisioner = (*App)(nil)
+)

@@ -1,0 +1,234 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
+)
+
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("drm", parseHandler)
+	// Inside of encode, in front of everything that serves: clear bytes are protected before anybody compresses them.
+	httpcaddyfile.RegisterDirectiveOrder("drm", httpcaddyfile.After, "encode")
+}
+
+func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	h := new(Handler)
+	return h, h.UnmarshalCaddyfile(helper.Dispenser)
+}
+
+// UnmarshalCaddyfile reads
+//
+//	drm [<matcher>] {
+//		tenant          <name>
+//		secret          {env.NAME}|{file./path}
+//		scheme          auto|cenc|cbcs
+//		keys            derived|static … { … }
+//		license_server  clearkey {
+//			url <template>
+//		}
+//		hls_key_formats identity clearkey
+//		asset           <pattern...>
+//		shared          <pattern...>
+//		origin          <url...>
+//		sidecar         <.ext...>
+//		token           jwt|signed { … }
+//		token_from      query|header|cookie <name>
+//		session         path|cookie [<extend>]
+//		geo             <database> {
+//			allow      <country...>
+//			deny       <country...>
+//			unknown    deny|allow
+//			status     403|451
+//			blocked_by <url>
+//		}
+//		limit           <requests> per <duration> [burst <n>] [by address|subject]
+//		cors            <origin...>
+//		max_segment_size  <size>
+//		max_manifest_size <size>
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	return eachOption(d, options{
+		"tenant":            func() error { return oneArg(d, &h.Tenant) },
+		"secret":            func() error { return secretArg(d, &h.Secret) },
+		"scheme":            func() error { return wordArg(d, &h.Scheme, schemeAuto, "cenc", "cbcs") },
+		"keys":              func() error { return h.unmarshalKeys(d) },
+		"license_server":    func() error { return h.unmarshalLicense(d) },
+		"hls_key_formats":   func() error { return someArgs(d, &h.HLSKeyFormats) },
+		"asset":             func() error { return someArgs(d, &h.Assets) },
+		"shared":            func() error { return someArgs(d, &h.Shared) },
+		"origin":            func() error { return someArgs(d, &h.Origins) },
+		"sidecar":           func() error { return someArgs(d, &h.Sidecars) },
+		"token":             repeatable(func() error { return h.unmarshalToken(d) }),
+		"token_from":        repeatable(func() error { return h.unmarshalTokenFrom(d) }),
+		"session":           func() error { return h.unmarshalSession(d) },
+		"geo":               func() error { return h.unmarshalGeo(d) },
+		"limit":             func() error { return h.unmarshalLimit(d) },
+		"cors":              func() error { return someArgs(d, &h.CORSOrigins) },
+		"max_segment_size":  func() error { return sizeArg(d, &h.MaxSegmentSize) },
+		"max_manifest_size": func() error { return sizeArg(d, &h.MaxManifestSize) },
+	})
+}
+
+func (h *Handler) unmarshalKeys(d *caddyfile.Dispenser) (err error) {
+	h.KeysRaw, err = unmarshalGuest(d, "drm.key_sources.", "source")
+	return err
+}
+
+func (h *Handler) unmarshalLicense(d *caddyfile.Dispenser) error {
+	var kind string
+	if err := wordArg(d, &kind, "clearkey"); err != nil {
+		return err
+	}
+	h.License = &LicenseConfig{ClearKey: true}
+	return eachOption(d, options{"url": func() error { return oneArg(d, &h.License.URL) }})
+}
+
+func (h *Handler) token() *TokenConfig {
+	if h.Token == nil {
+		h.Token = new(TokenConfig)
+	}
+	return h.Token
+}
+
+func (h *Handler) unmarshalToken(d *caddyfile.Dispenser) error {
+	raw, err := unmarshalGuest(d, "drm.token_verifiers.", "kind")
+	if err != nil {
+		return err
+	}
+	h.token().VerifiersRaw = append(h.token().VerifiersRaw, raw)
+	return nil
+}
+
+func (h *Handler) unmarshalTokenFrom(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.ArgErr()
+	}
+	if !isOneOf(args[0], tokenInQuery, tokenInHeader, tokenInCookie) {
+		return d.Errf("token_from %q: want query, header or cookie", args[0])
+	}
+	h.token().From = append(h.token().From, TokenPlace{In: args[0], Name: args[1]})
+	return nil
+}
+
+func (h *Handler) unmarshalSession(d *caddyfile.Dispenser) error {
+	t := h.token()
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	if t.Session = d.Val(); !isOneOf(t.Session, sessionInPath, sessionInCookie) {
+		return d.Errf("session %q: want path or cookie", t.Session)
+	}
+	if !d.NextArg() {
+		return nil
+	}
+	d.Prev()
+	return durationArg(d, &t.SessionExtend)
+}
+
+func (h *Handler) unmarshalGeo(d *caddyfile.Dispenser) error {
+	h.Geo = new(GeoConfig)
+	if err := oneArg(d, &h.Geo.Database); err != nil {
+		return err
+	}
+	var status string
+	err := eachOption(d, options{
+		"allow":      func() error { return someArgs(d, &h.Geo.Allow) },
+		"deny":       func() error { return someArgs(d, &h.Geo.Deny) },
+		"unknown":    func() error { return wordArg(d, &h.Geo.Unknown, wordDeny, wordAllow) },
+		"status":     func() error { return wordArg(d, &status, "403", "451") },
+		"blocked_by": func() error { return oneArg(d, &h.Geo.BlockedBy) },
+	})
+	if status != "" {
+		h.Geo.Status, _ = strconv.Atoi(status) // one of two words
+	}
+	return err
+}
+
+// unmarshalLimit reads `limit <requests> per <duration> [burst <n>] [by address|subject]`.
+func (h *Handler) unmarshalLimit(d *caddyfile.Dispenser) (err error) {
+	h.Limit = new(LimitConfig)
+	if err := numberArg(d, &h.Limit.Requests); err != nil {
+		return err
+	}
+	seen := make(map[string]bool)
+	for d.NextArg() {
+		word := d.Val()
+		if seen[word] {
+			return d.Errf("limit: %s stands twice", word)
+		}
+		seen[word] = true
+		switch word {
+		case "per":
+			err = nextDuration(d, &h.Limit.Per)
+		case "burst":
+			err = numberArg(d, &h.Limit.Burst)
+		case "by":
+			if !d.NextArg() {
+				return d.ArgErr()
+			}
+			if h.Limit.By = d.Val(); !isOneOf(h.Limit.By, limitByAddress, limitBySubject) {
+				err = d.Errf("limit by %q: want address or subject", h.Limit.By)
+			}
+		default:
+			err = d.Errf("limit: unknown word %q: want per, burst or by", word)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !seen["per"] {
+		return d.Err("limit: want <requests> per <duration>")
+	}
+	return nil
+}
+
+// unmarshalGuest lets the module that the next argument names read the rest, and returns its JSON.
+func unmarshalGuest(d *caddyfile.Dispenser, namespace, inlineKey string) (json.RawMessage, error) {
+	if !d.NextArg() {
+		return nil, d.ArgErr()
+	}
+	name := d.Val()
+	module, err := caddyfile.UnmarshalModule(d, namespace+name)
+	if err != nil {
+		return nil, err
+	}
+	return caddyconfig.JSONModuleObject(module, inlineKey, name, nil), nil
+}
+
+// sizeArg reads a size such as 64MiB.
+func sizeArg(d *caddyfile.Dispenser, into *int64) error {
+	var text string
+	if err := oneArg(d, &text); err != nil {
+		return err
+	}
+	size, err := humanize.ParseBytes(text)
+	if err != nil || size == 0 || size > 1<<40 {
+		return d.Errf("size %q: want for instance 64MiB", text)
+	}
+	*into = int64(size)
+	return nil
+}
+
+// secretArg refuses what is not a placeholder while file and line are still known.
+func secretArg(d *caddyfile.Dispenser, into *string) error {
+	if err := oneArg(d, into); err != nil {
+		return err
+	}
+	// Caddy has already expanded {$NAME}, and what it left there stands in the configuration.
+	if err := checkSecretPlaceholder(strings.TrimSpace(*into)); err != nil {
+		return d.Err(err.Error())
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-drm/caddy-drm/token"
+)
+
+// TokenConfig demands an access token and says how the session that follows from it travels.
+type TokenConfig struct {
+	// VerifiersRaw are the kinds of token that are accepted, at most one of each form.
+	VerifiersRaw []json.RawMessage `json:"verifiers,omitempty" caddy:"namespace=drm.token_verifiers inline_key=kind"`
+	// From lists where a request may carry its token. Default: the query `token`, then `Authorization: Bearer`.
+	From []TokenPlace `json:"from,omitempty"`
+	// Session is how the session reaches the child addresses: `path` (default) as an element of every URL in a manifest, or
+	// `cookie`. Cookies need pages of the same site, or cors_origins.
+	Session string `json:"session,omitempty"`
+	// SessionExtend is how long a session outlives the access token that it came from. Default 4h: long enough to watch on
+	// after a short-lived token let the viewer in.
+	SessionExtend caddy.Duration `json:"session_extend,omitempty"`
+
+	verifier token.Verifier
+	close    func() // releases the verifier
+}
+
+// TokenPlace is one place of a request that may carry an access token.
+type TokenPlace struct {
+	// In is `query`, `header` or `cookie`.
+	In string `json:"in"`
+	// Name is the parameter, field or cookie. In the field Authorization the scheme Bearer is expected.
+	Name string `json:"name"`
+}
+
+// Places of a token, and ways of a session.
+const (
+	tokenInQuery  = "query"
+	tokenInHeader = "header"
+	tokenInCookie = "cookie"
+
+	sessionInPath   = "path"
+	sessionInCookie = "cookie"
+
+	defaultSessionExtend = 4 * time.Hour
+	sessionCookieName    = "caddy_drm_session"
+)
+
+// Query parameters of a manifest that are ours and never reach the origin.
+const (
+	querySchemeName    = "drm"
+	queryKeyFormatName = "keyformat"
+)
+
+func (c *TokenConfig) sessionExtend() time.Duration {
+	if c.SessionExtend > 0 {
+		return time.Duration(c.SessionExtend)
+	}
+	return defaultSessionExtend
+}
+
+// GeoConfig allows or denies countries, by the client address that Caddy determined. See Caddy's trusted_proxies for
+// gateways behind a proxy: forwarded addresses are believed only from there.
+type GeoConfig struct {
+	// Database is the name of a database of the app.
+	Database string `json:"database"`
+	// Allow lists the only countries that are admitted: ISO 3166-1 codes, and the sets eu and eea. A territory with a code
+	// of its own is not covered by its parent.
+	Allow []string `json:"allow,omitempty"`
+	// Deny lists countries that are not admitted, even if Allow has them.
+	Deny []string `json:"deny,omitempty"`
+	// Unknown is `deny` (default) or `allow`, for addresses whose country is not known.
+	Unknown string `json:"unknown,omitempty"`
+	// Status is 403 (default) or 451, for a block that the law demands.
+	Status int `json:"status,omitempty"`
+	// BlockedBy is the URL of whoever implements the block, sent as a Link with 451 (RFC 7725, 4).
+	BlockedBy string `json:"blocked_by,omitempty"`
+}
+
+// LimitConfig bounds the rate of requests of one viewer.
+type LimitConfig struct {
+	// Requests per Per are allowed in the long run.
+	Requests int `json:"requests"`
+	// Per is the length of time for Requests. Default 1s.
+	Per caddy.Duration `json:"per,omitempty"`
+	// Burst is how many may come at once. Default: Requests.
+	Burst int `json:"burst,omitempty"`
+	// By is `address` (default; IPv6 by /64) or `subject`, the subject of the viewer's token.
+	By string `json:"by,omitempty"`
+}
+
+// The words of By, Unknown and Scheme.
+const (
+	limitByAddress = "address"
+	limitBySubject = "subject"
+	wordAllow      = "allow"
+	wordDeny       = "deny"
+	schemeAuto     = "auto"
+)

@@ -1,0 +1,178 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/geo"
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/manifest/hls"
+	"github.com/caddy-drm/caddy-drm/policy"
+)
+
+// Handler protects the clear media that the handlers behind it serve.
+//
+// It rewrites DASH and HLS manifests, encrypts the segments that they name, and answers license requests. Inside of it
+// everything is denied that is not a manifest, a URL that a manifest of ours named, or a listed sidecar: clear media
+// never passes. The order token, geo, limits, protection is fixed.
+//
+// Refusals carry a stable reason in a `Drm-Reason` header, in a problem+json body and in `{http.drm.deny_reason}`, with
+// status 401 (token), 403 (scope, country), 404 (not ours), 429 (limit) or 451 (country, if so configured); 502 and
+// 503 report an origin or a key source that gave nothing that can be protected.
+//
+// Placeholders set: `{http.drm.tenant}`, `{http.drm.asset}`, `{http.drm.subject}`, `{http.drm.country}`,
+// `{http.drm.deny_reason}`. Metrics: see `caddy_drm_*` in docs/operations.md.
+type Handler struct {
+	// Tenant separates sites that share a secret: no key, seal, license or session of one tenant works on another.
+	// Default: the address that players see: the host, with its port if that is not the default one, and the path prefix
+	// that handle_path took off.
+	Tenant string `json:"tenant,omitempty"`
+	// Secret is the deployment secret for this site, as in the app's setting, which it replaces.
+	Secret string `json:"secret,omitempty"`
+	// Scheme is `cenc`, `cbcs` or `auto` (default): what the query `drm` asks for, else cbcs for Apple's clients and cenc
+	// for all others.
+	Scheme string `json:"scheme,omitempty"`
+	// KeysRaw is the source of content keys. Default: derived from the secret, one key per title.
+	KeysRaw json.RawMessage `json:"keys,omitempty" caddy:"namespace=drm.key_sources inline_key=source"`
+	// Assets are patterns of directories whose content shares keys and rights, for instance `/vod/*`. An asterisk stands
+	// for one path element. Default: the directory of the manifest that the player asked for.
+	Assets []string `json:"assets,omitempty"`
+	// Shared are patterns of paths outside of an asset that its manifests may refer to, for instance `/audio/*`.
+	Shared []string `json:"shared,omitempty"`
+	// Origins are absolute URLs that mean this site when they stand in a manifest, each ending in a slash.
+	Origins []string `json:"origins,omitempty"`
+	// Sidecars are extensions, with their dot, of resources served as they are if they hold text or a picture.
+	Sidecars []string `json:"sidecars,omitempty"`
+	// HLSKeyFormats are the key formats of HLS playlists: `identity` and `clearkey`. Default: both for cenc, clearkey for
+	// cbcs, where players stumble over the other one. The query `keyformat` overrides it.
+	HLSKeyFormats []string `json:"hls_key_formats,omitempty"`
+	// License configures the license endpoints.
+	License *LicenseConfig `json:"license,omitempty"`
+	// Token demands an access token.
+	Token *TokenConfig `json:"token,omitempty"`
+	// Geo allows or denies countries.
+	Geo *GeoConfig `json:"geo,omitempty"`
+	// Limit bounds the rate of requests of one viewer.
+	Limit *LimitConfig `json:"limit,omitempty"`
+	// CORSOrigins are the web origins whose pages may use the site. Default: all, without credentials.
+	CORSOrigins []string `json:"cors_origins,omitempty"`
+	// MaxSegmentSize bounds a clear segment in bytes. Default 64 MiB.
+	MaxSegmentSize int64 `json:"max_segment_size,omitempty"`
+	// MaxManifestSize bounds a manifest in bytes. Default 16 MiB.
+	MaxManifestSize int64 `json:"max_manifest_size,omitempty"`
+
+	app        *App
+	secret     keysource.Secret
+	source     *keysource.Cached
+	keyFormats hls.KeyFormats
+	origins    []*url.URL
+	assets     []pathPattern
+	shared     []pathPattern
+	geoFile    *geo.File
+	geoRule    geo.Rule
+	limits     policy.Limits
+	logger     *zap.Logger
+
+	mu    sync.Mutex
+	sites map[string]*site
+}
+
+// LicenseConfig configures the license endpoints.
+type LicenseConfig struct {
+	// ClearKey serves W3C ClearKey licenses and HLS identity keys. It hands keys to whoever may watch, in clear: use it
+	// for tests and for content of low value.
+	ClearKey bool `json:"clearkey,omitempty"`
+	// URL is the template of license URLs in manifests. Placeholders expand per request; `{http.drm.license_path}` is the
+	// path, with session and seal. Default: scheme, host and path prefix of the request, then that path.
+	URL string `json:"url,omitempty"`
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	q := &request{Handler: h, site: h.siteFor(r), r: r, w: w, origin: origin{client: r, next: next}}
+	q.setPlaceholders()
+	q.allowCORS()
+	if r.Method == http.MethodOptions {
+		return q.answerPreflight()
+	}
+	if err := q.classify(); err != nil {
+		return q.fail(err)
+	}
+	viewer, err := q.identifyViewer()
+	if err != nil {
+		return q.fail(err)
+	}
+	if decision := q.decideAccess(viewer); !decision.Allowed {
+		return q.refuse(decision)
+	}
+	if err := q.serve(); err != nil {
+		return q.fail(err)
+	}
+	return nil
+}
+
+// request is one request on its way through the handler.
+type request struct {
+	*Handler
+	*site
+	r      *http.Request
+	w      http.ResponseWriter
+	origin origin
+
+	kind     requestKind
+	addr     address.Address
+	seal     address.Seal // of a sealed playlist, media segment, sidecar or license
+	identity identity     // who asks, once identifyViewer is done
+	reason   string       // why the request was refused, for the placeholder
+}
+
+// serve answers a request that is allowed.
+func (q *request) serve() error {
+	switch q.kind {
+	case kindMPD:
+		return q.serveMPD()
+	case kindPlaylist:
+		return q.servePlaylist()
+	case kindMedia:
+		return q.serveMedia()
+	case kindSidecar:
+		return q.serveSidecar()
+	case kindClearKey:
+		return q.serveClearKeyLicense()
+	case kindRawKey:
+		return q.serveRawKey()
+	default:
+		return errNotOurs
+	}
+}
+
+// setPlaceholders makes what is known of the request visible to other handlers and to log formats, as it becomes known.
+func (q *request) setPlaceholders() {
+	repl, ok := q.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	repl.Map(func(key string) (any, bool) {
+		switch key {
+		case "http.drm.tenant":
+			return q.tenant, true
+		case "http.drm.asset":
+			return string(q.asset()), true
+		case "http.drm.subject":
+			return q.identity.claims.Subject, true
+		case "http.drm.country":
+			return q.identity.country.String(), true
+		case "http.drm.deny_reason":
+			return q.reason, true
+		default:
+			return nil, false
+		}
+	})
+}

@@ -1,0 +1,220 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/licensing"
+	"github.com/caddy-drm/caddy-drm/manifest/dash"
+	"github.com/caddy-drm/caddy-drm/manifest/hls"
+	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/segcrypt"
+)
+
+// Errors of this package that a row below maps to an answer.
+var (
+	errNotOurs         = errors.New("nothing of ours is at this address")
+	errInitReplaced    = errors.New("the init segment that the address names has been replaced")
+	errMethod          = errors.New("method is not allowed here")
+	errQuery           = errors.New("query is not understood")
+	errOutOfAsset      = errors.New("manifest refers to what is outside of its asset")
+	errSidecar         = errors.New("resource is neither text nor a picture")
+	errTokenTwice      = errors.New("more than one access token")
+	errInitUnavailable = errors.New("an init segment that the manifest names cannot be had")
+	errMixedSet        = errors.New("an AdaptationSet mixes text with audio or video")
+	errBody            = errors.New("request body is not what a license server reads")
+)
+
+// Header fields of ours.
+const (
+	headerReason = "Drm-Reason"
+	// retryAfter is what a player is told to wait when a key source is out; its own cache asks again after a second.
+	retryAfterUnavailable = 2 * time.Second
+)
+
+// answer is how a refusal or a failure leaves the gateway.
+type answer struct {
+	status     int
+	reason     string // stable code, part of the public interface
+	level      zapcore.Level
+	detail     bool // the error's own text may be shown: it names boxes, tags and offsets, never addresses or secrets
+	retryAfter time.Duration
+}
+
+// failures is the one table of errors. The first row whose error is in the chain counts.
+var failures = []struct {
+	err error
+	answer
+}{
+	{errNotOurs, answer{status: http.StatusNotFound, reason: "not_found", level: zapcore.DebugLevel}},
+	{errInitReplaced, answer{status: http.StatusNotFound, reason: "init_replaced", level: zapcore.InfoLevel}},
+	{errInitUnavailable, answer{status: http.StatusBadGateway, reason: "init_unavailable", level: zapcore.ErrorLevel, detail: true}},
+	{errMixedSet, answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}},
+	{errMethod, answer{status: http.StatusMethodNotAllowed, reason: "method_not_allowed", level: zapcore.DebugLevel}},
+	{errQuery, answer{status: http.StatusBadRequest, reason: "query_invalid", level: zapcore.DebugLevel}},
+	{errTokenTwice, answer{status: http.StatusUnauthorized, reason: "token_ambiguous", level: zapcore.InfoLevel}},
+	{errBody, answer{status: http.StatusBadRequest, reason: "license_request_malformed", level: zapcore.DebugLevel}},
+	{licensing.ErrMalformed, answer{status: http.StatusBadRequest, reason: "license_request_malformed", level: zapcore.DebugLevel}},
+	{licensing.ErrUnsupportedType, answer{status: http.StatusForbidden, reason: "license_type_unsupported", level: zapcore.InfoLevel}},
+	{licensing.ErrNoKeys, answer{status: http.StatusForbidden, reason: "license_no_keys", level: zapcore.InfoLevel}},
+	{keysource.ErrUnknownKey, answer{status: http.StatusInternalServerError, reason: "key_unknown", level: zapcore.ErrorLevel}},
+	{keysource.ErrUnavailable, answer{
+		status: http.StatusServiceUnavailable, reason: "keys_unavailable", level: zapcore.ErrorLevel, retryAfter: retryAfterUnavailable,
+	}},
+	{errOutOfAsset, answer{status: http.StatusBadGateway, reason: "manifest_out_of_asset", level: zapcore.ErrorLevel, detail: true}},
+	{errSidecar, answer{status: http.StatusBadGateway, reason: "sidecar_refused", level: zapcore.ErrorLevel}},
+	{segcrypt.ErrAlreadyProtected, answer{status: http.StatusBadGateway, reason: "media_already_protected", level: zapcore.ErrorLevel, detail: true}},
+	{segcrypt.ErrUnsupportedSampleEntry, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
+	{hls.ErrAlreadyProtected, answer{status: http.StatusBadGateway, reason: "manifest_already_protected", level: zapcore.ErrorLevel, detail: true}},
+	{dash.ErrAlreadyProtected, answer{status: http.StatusBadGateway, reason: "manifest_already_protected", level: zapcore.ErrorLevel, detail: true}},
+}
+
+// answerFor finds the row for err. What no row knows is a failure of the gateway itself.
+func answerFor(err error) answer {
+	for _, row := range failures {
+		if errors.Is(err, row.err) {
+			return row.answer
+		}
+	}
+	var fromOrigin *originError
+	var format *segcrypt.FormatError
+	var inMPD *dash.SyntaxError
+	var inPlaylist *hls.SyntaxError
+	switch {
+	case errors.As(err, &fromOrigin):
+		return answerForOrigin(fromOrigin)
+	case errors.As(err, &format):
+		return answer{status: http.StatusBadGateway, reason: "media_malformed", level: zapcore.ErrorLevel, detail: true}
+	case errors.As(err, &inMPD), errors.As(err, &inPlaylist):
+		return answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}
+	case errors.Is(err, context.DeadlineExceeded):
+		return answer{status: http.StatusGatewayTimeout, reason: "timeout", level: zapcore.ErrorLevel}
+	}
+	return answer{status: http.StatusBadGateway, reason: "not_protectable", level: zapcore.ErrorLevel}
+}
+
+// answerForOrigin tells what is not there from an origin that does not work. A redirect is not followed and not passed
+// on: either would lead around the gateway.
+func answerForOrigin(err *originError) answer {
+	switch err.status {
+	case http.StatusNotFound, http.StatusGone:
+		return answer{status: http.StatusNotFound, reason: "not_found", level: zapcore.DebugLevel}
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return answer{
+			status: http.StatusServiceUnavailable, reason: "origin_unavailable", level: zapcore.ErrorLevel, retryAfter: retryAfterUnavailable,
+		}
+	case http.StatusGatewayTimeout:
+		return answer{status: http.StatusGatewayTimeout, reason: "origin_timeout", level: zapcore.ErrorLevel}
+	default:
+		return answer{status: http.StatusBadGateway, reason: "origin_failed", level: zapcore.ErrorLevel}
+	}
+}
+
+// refusals maps the reasons of a policy to a status; the others are 403.
+var refusals = map[policy.Reason]int{
+	policy.ReasonTokenMissing:     http.StatusUnauthorized,
+	policy.ReasonTokenInvalid:     http.StatusUnauthorized,
+	policy.ReasonTokenExpired:     http.StatusUnauthorized,
+	policy.ReasonTokenNotYetValid: http.StatusUnauthorized,
+	policy.ReasonRateLimited:      http.StatusTooManyRequests,
+}
+
+// refuse answers a decision that does not allow the request.
+func (q *request) refuse(d policy.Decision) error {
+	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter}
+	if status, ok := refusals[d.Reason]; ok {
+		a.status = status
+	}
+	if (d.Reason == policy.ReasonCountryDenied || d.Reason == policy.ReasonCountryUnknown) && q.Geo != nil && q.Geo.Status != 0 {
+		a.status = q.Geo.Status
+	}
+	return q.answerWith(a, nil)
+}
+
+// fail answers an error. It must not be called once a byte of a representation was sent.
+func (q *request) fail(err error) error {
+	if q.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // the client left; nobody reads an answer
+	}
+	return q.answerWith(answerFor(err), err)
+}
+
+// answerWith writes the answer, or hands it to the operator's handle_errors routes if the site has any. The headers are
+// set in both cases, so that a player can read the reason.
+func (q *request) answerWith(a answer, err error) error {
+	q.reason = a.reason
+	countRefusal(q.kind, a)
+	if entry := q.logger.Check(a.level, "request refused"); entry != nil {
+		entry.Write(zap.String("reason", a.reason), zap.Int("status", a.status), zap.String("kind", q.kind.String()),
+			zap.String("path", string(q.addr.Path)), zap.Error(err))
+	}
+	q.setRefusalHeaders(a)
+	server, ok := q.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if ok && server.Errors != nil && len(server.Errors.Routes) > 0 {
+		if err == nil {
+			err = errors.New(a.reason)
+		}
+		return caddyhttp.Error(a.status, err)
+	}
+	problem := map[string]any{"type": "about:blank", "title": http.StatusText(a.status), "status": a.status, "reason": a.reason}
+	if a.detail && err != nil {
+		problem["detail"] = err.Error()
+	}
+	body, err := json.Marshal(problem)
+	if err != nil {
+		return caddyhttp.Error(a.status, err)
+	}
+	header := q.w.Header()
+	header.Set("Content-Type", "application/problem+json")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	q.w.WriteHeader(a.status)
+	if q.r.Method != http.MethodHead {
+		_, _ = q.w.Write(body) // the client may be gone; the status was what mattered
+	}
+	return nil
+}
+
+// setRefusalHeaders makes sure that no cache keeps a refusal: it is about one viewer at one moment (RFC 7725, 451 is
+// cacheable unless told otherwise).
+func (q *request) setRefusalHeaders(a answer) {
+	header := q.w.Header()
+	for _, name := range []string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Range", "Content-Length", "Set-Cookie"} {
+		header.Del(name)
+	}
+	header.Set("Cache-Control", "no-store")
+	header.Set(headerReason, a.reason)
+	if a.retryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int((a.retryAfter+time.Second-1)/time.Second)))
+	}
+	switch a.status {
+	case http.StatusMethodNotAllowed:
+		header.Set("Allow", q.allowedMethods())
+	case http.StatusUnauthorized:
+		// RFC 6750, 3: a request without a token is told only what kind of credential is wanted.
+		challenge := "Bearer"
+		if a.reason != string(policy.ReasonTokenMissing) {
+			challenge = `Bearer error="invalid_token"`
+		}
+		header.Set("WWW-Authenticate", challenge)
+	case http.StatusUnavailableForLegalReasons:
+		if q.Geo != nil && q.Geo.BlockedBy != "" {
+			header.Set("Link", "<"+q.Geo.BlockedBy+`>; rel="blocked-by"`)
+		}
+	}
+}
+
+func (q *request) allowedMethods() string {
+	if q.kind == kindClearKey {
+		return "POST, OPTIONS"
+	}
+	return "GET, HEAD, OPTIONS"
+}

@@ -1,0 +1,240 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/geo"
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/policy"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+	caddy.RegisterModule(new(Handler))
+}
+
+// Defaults of sizes.
+const (
+	defaultMaxSegment  = 64 << 20
+	defaultMaxManifest = 16 << 20
+)
+
+// CaddyModule returns the module's registration.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.drm", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision makes the handler ready: whatever can fail fails here or in Validate, and never on the first request.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.sites = make(map[string]*site)
+	h.setDefaults()
+	app, err := ctx.App("drm")
+	if err != nil {
+		return err
+	}
+	h.app, _ = app.(*App)
+	for _, step := range []func(caddy.Context) error{
+		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileToken, h.compileGeo, h.compileLimit,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) setDefaults() {
+	if h.Scheme == "" {
+		h.Scheme = schemeAuto
+	}
+	if h.MaxSegmentSize == 0 {
+		h.MaxSegmentSize = defaultMaxSegment
+	}
+	if h.MaxManifestSize == 0 {
+		h.MaxManifestSize = defaultMaxManifest
+	}
+}
+
+func (h *Handler) resolveSecret(caddy.Context) (err error) {
+	if h.Secret == "" {
+		h.secret, err = h.app.sharedSecret()
+		return err
+	}
+	if h.secret, err = resolveSecret(h.Secret); err != nil {
+		return fmt.Errorf("secret: %w", err)
+	}
+	return nil
+}
+
+// KeySource is what the modules of the namespace drm.key_sources are.
+type KeySource interface {
+	// Source returns the source for one handler. secret is the deployment secret; scheme is zero if a handler uses both.
+	Source(secret keysource.Secret, scheme drm.ProtectionScheme) (keysource.Source, error)
+}
+
+// openKeySource loads the source of content keys and puts the cache in front of it.
+func (h *Handler) openKeySource(ctx caddy.Context) error {
+	var module KeySource = new(DerivedKeys)
+	if h.KeysRaw != nil {
+		loaded, err := ctx.LoadModule(h, "KeysRaw")
+		if err != nil {
+			return fmt.Errorf("keys: %w", err)
+		}
+		module, _ = loaded.(KeySource)
+	}
+	if module == nil {
+		return errors.New("keys: the module is no key source")
+	}
+	scheme, _ := drm.ParseProtectionScheme(h.Scheme) // zero for auto
+	source, err := module.Source(h.secret, scheme)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	h.source, err = keysource.NewCached(source, time.Now, keysource.CacheOptions{})
+	return err
+}
+
+func (h *Handler) compilePatterns(caddy.Context) (err error) {
+	if h.assets, err = parsePathPatterns(h.Assets); err != nil {
+		return fmt.Errorf("assets: %w", err)
+	}
+	if h.shared, err = parsePathPatterns(h.Shared); err != nil {
+		return fmt.Errorf("shared: %w", err)
+	}
+	for _, text := range h.Origins {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || !strings.HasSuffix(u.Path, "/") {
+			return errors.New("origins: want absolute http or https URLs that end in a slash, without credentials or query")
+		}
+		h.origins = append(h.origins, u)
+	}
+	if len(h.HLSKeyFormats) > 0 {
+		if h.keyFormats, err = parseKeyFormatWords(h.HLSKeyFormats); err != nil {
+			return fmt.Errorf("hls_key_formats: %w", err)
+		}
+	}
+	return nil
+}
+
+func (h *Handler) compileGeo(caddy.Context) (err error) {
+	if h.Geo == nil {
+		return nil
+	}
+	h.geoFile = h.app.databases[h.Geo.Database]
+	if h.geoFile == nil {
+		return fmt.Errorf("geo: the drm app has no geo database named %q", h.Geo.Database)
+	}
+	if h.geoRule.Allow, err = geo.ParseSet(h.Geo.Allow...); err != nil {
+		return fmt.Errorf("geo: allow: %w", err)
+	}
+	if h.geoRule.Deny, err = geo.ParseSet(h.Geo.Deny...); err != nil {
+		return fmt.Errorf("geo: deny: %w", err)
+	}
+	h.geoRule.Unknown = h.Geo.Unknown == wordAllow
+	return nil
+}
+
+func (h *Handler) compileLimit(caddy.Context) error {
+	if h.Limit == nil {
+		return nil
+	}
+	per := time.Duration(h.Limit.Per)
+	if per == 0 {
+		per = time.Second
+	}
+	burst := h.Limit.Burst
+	if burst == 0 {
+		burst = h.Limit.Requests
+	}
+	limiter, err := policy.NewLimiter(policy.LimiterConfig{Rate: float64(h.Limit.Requests) / per.Seconds(), Burst: burst})
+	if err != nil {
+		return fmt.Errorf("limit: %w", err)
+	}
+	h.limits = policy.Limits{Limiter: limiter}
+	if h.Limit.By == limitBySubject {
+		h.limits.By = policy.BySubject
+	}
+	return nil
+}
+
+// Validate finds what contradicts itself, so that `caddy validate` does, and names the setting.
+func (h *Handler) Validate() error {
+	checks := []struct {
+		setting string
+		bad     bool
+		want    string
+	}{
+		{"license", h.License == nil || !h.License.ClearKey, "a license server (license_server clearkey): players need keys for what is encrypted"},
+		{"scheme", !isOneOf(h.Scheme, schemeAuto, "cenc", "cbcs"), "auto, cenc or cbcs"},
+		{"max_segment_size", h.MaxSegmentSize < 0, "a positive size"},
+		{"max_manifest_size", h.MaxManifestSize < 0, "a positive size"},
+		{"geo.unknown", h.Geo != nil && !isOneOf(h.Geo.Unknown, "", wordAllow, wordDeny), "allow or deny"},
+		{"geo.status", h.Geo != nil && h.Geo.Status != 0 && h.Geo.Status != 403 && h.Geo.Status != 451, "403 or 451"},
+		{"geo", h.Geo != nil && h.geoRule.IsZero(), "a list of countries to allow or to deny"},
+		{"geo.blocked_by", h.Geo != nil && h.Geo.BlockedBy != "" && !isHTTPURL(h.Geo.BlockedBy), "an absolute http or https URL"},
+		{"limit.by", h.Limit != nil && !isOneOf(h.Limit.By, "", limitByAddress, limitBySubject), "address or subject"},
+		{"limit.by", h.Limit != nil && h.Limit.By == limitBySubject && h.Token == nil, "a token, whose subject is counted"},
+		{"token.session", h.Token != nil && !isOneOf(h.Token.Session, "", sessionInPath, sessionInCookie), "path or cookie"},
+	}
+	for _, check := range checks {
+		if check.bad {
+			return fmt.Errorf("%s: want %s", check.setting, check.want)
+		}
+	}
+	for _, ext := range h.Sidecars {
+		if !isSidecarName(strings.ToLower(ext)) {
+			return fmt.Errorf("sidecars: %q is not an extension of text or pictures that can be told from media", ext)
+		}
+	}
+	for _, origin := range h.CORSOrigins {
+		if u, err := url.Parse(origin); err != nil || !isHTTPURL(origin) || u.Path != "" {
+			return fmt.Errorf("cors_origins: want origins such as https://play.example.com")
+		}
+	}
+	return nil
+}
+
+func isOneOf(word string, words ...string) bool {
+	for _, w := range words {
+		if word == w {
+			return true
+		}
+	}
+	return false
+}
+
+// isHTTPURL also keeps out what could end a header or an attribute.
+func isHTTPURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !strings.ContainsAny(text, "<>\"' \r\n")
+}
+
+// Cleanup releases what Provision acquired, also when it failed half-way.
+func (h *Handler) Cleanup() error {
+	if h.source != nil {
+		h.source.Close()
+	}
+	if h.Token != nil && h.Token.close != nil {
+		h.Token.close()
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ caddyfile.Unmarshaler       = (*Handler)(nil)
+)

@@ -1,0 +1,64 @@
+package caddymodule
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-drm/caddy-drm/address"
+)
+
+// publicScheme returns the scheme that the player used. A proxy that ends TLS in front of us says so in
+// X-Forwarded-Proto, which is believed only from a trusted proxy.
+func (q *request) publicScheme() string {
+	if q.r.TLS != nil {
+		return "https"
+	}
+	if trusted, _ := caddyhttp.GetVar(q.r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted &&
+		strings.EqualFold(q.r.Header.Get("X-Forwarded-Proto"), "https") {
+		return "https"
+	}
+	return "http"
+}
+
+// publicPrefix returns the escaped path that a handler such as handle_path took off in front of the path that we see.
+func publicPrefix(r *http.Request) string {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || original.URL == nil {
+		return ""
+	}
+	prefix, ok := strings.CutSuffix(original.URL.EscapedPath(), r.URL.EscapedPath())
+	if !ok {
+		return "" // rewritten beyond a prefix; url says what players should use
+	}
+	return prefix
+}
+
+// publicBase returns the URL at which the player sees the root of our path space.
+func (q *request) publicBase() *url.URL {
+	return &url.URL{Scheme: q.publicScheme(), Host: q.r.Host, Path: publicPrefix(q.r) + "/"}
+}
+
+// ownOrigins lists the absolute URLs that mean this site: as players see it, and as the operator listed.
+func (q *request) ownOrigins() []*url.URL {
+	return append([]*url.URL{q.publicBase()}, q.origins...)
+}
+
+// licenseURL returns the absolute URL of an endpoint below the directory of the asset. It is the same for every manifest
+// of a session, so that players keep the keys they have.
+func (q *request) licenseURL(asset address.Path, session []string, endpoint ...string) string {
+	elements := append(append([]string{address.EndpointElement}, session...), endpoint...)
+	path := publicPrefix(q.r) + asset.Escaped() + strings.Join(elements, "/")
+	if q.License.URL == "" {
+		return q.publicScheme() + "://" + q.r.Host + path
+	}
+	repl, ok := q.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		repl = caddy.NewReplacer()
+	}
+	repl.Set("http.drm.license_path", path)
+	return repl.ReplaceAll(q.License.URL, "")
+}

@@ -1,0 +1,87 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/licensing"
+)
+
+// Limits of a license request: real ones have some hundred bytes and come at once.
+const (
+	maxLicenseRequest     = 64 << 10
+	licenseRequestTimeout = 10 * time.Second
+)
+
+// serveClearKeyLicense answers a license request of a Clear Key CDM with the keys of the title that its URL is sealed
+// for, as far as they were asked for (EME, Clear Key). The Content-Type of the request says nothing reliable: players
+// send none, or JSON, or octets.
+func (q *request) serveClearKeyLicense() error {
+	_ = http.NewResponseController(q.w).SetReadDeadline(time.Now().Add(licenseRequestTimeout)) // not every writer has one
+	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, maxLicenseRequest))
+	if err != nil {
+		return errors.Join(errBody, err)
+	}
+	asked, err := licensing.ParseClearKeyRequest(body)
+	if err != nil {
+		return err
+	}
+	keys, err := q.licensedKeys()
+	if err != nil {
+		return err
+	}
+	license, err := licensing.BuildClearKeyLicense(keys, asked)
+	if err != nil {
+		return err
+	}
+	q.writeSecret("application/json", license)
+	return nil
+}
+
+// serveRawKey answers for the URI of an EXT-X-KEY of format identity: 16 octets (RFC 8216, 5).
+func (q *request) serveRawKey() error {
+	kid, err := drm.ParseKID(q.addr.Endpoint[2])
+	if err != nil {
+		return errNotOurs
+	}
+	keys, err := q.licensedKeys()
+	if err != nil {
+		return err
+	}
+	key, err := licensing.RawKey(keys, kid)
+	if err != nil {
+		return errNotOurs
+	}
+	q.writeSecret("application/octet-stream", key)
+	return nil
+}
+
+// licensedKeys lists the keys that a license under the request's seal may hold: all of the title, nothing of another.
+func (q *request) licensedKeys() ([]drm.ContentKey, error) {
+	return q.source.ContentKeys(q.r.Context(), q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme))
+}
+
+// writeSecret sends keys to the one who asked, and to no cache.
+func (q *request) writeSecret(contentType string, body []byte) {
+	header := q.w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Cache-Control", cacheNoStore)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	countServed(q.kind, 0)
+	q.w.WriteHeader(http.StatusOK)
+	if q.r.Method != http.MethodHead {
+		_, _ = q.w.Write(body) // the client may be gone
+	}
+}
+
+// titleOf names what shares rights and keys. This version has one crypto period and one generation per title.
+func (s *site) titleOf(asset address.Path, group string, scheme drm.ProtectionScheme) keysource.Title {
+	return keysource.Title{Tenant: s.tenant, Group: group, Asset: string(asset), Scheme: scheme}
+}

@@ -1,0 +1,84 @@
+package caddymodule
+
+import (
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/token"
+)
+
+// Labels of what is derived from the deployment secret. Each has one purpose, and the tenant is always the first field.
+const (
+	labelSeal    = "caddy-drm seal v1"
+	labelIV      = "caddy-drm iv v1"
+	labelSession = "caddy-drm session v1"
+)
+
+// maxSites bounds the tenants that one handler keeps at hand. Without a configured tenant the Host header names it.
+const maxSites = 1024
+
+// site is what belongs to one tenant: nothing in it works for another.
+type site struct {
+	tenant   string
+	sealer   *address.Sealer
+	sessions *token.SessionKey // nil without token
+	policy   policy.Policy
+	ivSecret [32]byte
+	caches   *caches
+}
+
+// siteFor returns the site of a request: that of the configured tenant, or of the address that players see, which is the
+// host and the path prefix that a handler such as handle_path took off. Two blocks with other rules but the same paths
+// inside of them are two sites.
+func (h *Handler) siteFor(r *http.Request) *site {
+	tenant := h.Tenant
+	if tenant == "" {
+		tenant = tenantOfHost(r) + publicPrefix(r)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s, ok := h.sites[tenant]; ok {
+		return s
+	}
+	if len(h.sites) >= maxSites {
+		clear(h.sites) // made-up hosts; the real ones come back in a few microseconds each
+	}
+	s := h.newSite(tenant)
+	h.sites[tenant] = s
+	return s
+}
+
+func (h *Handler) newSite(tenant string) *site {
+	s := &site{
+		tenant:   tenant,
+		sealer:   address.NewSealer(h.secret.Derive(labelSeal, tenant)),
+		ivSecret: h.secret.Derive(labelIV, tenant),
+		caches:   h.app.caches,
+	}
+	if h.Token != nil {
+		key := h.secret.Derive(labelSession, tenant)
+		sessions, err := token.NewSessionKey(key[:], h.Token.sessionExtend())
+		if err != nil {
+			panic(err) // 32 derived bytes and a duration that Validate accepted
+		}
+		s.sessions = sessions
+		s.policy.Tokens = policy.Tokens{Verifier: h.Token.verifier, Sessions: sessions}
+	}
+	s.policy.Geo, s.policy.Limits = h.geoRule, h.limits
+	return s
+}
+
+// tenantOfHost normalizes the requested host: lower case, no trailing dot, no default port.
+func tenantOfHost(r *http.Request) string {
+	host := strings.ToLower(r.Host)
+	if name, port, err := net.SplitHostPort(host); err == nil && (port == "80" && r.TLS == nil || port == "443" && r.TLS != nil) {
+		host = name
+	}
+	if host = strings.TrimSuffix(host, "."); host == "" {
+		return "host-unknown" // HTTP/1.0 without a Host: a tenant of its own, never that of a real host
+	}
+	return host
+}

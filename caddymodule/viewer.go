@@ -1,0 +1,187 @@
+package caddymodule
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/geo"
+	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/token"
+)
+
+// identity is who asks, as far as it is known: after a decision with the claims that it rested on.
+type identity struct {
+	country geo.Country
+	claims  token.Claims
+	session string // the session token that the request carried, or that is minted for its child addresses
+}
+
+// identifyViewer collects what the request says about its viewer, and believes nothing of it yet. Of a session in the
+// path, access tokens and a session cookie the first that is present decides alone: a bad one is never rescued by a good
+// one further down. The cookie comes last because browsers send it on their own.
+func (q *request) identifyViewer() (policy.Viewer, error) {
+	viewer := policy.Viewer{Host: hostName(q.r.Host)}
+	viewer.Addr = clientAddr(q.r)
+	if q.Geo != nil {
+		viewer.Country = q.lookupCountry(viewer.Addr)
+	}
+	q.identity.country = viewer.Country
+	if q.Token == nil {
+		return viewer, nil
+	}
+	tokens, err := q.accessTokens()
+	if err != nil {
+		return policy.Viewer{}, err
+	}
+	switch {
+	case q.addr.Session != "":
+		viewer.Session = q.addr.Session
+	case len(tokens) > 0:
+		viewer.Tokens = tokens
+	case q.Token.Session == sessionInCookie:
+		if cookies := q.r.CookiesNamed(sessionCookieName); len(cookies) > 0 {
+			viewer.Session = cookies[0].Value // the most specific path comes first (RFC 6265, 5.4)
+		}
+	}
+	q.identity.session = viewer.Session
+	return viewer, nil
+}
+
+// accessTokens returns the access tokens of the request, from every configured place. A place that holds two is refused.
+func (q *request) accessTokens() ([]string, error) {
+	var tokens []string
+	for _, place := range q.Token.From {
+		found, err := q.tokensAt(place)
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, found...)
+	}
+	return tokens, nil
+}
+
+func (q *request) tokensAt(place TokenPlace) ([]string, error) {
+	var found []string
+	switch place.In {
+	case tokenInQuery:
+		query, err := url.ParseQuery(q.r.URL.RawQuery)
+		if err != nil {
+			return nil, errQuery
+		}
+		found = query[place.Name]
+	case tokenInHeader:
+		found = headerTokens(q.r.Header, place.Name)
+	case tokenInCookie:
+		for _, cookie := range q.r.CookiesNamed(place.Name) {
+			found = append(found, cookie.Value)
+		}
+	}
+	if len(found) > 1 {
+		return nil, errTokenTwice
+	}
+	return found, nil
+}
+
+// headerTokens returns the tokens in a header. Authorization may hold credentials of other schemes, which are not ours.
+func headerTokens(header http.Header, name string) []string {
+	values := header.Values(name)
+	if !strings.EqualFold(name, "Authorization") {
+		return values
+	}
+	var tokens []string
+	for _, value := range values {
+		if scheme, credential, ok := strings.Cut(value, " "); ok && strings.EqualFold(scheme, "Bearer") {
+			tokens = append(tokens, strings.TrimSpace(credential))
+		}
+	}
+	return tokens
+}
+
+// decideAccess asks the policy of the site about the clean path of the request.
+func (q *request) decideAccess(viewer policy.Viewer) policy.Decision {
+	asset := policy.Asset{Name: string(q.asset()), Path: string(q.addr.Path)}
+	decision := q.policy.Decide(q.r.Context(), time.Now(), asset, viewer)
+	if decision.Allowed {
+		q.identity.claims = decision.Claims
+	}
+	return decision
+}
+
+// lookupCountry returns the country of an address. A database that fails knows no country, which the rule denies unless
+// the operator said otherwise.
+func (q *request) lookupCountry(addr netip.Addr) geo.Country {
+	country, err := q.geoFile.Lookup(addr)
+	if err != nil {
+		q.logger.Error("looking up the country of an address", zap.Error(err))
+		return geo.CountryUnknown
+	}
+	return country
+}
+
+// startSession returns the session that the child addresses of a manifest carry: the one that the request came with, or
+// one minted from its access token. Empty where no token is demanded.
+func (q *request) startSession() (string, error) {
+	if q.Token == nil || q.identity.session != "" {
+		return q.identity.session, nil
+	}
+	return q.sessions.Mint(q.identity.claims, time.Now())
+}
+
+// sessionElements returns the path elements that carry the session below a manifest. With cookies there are none, and the
+// cookie is set, for the directory of the manifest as the player sees it.
+func (q *request) sessionElements() ([]string, error) {
+	session, err := q.startSession()
+	if err != nil || session == "" {
+		return nil, err
+	}
+	if q.Token.Session != sessionInCookie {
+		return []string{address.SessionElement(session)}, nil
+	}
+	if q.identity.session == "" {
+		http.SetCookie(q.w, q.sessionCookie(session))
+	}
+	return nil, nil
+}
+
+func (q *request) sessionCookie(session string) *http.Cookie {
+	expires := q.identity.claims.Expires.Add(q.Token.sessionExtend())
+	cookie := &http.Cookie{
+		Name: sessionCookieName, Value: session, Path: publicPrefix(q.r) + q.asset().Escaped(),
+		Expires: expires, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+	if q.publicScheme() == "https" {
+		// A page of another site may play here, if cors_origins lets it.
+		cookie.Secure, cookie.SameSite = true, http.SameSiteNoneMode
+	}
+	return cookie
+}
+
+// clientAddr returns the address that Caddy determined, which honors trusted_proxies. Forwarding headers are never read
+// here.
+func clientAddr(r *http.Request) netip.Addr {
+	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if text == "" {
+		text, _, _ = net.SplitHostPort(r.RemoteAddr)
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+// hostName returns the host without its port, in lower case.
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.TrimSuffix(strings.ToLower(host), ".")
+}
