@@ -84,13 +84,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // redirectToFolder adds the slash that the page's relative URLs need. A StripPrefix in front has removed the path that
 // the client asked for, so the answer is relative too: the last element again, with a slash.
 func redirectToFolder(w http.ResponseWriter, r *http.Request) {
-	asked, err := url.ParseRequestURI(r.RequestURI)
-	if err != nil || path.Base(asked.Path) == "." || path.Base(asked.Path) == "/" {
+	last := "/"
+	if asked, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		last = path.Base(asked.Path)
+	}
+	switch last {
+	case "/", ".", "..":
 		http.Error(w, "not found", http.StatusNotFound)
 		return
 	}
 	// "./" keeps an element with a colon from being read as a scheme.
-	w.Header().Set("Location", "./"+url.PathEscape(path.Base(asked.Path))+"/")
+	w.Header().Set("Location", "./"+url.PathEscape(last)+"/")
 	w.WriteHeader(http.StatusPermanentRedirect)
 }
 

@@ -31,6 +31,22 @@ take() {
 	sed '/^\/\/# sourceMappingURL=.*$/d' "$work/$1" | gzip -9n >"$2.gz"
 }
 
+# bundled <notice> <package@version…>: appends the licenses of what a player's file bundles, each text once, below the
+# names of all packages that share it. npm's view of the dependencies is wider than the bundle; too many names do no harm.
+bundled() {
+	notice=$1 tree=$(mktemp -d -p "$work") texts=$(mktemp -d -p "$work")
+	shift
+	npm install --silent --ignore-scripts --no-audit --no-fund --prefix "$tree" "$@" >/dev/null
+	find "$tree/node_modules" -iname 'licen[sc]e*' -type f | LC_ALL=C sort | while read -r file; do
+		sum=$(tr -d '\r' <"$file" | sha256sum | cut -d' ' -f1)
+		(cd "$(dirname "$file")" && node -p 'const p = require("./package.json"); p.name + " " + p.version') >>"$texts/$sum.names"
+		tr -d '\r' <"$file" >"$texts/$sum.text"
+	done
+	for names in "$texts"/*.names; do
+		printf '\n\n----\nThis license covers:\n\n' && cat "$names" && echo && cat "${names%.names}.text"
+	done >>"$notice"
+}
+
 unpack shaka-player "$SHAKA"
 take shaka-player/dist/shaka-player.compiled-es2021.js "shaka-player-$SHAKA.js"
 cp "$work/shaka-player/LICENSE" shaka-player.LICENSE.txt
@@ -38,6 +54,12 @@ cp "$work/shaka-player/LICENSE" shaka-player.LICENSE.txt
 unpack hls.js "$HLS"
 take hls.js/dist/hls.min.js "hls-$HLS.js"
 cp "$work/hls.js/LICENSE" hls.LICENSE.txt
+# hls.js builds these into its file and names them as development dependencies, without a license text.
+# shellcheck disable=SC2046 # a list of words
+bundled hls.LICENSE.txt $(cd "$work/hls.js" && node -p '
+	Object.entries(require("./package.json").devDependencies)
+		.filter(([name]) => /^(@svta\/|eventemitter3$|url-toolkit$|promise-polyfill$|@babel\/runtime$)/.test(name))
+		.map(([name, version]) => name + "@" + version).join(" ")')
 
 unpack dashjs "$DASH"
 take dashjs/dist/modern/umd/dash.all.min.js "dash-$DASH.js"
@@ -46,6 +68,11 @@ take dashjs/dist/modern/umd/dash.all.min.js "dash-$DASH.js"
 	printf '\n\nThird-party notices of the bundled file:\n\n'
 	cat "$work/dashjs/dist/modern/umd/dash.all.min.js.LICENSE.txt"
 } >dash.LICENSE.txt
+# shellcheck disable=SC2046 # a list of words
+bundled dash.LICENSE.txt $(cd "$work/dashjs" && node -p '
+	const { dependencies, devDependencies } = require("./package.json");
+	Object.entries({ ...dependencies, buffer: devDependencies.buffer, "core-js": devDependencies["core-js"] })
+		.map(([name, version]) => name + "@" + version).join(" ")')
 
 {
 	echo '['

@@ -23,7 +23,11 @@ function freshVideo(controls) {
 		ended: ["The end.", ""], waitingforkey: ["Waiting for a key…", "busy"],
 	};
 	for (const [name, line] of Object.entries(lines)) {
-		fresh.addEventListener(name, () => fresh.isConnected && !fresh.error && say(...line));
+		fresh.addEventListener(name, () => {
+			// What still comes after a failure must not hide it, unless it is the picture itself.
+			if (name === "playing") delete fresh.dataset.failed;
+			if (fresh.isConnected && !fresh.dataset.failed) say(...line);
+		});
 	}
 	fresh.addEventListener("error", () => {
 		// Taking the source away is an error too, without a cause in the media.
@@ -35,6 +39,7 @@ function freshVideo(controls) {
 
 function fail(problem) {
 	if (!video().readyState) video().controls = false; // nothing to control, and no wheel that turns forever
+	video().dataset.failed = "true";
 	alarm(problem);
 	say("Playback failed.", "bad");
 }
