@@ -76,15 +76,28 @@ func (r *bitReader) skip(n uint64) {
 	r.u(uint(min(n, 32)))
 }
 
-// ue reads ue(v) (H.264, 9.1).
+// ue reads ue(v) (H.264, 9.1): as many bits as there were zeros in front of the first one. Slice headers are made of these,
+// so zeros are counted a byte at a time.
 func (r *bitReader) ue() uint32 {
 	zeros := uint(0)
-	for r.err == nil && !r.flag() {
-		if zeros++; zeros > 31 {
-			r.fail(errGolomb)
+	for {
+		if r.err != nil || (r.left == 0 && !r.load()) {
+			return 0
+		}
+		n := uint(bits.LeadingZeros8(r.cur << (8 - r.left)))
+		if n < r.left {
+			zeros += n
+			r.left -= n + 1
+			break
+		}
+		zeros += r.left
+		r.left = 0
+		if zeros > 31 {
+			break
 		}
 	}
-	if r.err != nil {
+	if zeros > 31 {
+		r.fail(errGolomb)
 		return 0
 	}
 	return 1<<zeros - 1 + r.u(zeros)

@@ -10,7 +10,7 @@ import (
 type fragment struct {
 	number     int // from 1, for error texts
 	moof, mdat box
-	traf       box
+	traf, sdtp box
 	tfhd       tfhd
 	entry      *sampleEntry
 	first      int // index of the first sample in plan.samples
@@ -140,6 +140,8 @@ func (f *fragment) readTraf(seg []byte, in *Init, pl *plan) error {
 			if want := 16 + 4*int(seg[b.payload()]&1); b.header != 8 || b.size() != want {
 				err = errBoxLength
 			}
+		case typSdtp:
+			f.sdtp = b
 		case typTrun:
 			at, err = f.readTrun(seg, b, at, pl)
 		}
@@ -158,6 +160,9 @@ func (f *fragment) readTraf(seg []byte, in *Init, pl *plan) error {
 		return formatErrorf("mdat", at, "%w", errDataUnused)
 	}
 	f.count = len(pl.samples) - f.first
+	if f.sdtp.end > 0 && f.sdtp.size() != 12+f.count {
+		return formatErrorf("moof/traf/sdtp", f.sdtp.off, "%w", errBoxLength)
+	}
 	return nil
 }
 

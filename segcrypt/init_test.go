@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -250,5 +252,20 @@ func TestText(t *testing.T) {
 				t.Error("it passed")
 			}
 		})
+	}
+}
+
+// TestNoSecretInText: no verb prints the key or the IV secret.
+func TestNoSecretInText(t *testing.T) {
+	p := testProtection(drm.SchemeCenc)
+	p.IVSecret = [32]byte(bytes.Repeat([]byte{0xa7}, 32))
+	pr := newTestProtector(t, initParts{}.build(), p)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%s", "%d"} {
+		text := fmt.Sprintf(verb+" "+verb+" "+verb, p, &p, pr)
+		for _, secret := range []string{testKeyHex, "a7a7a7", "167 167", "0xa7"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s prints %s", verb, text)
+			}
+		}
 	}
 }

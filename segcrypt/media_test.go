@@ -51,6 +51,7 @@ type fixture struct {
 
 const (
 	videoIn = "-f lavfi -i testsrc2=size=480x272:rate=25 -t 2 -pix_fmt yuv420p "
+	tinyIn  = "-f lavfi -i testsrc2=size=192x112:rate=25 -t 1 -pix_fmt yuv420p "
 	audioIn = "-f lavfi -i sine=frequency=440:sample_rate=48000 -t 2 -ac 2 "
 )
 
@@ -64,6 +65,11 @@ var fixtures = []fixture{
 	{"hevc-slices", "video", videoIn + "-c:v libx265 -preset superfast -tag:v hev1 -g 25 -x265-params log-level=error:slices=3"},
 	{"av1", "video", videoIn + "-c:v libaom-av1 -cpu-used 8 -g 25 -b:v 500k -strict experimental"},
 	{"av1-tiles", "video", strings.Replace(videoIn, "480x272", "640x360", 1) + "-c:v libsvtav1 -preset 10 -g 25 -svtav1-params tile-columns=2:tile-rows=1"},
+	{"av1-grain", "video", tinyIn + "-c:v libaom-av1 -cpu-used 8 -g 25 -b:v 100k -aom-params film-grain-test=1:error-resilient=1"},
+	{"av1-lossless", "video", tinyIn + "-c:v libaom-av1 -cpu-used 8 -g 25 -aom-params lossless=1"},
+	{"av1-superres", "video", tinyIn + "-c:v libsvtav1 -preset 8 -g 25 -svtav1-params superres-mode=1:superres-denom=12:scm=1:film-grain=10"},
+	{"hevc-10bit", "video", strings.Replace(tinyIn, "yuv420p", "yuv444p10", 1) +
+		"-c:v libx265 -preset medium -tag:v hvc1 -g 25 -x265-params log-level=error:ref=5:bframes=5:b-pyramid=1:weightp=1:opt-ref-list-length-pps=1:opt-qp-pps=1"},
 	{"aac", "audio", audioIn + "-c:a aac -b:a 96k"},
 	{"opus", "audio", audioIn + "-c:a libopus -b:a 64k"},
 	{"flac", "audio", audioIn + "-c:a flac -strict experimental"},

@@ -51,8 +51,16 @@ func (pl *plan) release() {
 		pl.subs = nil
 	}
 	pl.boxes, pl.fragments, pl.samples, pl.subs = pl.boxes[:0], pl.fragments[:0], pl.samples[:0], pl.subs[:0]
+	if pl.avc == &pl.avcOwn {
+		pl.avcOwn = avcParams{}
+	}
+	if pl.hevc == &pl.hevcOwn {
+		pl.hevcOwn = hevcParams{}
+	}
+	if pl.av1.seq != nil {
+		pl.av1 = av1State{}
+	}
 	pl.entry, pl.avc, pl.hevc = nil, nil, nil
-	pl.avcOwn, pl.hevcOwn, pl.av1 = avcParams{}, hevcParams{}, av1State{}
 	pl.size = 0
 	plans.Put(pl)
 }
@@ -100,7 +108,9 @@ func numberMoof(err error, number int) error {
 func (pl *plan) mapSamples(seg []byte, f *fragment) error {
 	if pl.entry != f.entry {
 		pl.entry, pl.avc, pl.hevc = f.entry, f.entry.avc, f.entry.hevc
-		pl.av1.reset(f.entry.av1Raw, f.entry.av1)
+		if f.entry.codec == codecAV1 {
+			pl.av1.reset(f.entry.av1Raw, f.entry.av1)
+		}
 	}
 	at := f.mdat.payload()
 	for i := range f.count {

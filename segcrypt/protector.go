@@ -23,6 +23,11 @@ type Protection struct {
 	Variant byte
 }
 
+// Format prints the scheme and the KID under every verb, so that neither the key nor the IV secret reaches a log.
+func (p Protection) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "%s %s", p.Scheme, p.Key.KID())
+}
+
 // Protector protects the segments of one track under one key. It is immutable and safe for concurrent use.
 type Protector struct {
 	init       *Init
@@ -31,6 +36,11 @@ type Protector struct {
 	constantIV [aes.BlockSize]byte
 	ivs        ivSource
 	protected  []byte // the init segment
+}
+
+// Format prints the scheme and what kind of track it protects, and no secret.
+func (p *Protector) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "%s %s", p.scheme, p.init.track.Kind)
 }
 
 // cbcsVideoStride is the distance of encrypted blocks under the pattern 1:9 (drm.ProtectionScheme.VideoPattern).

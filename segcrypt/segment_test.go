@@ -114,6 +114,7 @@ func TestProtectRefuses(t *testing.T) {
 		"a second traf":                  {with(func(c *chunkParts) { c.moof = mk("traf", mk("tfhd", n32(0, 1))) }), "moof[1]/traf", ErrMuxed},
 		"a box hidden in moof":           {with(func(c *chunkParts) { c.moof = mk("meta", clearCopy) }), "moof[1]/meta", errMoofBox},
 		"a box hidden in traf":           {with(func(c *chunkParts) { c.traf = mk("udta", clearCopy) }), "moof[1]/traf/udta", errTrafBox},
+		"bytes hidden in sdtp":           {with(func(c *chunkParts) { c.traf = mk("sdtp", n32(0), clearCopy) }), "moof[1]/traf/sdtp", errBoxLength},
 		"senc":                           {with(func(c *chunkParts) { c.traf = mk("senc", n32(0, 0)) }), "moof[1]/traf/senc", ErrAlreadyProtected},
 		"saiz":                           {with(func(c *chunkParts) { c.traf = mk("saiz", n32(0, 0, 0)) }), "moof[1]/traf/saiz", ErrAlreadyProtected},
 		"PIFF senc":                      {with(func(c *chunkParts) { c.traf = mk("uuid", piffTypes[0][:], n32(0, 0)) }), "moof[1]/traf/uuid", ErrAlreadyProtected},
