@@ -32,10 +32,11 @@ const (
 	namespaceXML    = "http://www.w3.org/XML/1998/namespace"
 )
 
+var errElements = fmt.Errorf("%w: more than %d elements", ErrLimit, maxElements)
+
 // parser builds a document from raw tokens: the decoder's own resolution of namespaces would lose the prefixes.
 type parser struct {
 	doc      *document
-	decoder  *xml.Decoder
 	scope    []binding
 	open     []*node
 	elements int
@@ -60,12 +61,14 @@ func parse(mpd []byte) (*document, error) {
 		return nil, p.fail(0, ErrMalformed)
 	}
 	text := bytes.TrimPrefix(mpd, []byte("\xEF\xBB\xBF"))
-	skipped := len(mpd) - len(text)
-	p.decoder = xml.NewDecoder(bytes.NewReader(text))
+	first := len(mpd) - len(text)
+	skipped := first
+	reader := &byteReader{b: text}
+	decoder := xml.NewDecoder(reader)
 	for {
-		start := skipped + int(p.decoder.InputOffset())
-		token, err := p.decoder.RawToken()
-		end := skipped + int(p.decoder.InputOffset())
+		start := skipped + int(decoder.InputOffset())
+		token, err := decoder.RawToken()
+		end := skipped + int(decoder.InputOffset())
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -73,14 +76,32 @@ func parse(mpd []byte) (*document, error) {
 			// The decoder's message may quote the document.
 			return nil, p.fail(end, ErrMalformed)
 		}
-		if err := p.token(token, start, end, skipped); err != nil {
+		if err := p.token(token, start, end, first); err != nil {
 			return nil, err
+		}
+		if n := p.timelineOpened(token); n != nil {
+			at := reader.at
+			if p.elements += reader.skipTimeline(n.prefix); p.elements > maxElements {
+				return nil, p.fail(end, errElements)
+			}
+			skipped += reader.at - at
 		}
 	}
 	if p.doc.root == nil || len(p.open) > 0 {
 		return nil, p.fail(len(mpd), ErrMalformed)
 	}
 	return p.doc, nil
+}
+
+// timelineOpened returns the SegmentTimeline whose start tag was just read, or nil.
+func (p *parser) timelineOpened(token xml.Token) *node {
+	if _, ok := token.(xml.StartElement); !ok {
+		return nil
+	}
+	if n := p.open[len(p.open)-1]; n.is("SegmentTimeline") && !n.selfClosed {
+		return n
+	}
+	return nil
 }
 
 // fail reports an error where no element can be named.
@@ -116,7 +137,7 @@ func (p *parser) startElement(t xml.StartElement, start, end int) error {
 	p.elements++
 	switch {
 	case p.elements > maxElements:
-		return p.fail(start, fmt.Errorf("%w: more than %d elements", ErrLimit, maxElements))
+		return p.fail(start, errElements)
 	case len(p.open) >= maxDepth:
 		return p.fail(start, fmt.Errorf("%w: deeper than %d elements", ErrLimit, maxDepth))
 	case len(t.Attr) > maxAttributes:
