@@ -69,6 +69,23 @@ func TestCheckIsHalfOpen(t *testing.T) {
 	}
 }
 
+func TestAllowsHost(t *testing.T) {
+	c := Claims{Hosts: []string{"kiosk.example", "[2001:db8::1]"}}
+	for host, want := range map[string]bool{
+		"kiosk.example": true, "KIOSK.Example": true, "[2001:db8::1]": true,
+		"": false, "a.kiosk.example": false, "kiosk.example.": false, "kiosk.example:443": false,
+		"\u212aiosk.example": false, // the Kelvin sign folds to k
+		"kio\u017fk.example": false, // the long s folds to s
+	} {
+		if got := c.AllowsHost(host); got != want {
+			t.Errorf("%q: %t, want %t", host, got, want)
+		}
+	}
+	if !(Claims{}).AllowsHost("any.example") {
+		t.Error("claims without hosts exclude one")
+	}
+}
+
 func TestSingle(t *testing.T) {
 	tests := []struct {
 		rule string

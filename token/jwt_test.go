@@ -221,6 +221,26 @@ func TestJWTClaimsAreRead(t *testing.T) {
 	}
 }
 
+// A key with a name answers to that name, or to none where it is the only one.
+func TestJWTKidOfOneKey(t *testing.T) {
+	for _, test := range []struct {
+		id     string
+		header map[string]any
+		want   error
+	}{
+		{"k1", map[string]any{"kid": "k1"}, nil},
+		{"k1", nil, nil},
+		{"k1", map[string]any{"kid": "k2"}, ErrSignature},
+		{"", map[string]any{"kid": "k2"}, nil},
+	} {
+		v := newTestJWT(t, JWTConfig{}, testSecretKey(t, test.id))
+		raw := signJWT(t, HS256, testSecret(test.id), test.header, goodPayload)
+		if _, err := v.Verify(context.Background(), raw, Request{Now: testNow, Path: "/"}); !errors.Is(err, test.want) {
+			t.Errorf("key %q, header %v: error %v, want %v", test.id, test.header, err, test.want)
+		}
+	}
+}
+
 func FuzzJWT(f *testing.F) {
 	v := newTestJWT(f, JWTConfig{}, testSecretKey(f, ""))
 	for _, payload := range []string{goodPayload, `{}`, `{"exp":1e9,"paths":["/a"]}`, `{"exp":1767229200,"exp":1}`, `[[[`, `{"exp":1767229200,"countries":"AT","nbf":0.5}`} {
