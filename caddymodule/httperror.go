@@ -28,6 +28,7 @@ var (
 	errQuery           = errors.New("query is not understood")
 	errOutOfAsset      = errors.New("manifest refers to what is outside of its asset")
 	errSidecar         = errors.New("resource is neither text nor a picture")
+	errTooEarly        = errors.New("the connection's peer has not proven its address yet")
 	errTokenTwice      = errors.New("more than one access token")
 	errInitUnavailable = errors.New("an init segment that the manifest names cannot be had")
 	errMixedSet        = errors.New("an AdaptationSet mixes text with audio or video")
@@ -61,6 +62,7 @@ var failures = []struct {
 	{errMixedSet, answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}},
 	{errMethod, answer{status: http.StatusMethodNotAllowed, reason: "method_not_allowed", level: zapcore.DebugLevel}},
 	{errQuery, answer{status: http.StatusBadRequest, reason: "query_invalid", level: zapcore.DebugLevel}},
+	{errTooEarly, answer{status: http.StatusTooEarly, reason: "too_early", level: zapcore.DebugLevel}},
 	{errTokenTwice, answer{status: http.StatusUnauthorized, reason: "token_ambiguous", level: zapcore.InfoLevel}},
 	{errBody, answer{status: http.StatusBadRequest, reason: "license_request_malformed", level: zapcore.DebugLevel}},
 	{licensing.ErrMalformed, answer{status: http.StatusBadRequest, reason: "license_request_malformed", level: zapcore.DebugLevel}},

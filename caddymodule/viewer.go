@@ -28,8 +28,11 @@ type identity struct {
 // path, access tokens and a session cookie the first that is present decides alone: a bad one is never rescued by a good
 // one further down. The cookie comes last because browsers send it on their own.
 func (q *request) identifyViewer() (policy.Viewer, error) {
-	viewer := policy.Viewer{Host: hostName(q.r.Host)}
-	viewer.Addr = clientAddr(q.r)
+	viewer := policy.Viewer{Host: hostName(q.r.Host), Addr: clientAddr(q.r)}
+	if (q.Geo != nil || q.Limit != nil) && q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
+		// Early data can be replayed from any address (RFC 8470, 5.2); the client sends it again after the handshake.
+		return policy.Viewer{}, errTooEarly
+	}
 	if q.Geo != nil {
 		viewer.Country = q.lookupCountry(viewer.Addr)
 	}
