@@ -5,28 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
-
-// browser is shared by the tests: starting one takes seconds.
-var browser *Browser
-
-func TestMain(m *testing.M) {
-	var err error
-	browser, err = Start(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	browser.Close()
-	os.Exit(code)
-}
 
 // serveFiles serves a folder, with CORS so that the page may have another origin.
 func serveFiles(t *testing.T, dir string) *httptest.Server {
@@ -114,13 +98,9 @@ func TestClearTitles(t *testing.T) {
 		{HlsJS, "demo-av1", "master.m3u8", 144, false, 1.96, 6.04, 11.4},
 	} {
 		t.Run(fmt.Sprintf("%s plays %s %s", c.player, c.title, c.manifest), func(t *testing.T) {
-			s, err := browser.Play(testContext(t), Options{
+			s := mustPlay(t, Options{
 				Player: c.player, URL: server.URL + "/" + c.title + "/" + c.manifest, CrossOrigin: c.crossOrigin,
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
 			low := fmt.Sprintf("/video/%dp/", c.lowHeight)
 			result := checkDemo(t, s, c.lowHeight, low, c.first, c.second, c.further)
 			if result.KeySystem != "" || len(result.Licenses()) > 0 {
@@ -134,14 +114,9 @@ func TestMissingManifestIsAFatalError(t *testing.T) {
 	server := serveFiles(t, t.TempDir())
 	for player, file := range map[Player]string{Shaka: "manifest.mpd", DashJS: "manifest.mpd", HlsJS: "master.m3u8"} {
 		t.Run(string(player), func(t *testing.T) {
-			s, err := browser.Play(testContext(t), Options{Player: player, URL: server.URL + "/" + file})
-			if err == nil {
-				s.Close()
-				t.Fatal("a manifest that does not exist plays")
-			}
-			failed := playbackError(t, err)
+			failed := mustNotPlay(t, Options{Player: player, URL: server.URL + "/" + file})
 			if len(failed.Result.Fatal) == 0 {
-				t.Errorf("no fatal error in words: %v", err)
+				t.Errorf("no fatal error in words: %v", failed)
 			}
 			if m := failed.Result.Manifests(); len(m) == 0 || m[0].Status != http.StatusNotFound {
 				t.Errorf("manifest requests: %v, want status 404", m)
@@ -163,18 +138,14 @@ func TestHeaderGoesWithEveryRequest(t *testing.T) {
 		}
 		files.ServeHTTP(w, r)
 	}))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	o := Options{Player: HlsJS, URL: server.URL + "/master.m3u8"}
 	failed := mustNotPlay(t, o)
 	if m := failed.Result.Manifests(); len(m) == 0 || m[0].Status != http.StatusUnauthorized {
 		t.Errorf("without the header: %v, want status 401", m)
 	}
 	o.Header = map[string]string{"X-Test-Token": "testToken"}
-	s, err := browser.Play(testContext(t), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := mustPlay(t, o)
 	if err := s.PlayUntil(testContext(t), 4.5); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +160,7 @@ func TestCrossOriginNeedsCORS(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	failed := mustNotPlay(t, Options{Player: HlsJS, URL: server.URL + "/master.m3u8", CrossOrigin: true})
 	if len(failed.Result.Fatal) == 0 {
 		t.Errorf("no fatal error:\n%s", failed.Result)
@@ -202,11 +173,7 @@ func TestUnknownRenditionIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := serveFiles(t, dir)
-	s, err := browser.Play(testContext(t), Options{Player: Shaka, URL: server.URL + "/manifest.mpd"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := mustPlay(t, Options{Player: Shaka, URL: server.URL + "/manifest.mpd"})
 	failed := playbackError(t, s.SwitchVideo(testContext(t), 720))
 	if !strings.Contains(failed.Error(), "360") {
 		t.Errorf("the error does not say which heights there are: %v", failed)

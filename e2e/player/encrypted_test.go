@@ -20,11 +20,7 @@ func TestEncryptedTitle(t *testing.T) {
 		for _, c := range encryptedCases {
 			t.Run(fmt.Sprintf("%s decrypts %s", c.player, scheme), func(t *testing.T) {
 				server := serveEncrypted(t, dir)
-				s, err := browser.Play(testContext(t), Options{Player: c.player, URL: server.URL + "/" + c.manifest})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer s.Close()
+				s := mustPlay(t, Options{Player: c.player, URL: server.URL + "/" + c.manifest})
 				result := checkDemo(t, s, 180, "/video/180p/", 5.6, 33.2)
 				checkKeys(t, result, server)
 			})
@@ -35,11 +31,7 @@ func TestEncryptedTitle(t *testing.T) {
 // With separate keys and a pssh that lists one of them, hls.js asks for that one alone; the filter asks by EXT-X-KEY.
 func TestKeyIDFilterFindsSeparateKeys(t *testing.T) {
 	server := serveEncrypted(t, encryptDemo(t, drm.SchemeCbcs, false))
-	s, err := browser.Play(testContext(t), Options{Player: HlsJS, URL: server.URL + "/master.m3u8", KeyIDFilter: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := mustPlay(t, Options{Player: HlsJS, URL: server.URL + "/master.m3u8", KeyIDFilter: true})
 	checkFrames(t, s, 5.6)
 	result, err := s.Result(testContext(t))
 	if err != nil {
@@ -115,14 +107,4 @@ func TestRefusedLicenseIsAFatalError(t *testing.T) {
 			}
 		})
 	}
-}
-
-func mustNotPlay(t *testing.T, o Options) *PlaybackError {
-	t.Helper()
-	s, err := browser.Play(testContext(t), o)
-	if err == nil {
-		s.Close()
-		t.Fatal("it plays")
-	}
-	return playbackError(t, err)
 }

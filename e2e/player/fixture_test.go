@@ -41,6 +41,9 @@ func testKID(t *testing.T, s string) drm.KID {
 // in every init segment one pssh with the KIDs of both, or, without allKIDs, with the KID of its own track.
 func encryptDemo(t *testing.T, scheme drm.ProtectionScheme, allKIDs bool) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("drives a browser")
+	}
 	packager, err := testtools.Packager()
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,9 @@
 package testtools
 
 import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -67,5 +70,36 @@ func TestModuleRootHoldsGoMod(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if got, err := ModuleRoot(); got != "" || err == nil {
 		t.Fatalf("outside the module: got %q, %v; want an error", got, err)
+	}
+}
+
+// The titles are committed with their checksums; a file that changed alone would make every exact-frame test doubtful.
+func TestTitlesMatchTheirChecksums(t *testing.T) {
+	sums, err := Testdata("SHA256SUMS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.Open(sums)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	listed := 0
+	for lines := bufio.NewScanner(list); lines.Scan(); listed++ {
+		want, name, ok := strings.Cut(lines.Text(), "  ")
+		if !ok {
+			t.Fatalf("line %d is not a checksum and a name", listed+1)
+		}
+		data, err := os.ReadFile(filepath.Join(filepath.Dir(sums), name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != want {
+			t.Errorf("%s has changed", name)
+		}
+	}
+	if listed < 90 {
+		t.Errorf("%d files are listed; two titles have more", listed)
 	}
 }
