@@ -103,6 +103,9 @@ func TestClearTitles(t *testing.T) {
 			})
 			low := fmt.Sprintf("/video/%dp/", c.lowHeight)
 			result := checkDemo(t, s, c.lowHeight, low, c.first, c.second, c.further)
+			for _, w := range result.Warnings {
+				t.Log(w)
+			}
 			if result.KeySystem != "" || len(result.Licenses()) > 0 {
 				t.Errorf("clear content asked for keys:\n%s", result)
 			}
