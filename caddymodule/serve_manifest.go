@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 
 	"github.com/caddy-drm/caddy-drm/address"
@@ -16,7 +17,7 @@ func (q *request) serveMPD() error {
 	if err != nil {
 		return err
 	}
-	return q.serveManifest("application/dash+xml", func(clear []byte) ([]byte, error) {
+	return q.serveManifest("application/dash+xml", p, isLiveMPD, func(clear []byte) ([]byte, error) {
 		return dash.Rewrite(q.r.Context(), clear, dash.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.r.URL.EscapedPath(), Protector: dashProtector{p},
 		})
@@ -33,7 +34,7 @@ func (q *request) servePlaylist() error {
 		return err
 	}
 	query := q.r.URL.Query()
-	return q.serveManifest("application/vnd.apple.mpegurl", func(clear []byte) ([]byte, error) {
+	return q.serveManifest("application/vnd.apple.mpegurl", p, isLivePlaylist, func(clear []byte) ([]byte, error) {
 		return hls.Rewrite(q.r.Context(), clear, hls.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.r.URL.EscapedPath(), Protector: hlsProtector{p},
 			Query: func(name string) (string, bool) { return query.Get(name), query.Has(name) },
@@ -43,12 +44,18 @@ func (q *request) servePlaylist() error {
 
 // serveManifest fetches a manifest, rewrites it and sends the result. Its ETag is a digest of the result, which depends on
 // the init segments too, and on the viewer's session.
-func (q *request) serveManifest(contentType string, rewrite func(clear []byte) ([]byte, error)) error {
+func (q *request) serveManifest(
+	contentType string, p *titleProtector, isLive func(clear []byte) bool, rewrite func(clear []byte) ([]byte, error),
+) error {
 	clear, err := q.origin.fetch(q.addr.Path, q.originQuery(), q.MaxManifestSize)
 	if err != nil {
 		return fmt.Errorf("reading the manifest: %w", err)
 	}
 	defer clear.release()
+	if len(p.session) > 0 && q.addr.Session == "" && isLive(clear.body) {
+		q.redirectToSession(p.session)
+		return nil
+	}
 	body, err := rewrite(clear.body)
 	if err != nil {
 		return fmt.Errorf("rewriting the manifest: %w", err)
@@ -62,33 +69,66 @@ func (q *request) serveManifest(contentType string, rewrite func(clear []byte) (
 	return q.write(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body})
 }
 
+// redirectToSession sends the player to the same manifest below its session. A live manifest is fetched again for hours,
+// always at the URL that the player knows, and the access token in that one may be valid for minutes.
+func (q *request) redirectToSession(session []string) {
+	target := address.Target{Path: q.addr.Path, RawQuery: q.queryWithoutTokens()}
+	header := q.w.Header()
+	header.Set("Location", address.Relative(q.r.URL.EscapedPath(), target, session...))
+	header.Set("Cache-Control", cacheNoStore)
+	countServed(q.kind, 0)
+	q.w.WriteHeader(http.StatusFound)
+}
+
+func isLiveMPD(clear []byte) bool {
+	info, err := dash.Inspect(clear)
+	return err == nil && info.Live
+}
+
+// isLivePlaylist says no for a multivariant playlist: it is fetched once, and its children carry the session.
+func isLivePlaylist(clear []byte) bool {
+	info, err := hls.Inspect(clear)
+	return err == nil && info.Kind == hls.KindMedia && info.Live
+}
+
 func (q *request) fixedScheme() bool { return q.Scheme != schemeAuto }
 
-// originQuery returns the query of a manifest without what is ours, access tokens before all. An untouched query keeps
-// its spelling.
+// originQuery returns the query of a manifest for the origin, without what is ours.
 func (q *request) originQuery() string {
+	// A delta update would leave out the lines that our keys stand in front of.
+	return q.queryWithout(append(q.tokenQueries(), querySchemeName, queryKeyFormatName, "_HLS_skip"))
+}
+
+func (q *request) queryWithoutTokens() string { return q.queryWithout(q.tokenQueries()) }
+
+// queryWithout returns the query without the named parameters. A query that has none of them keeps its spelling.
+func (q *request) queryWithout(names []string) string {
 	raw := q.r.URL.RawQuery
 	query, err := url.ParseQuery(raw)
 	if err != nil {
 		return ""
 	}
-	// A delta update would leave out the lines that our keys stand in front of.
-	ours := []string{querySchemeName, queryKeyFormatName, "_HLS_skip"}
-	if q.Token != nil {
-		for _, place := range q.Token.From {
-			if place.In == tokenInQuery {
-				ours = append(ours, place.Name)
-			}
-		}
-	}
 	before := len(query)
-	for _, name := range ours {
+	for _, name := range names {
 		query.Del(name)
 	}
 	if len(query) == before {
 		return raw
 	}
 	return query.Encode()
+}
+
+// tokenQueries lists the parameters that may hold an access token.
+func (q *request) tokenQueries() []string {
+	var names []string
+	if q.Token != nil {
+		for _, place := range q.Token.From {
+			if place.In == tokenInQuery {
+				names = append(names, place.Name)
+			}
+		}
+	}
+	return names
 }
 
 // chooseKeyFormats settles the HLS key formats: as the parent playlist's seal says, as the player asks, as the operator

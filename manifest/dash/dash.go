@@ -3,7 +3,6 @@ package dash
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -111,10 +110,7 @@ type rewriter struct {
 	signals bool // a ContentProtection was written
 }
 
-func (r *rewriter) dynamic() bool {
-	value, _ := r.doc.root.attr("type")
-	return strings.TrimSpace(value) == "dynamic"
-}
+func (r *rewriter) dynamic() bool { return isDynamic(r.doc.root) }
 
 func (r *rewriter) rewriteMPD(mpd *node) error {
 	base, err := r.enter(mpd, place{base: r.Base})
