@@ -72,7 +72,7 @@ func encryptDemo(t *testing.T, scheme drm.ProtectionScheme, allKIDs bool) string
 	if allKIDs {
 		args = append(args, "--pssh", hex.EncodeToString(commonPSSH(testKID(t, testVideoKID), testKID(t, testAudioKID))))
 	}
-	if out, err := exec.Command(packager, args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), packager, args...).CombinedOutput(); err != nil {
 		t.Fatalf("encrypting the demo title: %v\n%s", err, out)
 	}
 	return dir

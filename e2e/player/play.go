@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -114,10 +115,10 @@ func (s *Session) open(files map[string]pageFile, origin string) error {
 
 // answer fulfills a request for one of the page's own files.
 func answer(tab context.Context, files map[string]pageFile, paused *fetch.EventRequestPaused) {
-	response := fetch.FulfillRequestParams{RequestID: paused.RequestID, ResponseCode: 404}
+	response := fetch.FulfillRequestParams{RequestID: paused.RequestID, ResponseCode: http.StatusNotFound}
 	if _, name, ok := strings.Cut(paused.Request.URL, pagePath); ok {
 		if file, ok := files[name]; ok {
-			response.ResponseCode = 200
+			response.ResponseCode = http.StatusOK
 			response.Body = file.body
 			response.ResponseHeaders = []*fetch.HeaderEntry{{Name: "Content-Type", Value: file.contentType}}
 		}

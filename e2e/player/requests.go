@@ -1,6 +1,7 @@
 package player
 
 import (
+	"net/http"
 	"net/url"
 	"path"
 	"strings"
@@ -96,7 +97,7 @@ func isOfPage(rawURL string) bool {
 }
 
 func kindOf(method, rawURL string) Kind {
-	if method == "POST" {
+	if method == http.MethodPost {
 		return License
 	}
 	u, err := url.Parse(rawURL)

@@ -2,6 +2,7 @@ package player
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 )
 
@@ -46,7 +47,7 @@ func (r Result) Manifests() []Request { return r.of(Manifest) }
 
 func (r Result) of(kind Kind) (some []Request) {
 	for _, q := range r.Requests {
-		if q.Kind == kind && q.Method != "OPTIONS" {
+		if q.Kind == kind && q.Method != http.MethodOptions {
 			some = append(some, q)
 		}
 	}
