@@ -194,8 +194,8 @@ func (q *avcPPS) sliceGroups(r *bitReader) {
 	}
 }
 
-// avcSliceHeaderSize returns the bytes that must stay clear in front of slice data: the NAL unit header and the slice
-// header, rounded up to a whole byte, emulation prevention included (H.264, 7.3.3; 23001-7, 9.5).
+// sliceHeaderSize returns the bytes that must stay clear in front of slice data: the NAL unit header and the slice
+// header, rounded up to a whole byte, emulation prevention included (H.264, 7.3.3; 23001-7, 9.5). nal has at least 1 byte.
 func (p *avcParams) sliceHeaderSize(nal []byte) (int, error) {
 	r := bitReader{buf: nal, escaped: true}
 	refIDC, typ := nal[0]>>5&3, nal[0]&31
@@ -211,38 +211,49 @@ func (p *avcParams) sliceHeaderSize(nal []byte) (int, error) {
 	}
 	sps := p.sps[pps.spsID]
 	avcSliceOrder(&r, sps, pps, typ == avcIDR)
-	const sliceP, sliceB, sliceI, sliceSP, sliceSI = 0, 1, 2, 3, 4
-	if sliceType == sliceB {
-		r.skip(1)
-	}
-	active := pps.numRefIdxDefault
-	lists := 0
-	switch sliceType {
-	case sliceP, sliceSP:
-		lists = 1
-	case sliceB:
-		lists = 2
-	}
-	if lists > 0 && r.flag() {
-		for i := range lists {
-			active[i] = r.ueMax(avcMaxRefIdx, errAVCSlice)
-		}
-	}
-	for range lists {
-		avcListModification(&r)
-	}
-	if pps.weightedPred && lists == 1 || pps.weightedBipredIDC == 1 && lists == 2 {
-		avcWeights(&r, active[:lists], sps.chromaArrayType != 0)
-	}
+	lists := avcReferences(&r, sps, pps, sliceType)
 	if refIDC != 0 {
 		avcMarking(&r, typ == avcIDR)
 	}
 	if pps.entropyCodingMode && lists > 0 {
 		r.ueMax(2, errAVCSlice)
 	}
+	avcQuantization(&r, sps, pps, sliceType)
+	return r.bytesRead(), r.err
+}
+
+// Slice types modulo 5 (H.264, table 7-6).
+const avcSliceP, avcSliceB, avcSliceSP, avcSliceSI = 0, 1, 3, 4
+
+// avcReferences reads from direct_spatial_mv_pred_flag to pred_weight_table and returns the number of reference lists.
+func avcReferences(r *bitReader, sps *avcSPS, pps *avcPPS, sliceType uint32) (lists int) {
+	switch sliceType {
+	case avcSliceP, avcSliceSP:
+		lists = 1
+	case avcSliceB:
+		lists = 2
+		r.skip(1)
+	}
+	active := pps.numRefIdxDefault
+	if lists > 0 && r.flag() {
+		for i := range lists {
+			active[i] = r.ueMax(avcMaxRefIdx, errAVCSlice)
+		}
+	}
+	for range lists {
+		avcListModification(r)
+	}
+	if pps.weightedPred && lists == 1 || pps.weightedBipredIDC == 1 && lists == 2 {
+		avcWeights(r, active[:lists], sps.chromaArrayType != 0)
+	}
+	return lists
+}
+
+// avcQuantization reads from slice_qp_delta to the end of the slice header.
+func avcQuantization(r *bitReader, sps *avcSPS, pps *avcPPS, sliceType uint32) {
 	r.se()
-	if sliceType == sliceSP || sliceType == sliceSI {
-		if sliceType == sliceSP {
+	if sliceType == avcSliceSP || sliceType == avcSliceSI {
+		if sliceType == avcSliceSP {
 			r.skip(1)
 		}
 		r.se()
@@ -258,7 +269,6 @@ func (p *avcParams) sliceHeaderSize(nal []byte) (int, error) {
 		}
 		r.u(n)
 	}
-	return r.bytesRead(), r.err
 }
 
 // avcSliceOrder reads from colour_plane_id to redundant_pic_cnt.

@@ -118,6 +118,19 @@ func (p *hevcParams) addSPS(nal []byte) error {
 	r.ue()
 	r.ue()
 	s.log2MaxPicOrderCnt = uint(r.ueMax(12, errHEVCParam)) + 4
+	log2CTB := hevcBlockSizes(&r, maxSubLayers)
+	s.sliceAddressBits = ceilLog2((width + 1<<log2CTB - 1) >> log2CTB * ((height + 1<<log2CTB - 1) >> log2CTB))
+	s.tools(&r)
+	if r.err != nil {
+		return r.err
+	}
+	s.raw = bytes.Clone(nal)
+	p.sps[id] = s
+	return nil
+}
+
+// hevcBlockSizes reads from sps_sub_layer_ordering_info_present_flag to max_transform_hierarchy_depth_intra.
+func hevcBlockSizes(r *bitReader, maxSubLayers uint32) (log2CTB uint32) {
 	first := maxSubLayers
 	if r.flag() {
 		first = 0
@@ -127,20 +140,12 @@ func (p *hevcParams) addSPS(nal []byte) error {
 		r.ue()
 		r.ue()
 	}
-	log2CTB := r.ueMax(3, errHEVCParam) + 3
+	log2CTB = r.ueMax(3, errHEVCParam) + 3
 	log2CTB += r.ueMax(3, errHEVCParam)
-	r.ue()
-	r.ue()
-	r.ue()
-	r.ue()
-	s.sliceAddressBits = ceilLog2((width + 1<<log2CTB - 1) >> log2CTB * ((height + 1<<log2CTB - 1) >> log2CTB))
-	s.tools(&r)
-	if r.err != nil {
-		return r.err
+	for range 4 {
+		r.ue()
 	}
-	s.raw = bytes.Clone(nal)
-	p.sps[id] = s
-	return nil
+	return log2CTB
 }
 
 // tools reads from scaling_list_enabled_flag to sps_temporal_mvp_enabled_flag.
@@ -320,14 +325,7 @@ func (p *hevcParams) addPPS(nal []byte) error {
 	if tiles {
 		hevcTiles(&r)
 	}
-	q.loopFilterAcrossSlices = r.flag()
-	if r.flag() {
-		q.deblockingOverride = r.flag()
-		if q.deblockingDisabled = r.flag(); !q.deblockingDisabled {
-			r.se()
-			r.se()
-		}
-	}
+	q.filters(&r)
 	if r.flag() {
 		hevcScalingLists(&r)
 	}
@@ -343,6 +341,19 @@ func (p *hevcParams) addPPS(nal []byte) error {
 	q.raw = bytes.Clone(nal)
 	p.pps[id] = q
 	return nil
+}
+
+// filters reads from pps_loop_filter_across_slices_enabled_flag to pps_tc_offset_div2.
+func (q *hevcPPS) filters(r *bitReader) {
+	q.loopFilterAcrossSlices = r.flag()
+	if !r.flag() {
+		return
+	}
+	q.deblockingOverride = r.flag()
+	if q.deblockingDisabled = r.flag(); !q.deblockingDisabled {
+		r.se()
+		r.se()
+	}
 }
 
 func hevcTiles(r *bitReader) {

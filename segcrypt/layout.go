@@ -19,17 +19,14 @@ func (pl *plan) layout(seg []byte) error {
 		}
 	}
 	pl.place()
-	// A sidx that cannot be corrected is left out, which moves the boxes that others refer to; so look again until none is.
-	for again := true; again; {
-		again = false
-		for i := range pl.boxes {
-			b := &pl.boxes[i]
-			if b.treatment == treatSidx && pl.correctSidx(nil, seg, b) == nil {
-				b.treatment, again = treatDrop, true
-			}
+	// Whether a sidx can be corrected depends on the input's layout alone, so leaving one out does not change the answer for
+	// another, only where things lie.
+	for i := range pl.boxes {
+		if b := &pl.boxes[i]; b.treatment == treatSidx && pl.correctSidx(nil, seg, b) == nil {
+			b.treatment = treatDrop
 		}
-		pl.place()
 	}
+	pl.place()
 	return nil
 }
 

@@ -43,12 +43,13 @@ type sample struct {
 // plans keeps plans for reuse. Their slices are bounded by maxSamples and by what release drops.
 var plans = sync.Pool{New: func() any { return new(plan) }}
 
-// maxKeptSubsamples bounds what an idle plan keeps: 1 MiB.
-const maxKeptSubsamples = 1 << 17
+// maxKept bounds what an idle plan keeps of each list; the longest elements have under 300 bytes. Real segments stay below.
+const maxKept = 1 << 13
 
 func (pl *plan) release() {
-	if cap(pl.subs) > maxKeptSubsamples {
-		pl.subs = nil
+	if max(cap(pl.boxes), cap(pl.fragments), cap(pl.samples), cap(pl.subs)/8, cap(pl.runs.runs), cap(pl.digest)/64) > maxKept {
+		plans.Put(new(plan))
+		return
 	}
 	pl.boxes, pl.fragments, pl.samples, pl.subs = pl.boxes[:0], pl.fragments[:0], pl.samples[:0], pl.subs[:0]
 	if pl.avc == &pl.avcOwn {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 )
@@ -222,5 +223,38 @@ func TestSidx(t *testing.T) {
 				t.Errorf("got  %x\nwant %x", out[:len(out)-len(media)], tc.want)
 			}
 		})
+	}
+}
+
+// TestProtectBounded: a megabyte of the smallest boxes, NAL units or index entries costs time and memory in proportion.
+func TestProtectBounded(t *testing.T) {
+	audio := newTestProtector(t, initParts{}.build(), testProtection(drm.SchemeCenc))
+	video := newTestProtector(t, readTestdata(t, "avc-init.mp4"), testProtection(drm.SchemeCenc))
+	index := make([]uint32, 65535)
+	var sidxs []byte
+	for range 20000 {
+		sidxs = append(sidxs, sidxBox(0, 0, 1)...)
+	}
+	for name, tc := range map[string]struct {
+		pr  *Protector
+		seg []byte
+	}{
+		"boxes":       {audio, append(bytes.Repeat(mk("free"), 1<<17), defaultChunk().build()...)},
+		"chunks":      {audio, bytes.Repeat(defaultChunk().build(), 3000)},
+		"NAL units":   {video, videoChunk(bytes.Repeat(nal(9), 200_000))},
+		"references":  {audio, append(sidxBox(0, 0, index...), defaultChunk().build()...)},
+		"sidx":        {audio, append(sidxs, defaultChunk().build()...)},
+		"empty runs":  {audio, with(func(c *chunkParts) { c.runs = append(make([]runParts, 60_000), simpleRun(160)...) })},
+		"tiny slices": {video, videoChunk(bytes.Repeat(nal(6, 0), 150_000))},
+	} {
+		start := time.Now()
+		out, err := tc.pr.ProtectSegment(nil, tc.seg)
+		if elapsed := time.Since(start); elapsed > 2*time.Second {
+			t.Errorf("%s: %v for %d bytes", name, elapsed, len(tc.seg))
+		}
+		if len(out) > 3*len(tc.seg) {
+			t.Errorf("%s: %d bytes of %d", name, len(out), len(tc.seg))
+		}
+		t.Logf("%s: %d bytes, %v", name, len(tc.seg), err)
 	}
 }

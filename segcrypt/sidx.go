@@ -15,44 +15,23 @@ const sidxReferenceBytes = 12
 //
 // Source: 14496-12, 8.16.3.
 func (pl *plan) correctSidx(dst, seg []byte, b *placedBox) []byte {
-	p := b.payload()
-	if b.end-p < 12 {
+	x, ok := readSidx(seg, b)
+	if !ok || x.firstOffset > uint64(len(seg)-b.end) {
 		return nil
 	}
-	fieldBytes := 4
-	if seg[p] != 0 {
-		fieldBytes = 8
-	}
-	offsetAt := p + 12 + fieldBytes
-	countAt := offsetAt + fieldBytes + 2
-	if b.end < countAt+2 {
-		return nil
-	}
-	count := int(binary.BigEndian.Uint16(seg[countAt:]))
-	if b.end-countAt-2 != count*sidxReferenceBytes {
-		return nil
-	}
-	firstOffset := uint64(be32(seg, offsetAt))
-	if fieldBytes == 8 {
-		firstOffset = be64(seg, offsetAt)
-	}
-	if firstOffset > uint64(len(seg)-b.end) {
-		return nil
-	}
-	at := b.end + int(firstOffset)
+	at := b.end + int(x.firstOffset)
 	out, ok := pl.outputOffset(at)
 	if !ok || out < b.outEnd {
 		return nil
 	}
-	dst = append(dst, seg[b.off:offsetAt]...)
-	if fieldBytes == 8 {
+	dst = append(dst, seg[b.off:x.offsetAt]...)
+	if x.countAt-2-x.offsetAt == 8 {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(out-b.outEnd))
 	} else {
 		dst = put32(dst, uint32(out-b.outEnd))
 	}
-	dst = append(dst, seg[countAt-2:countAt+2]...)
-	for i := range count {
-		r := countAt + 2 + i*sidxReferenceBytes
+	dst = append(dst, seg[x.countAt-2:x.countAt+2]...)
+	for r := x.countAt + 2; r < b.end; r += sidxReferenceBytes {
 		word := be32(seg, r)
 		if uint64(word&0x7fffffff) > uint64(len(seg)-at) {
 			return nil
@@ -67,6 +46,36 @@ func (pl *plan) correctSidx(dst, seg []byte, b *placedBox) []byte {
 		out = next
 	}
 	return dst
+}
+
+// sidxFields are the places of the fields of a sidx that change, and first_offset.
+type sidxFields struct {
+	offsetAt    int // of first_offset, 4 or 8 bytes
+	countAt     int // of reference_count
+	firstOffset uint64
+}
+
+// readSidx finds the fields; ok is false when the box has not the length that its reference_count asks for.
+func readSidx(seg []byte, b *placedBox) (x sidxFields, ok bool) {
+	p := b.payload()
+	if b.end-p < 12 {
+		return x, false
+	}
+	fieldBytes := 4
+	if seg[p] != 0 {
+		fieldBytes = 8
+	}
+	x.offsetAt = p + 12 + fieldBytes
+	x.countAt = x.offsetAt + fieldBytes + 2
+	if b.end < x.countAt+2 {
+		return x, false
+	}
+	x.firstOffset = uint64(be32(seg, x.offsetAt))
+	if fieldBytes == 8 {
+		x.firstOffset = be64(seg, x.offsetAt)
+	}
+	count := int(binary.BigEndian.Uint16(seg[x.countAt:]))
+	return x, b.end-x.countAt-2 == count*sidxReferenceBytes
 }
 
 // outputOffset maps the start of a top-level box, or the end of the segment, to the output.
