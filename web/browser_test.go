@@ -166,6 +166,7 @@ func serve(t *testing.T) string {
 			{Name: "Clear", DASH: "/clear/manifest.mpd", HLS: "/clear/master.m3u8", Note: "The demo as it lies in the store."},
 			{Name: "Protected", DASH: "/cbcs/manifest.mpd", HLS: "/cbcs/master.m3u8", Scheme: "cbcs", Token: true, Note: "Needs a token."},
 			{Name: "Protected, counter mode", DASH: "/cenc/manifest.mpd", HLS: "/cenc/master.m3u8", Scheme: "cenc", Token: true},
+			{Name: "Wrong key", DASH: "/wrong/manifest.mpd", HLS: "/wrong/master.m3u8", Scheme: "cbcs", Token: true},
 			{Name: "Blocked", DASH: "/blocked/manifest.mpd"},
 		},
 		Players: players.FS,
@@ -179,8 +180,10 @@ func serve(t *testing.T) string {
 	mux.HandleFunc("/blocked/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusUnavailableForLegalReasons, "country_denied")
 	})
-	for _, scheme := range []string{"cenc", "cbcs"} {
-		mux.Handle("/"+scheme+"/", http.StripPrefix("/"+scheme, newProtectedOrigin(t, demo, scheme)))
+	for _, o := range []struct{ path, scheme, key string }{
+		{"cenc", "cenc", testKeyHex}, {"cbcs", "cbcs", testKeyHex}, {"wrong", "cbcs", wrongHex},
+	} {
+		mux.Handle("/"+o.path+"/", http.StripPrefix("/"+o.path, newProtectedOrigin(t, demo, o.path, o.scheme, o.key)))
 	}
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

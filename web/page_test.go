@@ -101,6 +101,26 @@ func TestRefusalsAreExplained(t *testing.T) {
 	}
 }
 
+// TestWrongKeyDoesNotPlay proves that the tests above decrypt: the same media under another key shows no picture.
+func TestWrongKeyDoesNotPlay(t *testing.T) {
+	browser := startBrowser(t)
+	url := serve(t)
+	for player, format := range map[string]string{"shaka": "hls", "dash": "dash", "hls": "hls"} {
+		t.Run(player, func(t *testing.T) {
+			p := open(t, browser, url, 768, 900)
+			p.choose("Wrong key", player, format, testToken)
+			p.do(chromedp.Click("#load"))
+			p.waitFor(`document.getElementById("alerts").innerText.includes("wrong key")`)
+			if eval[bool](p, playing) {
+				t.Error("it plays")
+			}
+			if status := eval[string](p, `document.getElementById("status-text").innerText`); status != "Playback failed." {
+				t.Errorf("the status is %q", status)
+			}
+		})
+	}
+}
+
 func TestSubtitlesCanBeChosen(t *testing.T) {
 	browser := startBrowser(t)
 	url := serve(t)

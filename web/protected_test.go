@@ -22,6 +22,7 @@ const (
 	testToken  = "test-token-0123456789-0123456789-0123456789"
 	testKIDHex = "7e577e577e577e577e577e577e570001"
 	testKeyHex = "7e57000000000000000000007e57beef"
+	wrongHex   = "7e57000000000000000000007e570bad"
 	testSeal   = "testsealtestsealtestsealtestsealtestseal"
 )
 
@@ -41,15 +42,17 @@ func testBytes(s string) []byte {
 type protectedOrigin struct {
 	t      *testing.T
 	scheme string
+	path   string       // where it is mounted, without slashes
+	given  string       // the key that it gives, in hexadecimal digits; testKeyHex unless a test wants a wrong one
 	clear  string       // folder of the demo, for manifests and subtitles
 	folder string       // of the encrypted media
 	media  http.Handler // serves folder
 	once   sync.Once    // packages on the first request: few tests make one
 }
 
-func newProtectedOrigin(t *testing.T, demo, scheme string) http.Handler {
+func newProtectedOrigin(t *testing.T, demo, path, scheme, given string) http.Handler {
 	folder := t.TempDir()
-	return &protectedOrigin{t: t, scheme: scheme, clear: demo, folder: folder, media: media(folder)}
+	return &protectedOrigin{t: t, path: path, scheme: scheme, given: given, clear: demo, folder: folder, media: media(folder)}
 }
 
 // encrypt has the packager encrypt every track of the demo.
@@ -114,7 +117,7 @@ func (o *protectedOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		o.serveLicense(w, r)
 	case strings.HasPrefix(path, "/.drm/key/"):
 		w.Header().Set("Content-Type", "application/octet-stream")
-		_, _ = w.Write(testBytes(testKeyHex))
+		_, _ = w.Write(testBytes(o.given))
 	case strings.HasPrefix(path, "/subs/"):
 		media(o.clear).ServeHTTP(w, r)
 	default:
@@ -153,16 +156,16 @@ func (o *protectedOrigin) contentProtection() string {
 		<ContentProtection schemeIdUri="urn:mpeg:dash:mp4protection:2011" value="%s" cenc:default_KID="%s"/>
 		<ContentProtection schemeIdUri="urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e" value="ClearKey1.0">
 			<dashif:Laurl>/%s/.drm/clearkey/%s</dashif:Laurl>
-		</ContentProtection>`, o.scheme, testKID, o.scheme, testSeal)
+		</ContentProtection>`, o.scheme, testKID, o.path, testSeal)
 }
 
 func (o *protectedOrigin) keyLine(keyFormat string) string {
 	method := map[string]string{"cenc": "SAMPLE-AES-CTR", "cbcs": "SAMPLE-AES"}[o.scheme]
 	if keyFormat == "clearkey" {
 		return fmt.Sprintf(`#EXT-X-KEY:METHOD=%s,URI="/%s/.drm/clearkey/%s",KEYID=0x%s,KEYFORMAT="org.w3.clearkey",KEYFORMATVERSIONS="1"`,
-			method, o.scheme, testSeal, testKIDHex)
+			method, o.path, testSeal, testKIDHex)
 	}
-	return fmt.Sprintf(`#EXT-X-KEY:METHOD=%s,URI="/%s/.drm/key/%s",KEYFORMAT="identity"`, method, o.scheme, testSeal)
+	return fmt.Sprintf(`#EXT-X-KEY:METHOD=%s,URI="/%s/.drm/key/%s",KEYFORMAT="identity"`, method, o.path, testSeal)
 }
 
 func (o *protectedOrigin) serveLicense(w http.ResponseWriter, r *http.Request) {
@@ -177,5 +180,5 @@ func (o *protectedOrigin) serveLicense(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = fmt.Fprintf(w, `{"keys":[{"kty":"oct","kid":%q,"k":%q}],"type":"temporary"}`,
-		kid, base64.RawURLEncoding.EncodeToString(testBytes(testKeyHex)))
+		kid, base64.RawURLEncoding.EncodeToString(testBytes(o.given)))
 }

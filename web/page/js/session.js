@@ -30,8 +30,7 @@ function freshVideo(controls) {
 		});
 	}
 	fresh.addEventListener("error", () => {
-		// Taking the source away is an error too, without a cause in the media.
-		if (fresh.isConnected && fresh.getAttribute("src") && fresh.error) fail(mediaFailure(fresh.error));
+		if (fresh.isConnected && !fresh.dataset.ending && fresh.error) fail(mediaFailure(fresh.error));
 	});
 	byId("screen").replaceChildren(fresh);
 	return fresh;
@@ -96,6 +95,7 @@ export async function stop() {
 	current = undefined;
 	if (ending) {
 		clearInterval(ending.timer);
+		video().dataset.ending = "true"; // a player that takes the source away makes an error of it
 		try {
 			await ending.player.stop();
 		} catch (error) {
