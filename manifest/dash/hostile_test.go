@@ -3,6 +3,7 @@
 package dash_test
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,6 +52,9 @@ func TestHostileSizesEndSoon(t *testing.T) {
 			out, err := dash.Rewrite(t.Context(), []byte(head+mpd+tail), o)
 			took := cpuTime(t) - start
 			t.Logf("%d bytes to %d in %v: %v", len(mpd), len(out), took, err)
+			if strings.HasPrefix(name, "long templates") != errors.Is(err, dash.ErrLimit) {
+				t.Error(err)
+			}
 			if took > 20*time.Second {
 				t.Errorf("took %v of CPU time", took)
 			}

@@ -99,8 +99,8 @@ func TestOutput(t *testing.T) {
 				media="~seal/$Time$"/></Representation></AdaptationSet></Period></MPD>`,
 		},
 		"unknown content": {
-			open + `<x:y xmlns:x="urn:x" u="https://origin.example/" v='"'><![CDATA[<BaseURL>]]></x:y><EventStream><Event><BaseURL>x</BaseURL></Event></EventStream>` + set + rest,
-			newOpen + `<x:y xmlns:x="urn:x" u="https://origin.example/" v='"'><![CDATA[<BaseURL>]]></x:y><EventStream><Event><BaseURL>x</BaseURL></Event></EventStream>` + set + generic + clearKey + newRest,
+			open + `<x:y xmlns:x="urn:x" x:href="a" href="b" u="https://origin.example/" v='"'><![CDATA[<BaseURL>]]></x:y><EventStream><Event><BaseURL>x</BaseURL></Event></EventStream>` + set + rest,
+			newOpen + `<x:y xmlns:x="urn:x" x:href="a" href="b" u="https://origin.example/" v='"'><![CDATA[<BaseURL>]]></x:y><EventStream><Event><BaseURL>x</BaseURL></Event></EventStream>` + set + generic + clearKey + newRest,
 		},
 		"strays": {
 			open + `<PatchLocation>p</PatchLocation> <ContentSteering/><InitializationSet initialization="i"/><SupplementalProperty schemeIdUri=" urn:mpeg:dash:chaining:2016 " value="x"/>` +

@@ -104,12 +104,12 @@ func TestURLsThatAPlayerMakes(t *testing.T) {
 			video(segments("https://origin.example/clear/i.mp4", "//origin.example/clear/$Time$") + rep), []string{"/i.mp4", "/900"},
 		},
 		"query of a template": {
-			video(segments("i.mp4?a=%2F&amp;b=~c", "$Number$.m4s?n=$Number$&amp;r=$RepresentationID$") + rep),
-			[]string{"/vod/demo/i.mp4?a=%2F&b=~c", "/vod/demo/7.m4s?n=7&r=v1"},
+			video(segments("i.mp4?a=%2F&amp;b=~c", "$Number$.m4s?n=$Number$&amp;r=$RepresentationID$&amp;w=$Bandwidth$") + rep),
+			[]string{"/vod/demo/i.mp4?a=%2F&b=~c", "/vod/demo/7.m4s?n=7&r=v1&w=100"},
 		},
 		"query of an absolute template": {
-			video(segments("/i.mp4?a=%2F&amp;b=~c", "/$Number$.m4s?n=$Number$&amp;r=$RepresentationID$") + rep),
-			[]string{"/i.mp4?a=%2F&b=~c", "/7.m4s?n=7&r=v1"},
+			video(segments("/i.mp4?a=%2F&amp;b=~c", "/$Number$.m4s?n=$Number$&amp;r=$RepresentationID$&amp;w=$Bandwidth$") + rep),
+			[]string{"/i.mp4?a=%2F&b=~c", "/7.m4s?n=7&r=v1&w=100"},
 		},
 		"id that climbs": {
 			video(template + `<Representation id=".."/>`), []string{"/vod/i.mp4", "/vod/7.m4s"},
