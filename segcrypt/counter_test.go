@@ -161,6 +161,27 @@ func TestProtectConcurrently(t *testing.T) {
 	}
 }
 
+// TestChunksAlone: a segment protected chunk by chunk, as low latency needs it, has the bytes of the segment protected whole.
+func TestChunksAlone(t *testing.T) {
+	for _, name := range []string{"avc", "hevc", "av1-tiles", "aac"} {
+		for _, scheme := range drm.Schemes {
+			m := loadMedia(t, name)
+			pr := newTestProtector(t, m.init, testProtection(scheme))
+			var chunks []byte
+			for _, f := range m.fragments {
+				out, err := pr.ProtectSegment(chunks, f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				chunks = out
+			}
+			if !bytes.Equal(chunks, mustProtect(t, pr, m.all())) || len(m.fragments) < 2 {
+				t.Errorf("%s, %s: %d chunks differ from the segment", name, scheme, len(m.fragments))
+			}
+		}
+	}
+}
+
 // TestNoClearBytes: no 64 bytes of what must be protected occur anywhere in the output, nor in what is left of the buffer
 // after a refusal.
 func TestNoClearBytes(t *testing.T) {

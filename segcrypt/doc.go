@@ -18,6 +18,10 @@
 // What stays clear follows ISO/IEC 23001-7 and, where it leaves a choice, the common packagers: for AVC and HEVC everything
 // up to the end of the slice header, for AV1 everything but the tile data, for audio nothing. Text tracks pass.
 //
+// What is not understood is refused, never passed: tracks muxed together, sample entries without rules here, boxes that are
+// not on the allow-lists, bytes of mdat outside samples, segments of AV1 that do not begin with a random access point (their
+// frame headers cannot be measured), slices of further layers.
+//
 // In this package "23001-7" is ISO/IEC 23001-7 (Common Encryption) third edition, "14496-12" is ISO/IEC 14496-12 (ISO base
 // media file format), "14496-15" is ISO/IEC 14496-15 (NAL unit file format), "23000-19" is ISO/IEC 23000-19 (CMAF), "AV1"
 // is the AV1 bitstream specification 1.0.0 with errata 1.
