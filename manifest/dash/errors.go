@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Errors of Rewrite that a caller can tell apart. All but ErrOptions arrive inside a *SyntaxError; none holds any text of
-// the document, where signed URLs may stand.
+// Errors of Rewrite that a caller can tell apart, besides those of package address. They arrive inside a *SyntaxError,
+// ErrOptions also without one; none holds text of the document, where signed URLs may stand.
 var (
 	// ErrMalformed is returned for what is no XML document, or one that is not UTF-8.
 	ErrMalformed = errors.New("not well-formed XML in UTF-8")

@@ -95,8 +95,8 @@ func TestEveryCombinationIsSealedOrRefused(t *testing.T) {
 		}
 		checkSamePaths(t, g, mpd, string(out), o.From)
 	})
-	if accepted < 10 {
-		t.Errorf("only %d documents were accepted", accepted)
+	if accepted == 0 {
+		t.Error("no document was accepted")
 	}
 }
 
