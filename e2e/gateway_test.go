@@ -1,0 +1,335 @@
+package e2e_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
+)
+
+// testSecret is the deployment secret of all gateways here.
+const testSecret = "testSecret-0123456789abcdef0123456789abcdef"
+
+// gateway is a running caddy process.
+type gateway struct {
+	admin string // host:port of its admin endpoint
+	cmd   *exec.Cmd
+	log   *logBuffer
+	gone  chan struct{} // closed when the process has ended
+	err   error         // how it ended, once gone is closed
+}
+
+// startGateway runs a Caddyfile in the module's folder, where testdata lies, and returns once it serves.
+func startGateway(binary, caddyfile string) (*gateway, error) {
+	root, err := testtools.ModuleRoot()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(scratch, "gateway-")
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(caddyfile), 0o600); err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{admin: "127.0.0.1:" + strconv.Itoa(port), log: new(logBuffer), gone: make(chan struct{})}
+	g.cmd = exec.Command(binary, "run", "--adapter", "caddyfile", "--config", file)
+	g.cmd.Dir, g.cmd.Stdout, g.cmd.Stderr = root, g.log, g.log
+	g.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "CADDY_ADMIN="+g.admin,
+		"DRM_SECRET="+testSecret, "GORACE=halt_on_error=0 exitcode=66")
+	if err := g.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting the gateway: %w", err)
+	}
+	go func() {
+		g.err = g.cmd.Wait()
+		close(g.gone)
+	}()
+	if err := g.waitUntilServing(2 * time.Minute); err != nil {
+		_ = g.stop()
+		return nil, err
+	}
+	return g, nil
+}
+
+// waitUntilServing waits for the message that all servers of the configuration listen.
+func (g *gateway) waitUntilServing(limit time.Duration) error {
+	for end := time.Now().Add(limit); !strings.Contains(g.log.String(), "serving initial configuration"); {
+		select {
+		case <-g.gone:
+			return fmt.Errorf("the gateway ended at once: %w\n%s", g.err, g.log)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the gateway does not serve after %s\n%s", limit, g.log)
+		}
+	}
+	return nil
+}
+
+// stop ends the process as a service manager does, and reports an exit status other than 0: the race detector's.
+func (g *gateway) stop() error {
+	select {
+	case <-g.gone:
+		return errors.Join(errors.New("the gateway was gone already"), g.err)
+	default:
+	}
+	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stopping the gateway: %w", err)
+	}
+	select {
+	case <-g.gone:
+		return g.err
+	case <-time.After(30 * time.Second):
+		_ = g.cmd.Process.Kill()
+		<-g.gone
+		return errors.New("the gateway did not stop within 30 s")
+	}
+}
+
+// newGateway starts a gateway that ends with the test, which fails if it does not end well. After a failure the last lines
+// of its log are shown.
+func newGateway(t *testing.T, caddyfile string) *gateway {
+	t.Helper()
+	long(t)
+	binary, err := gatewayBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := startGateway(binary, caddyfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.stop(); err != nil {
+			t.Errorf("stopping the gateway: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("the gateway's log ends:\n%s", g.log.tail(40))
+		}
+	})
+	return g
+}
+
+// example is the gateway of Caddyfile.example, with some sites of ours beside it. Most tests share it.
+type example struct {
+	*gateway
+	url     string // of the example's site, without a slash at its end
+	test    string // of the site of testSites
+	license *licenseServer
+}
+
+var shared = sync.OnceValues(startExample)
+
+func sharedExample(t *testing.T) *example {
+	t.Helper()
+	long(t)
+	e, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func startExample() (*example, error) {
+	binary, err := gatewayBinary()
+	if err != nil {
+		return nil, err
+	}
+	text, err := exampleCaddyfile()
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	e := &example{url: localhost(ports[0]), test: localhost(ports[1])}
+	e.license = newLicenseServer(e.test)
+	text = exampleAddress.ReplaceAllString(text, e.url+" {")
+	e.gateway, err = startGateway(binary, text+testSites(e.test, e.license.URL))
+	if err != nil {
+		e.license.Close()
+		return nil, err
+	}
+	sharedStarted = e
+	return e, nil
+}
+
+var sharedStarted *example
+
+func stopShared() {
+	if sharedStarted != nil {
+		if err := sharedStarted.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stopping the shared gateway:", err)
+		}
+		sharedStarted.license.Close()
+	}
+}
+
+// exampleAddress is the line that opens the example's site.
+var exampleAddress = regexp.MustCompile(`(?m)^http://localhost:8080 \{$`)
+
+func exampleCaddyfile() (string, error) {
+	root, err := testtools.ModuleRoot()
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(filepath.Join(root, "Caddyfile.example"))
+	if err != nil {
+		return "", err
+	}
+	if n := len(exampleAddress.FindAll(text, -1)); n != 1 {
+		return "", fmt.Errorf("Caddyfile.example opens %d sites at http://localhost:8080, want one", n)
+	}
+	return string(text), nil
+}
+
+// testSites are sites that an example should not have: a session by cookie, a country that is blocked by law, and licenses
+// from a server that lies.
+func testSites(address, licenses string) string {
+	return address + ` {
+	root testdata
+	handle_path /cookie/* {
+		drm {
+			license_server clearkey
+			token signed {
+				key {file.testdata/tokens/signed.key}
+			}
+			session cookie 4h
+		}
+		file_server
+	}
+	handle_path /law/* {
+		drm {
+			license_server clearkey
+			geo country {
+				deny AT
+				status 451
+				blocked_by https://authority.invalid/
+			}
+		}
+		file_server
+	}
+	handle_path /wrong/* {
+		drm {
+			license_server clearkey {
+				url ` + licenses + `/wrong{http.drm.license_path}
+			}
+		}
+		file_server
+	}
+	handle_path /refused/* {
+		drm {
+			license_server clearkey {
+				url ` + licenses + `/refused{http.drm.license_path}
+			}
+		}
+		file_server
+	}
+}
+`
+}
+
+// accessToken mints a token for a path prefix with the gateway's own command.
+func accessToken(t *testing.T, prefix string) string {
+	t.Helper()
+	return accessTokenFor(t, prefix, time.Hour)
+}
+
+func accessTokenFor(t *testing.T, prefix string, life time.Duration) string {
+	t.Helper()
+	binary, err := gatewayBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := testtools.Testdata("tokens", "signed.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(binary, "drm", "token", "--key-file", key, "--prefix", prefix, "--expires", life.String()).Output()
+	if err != nil {
+		t.Fatalf("minting a token: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func localhost(port int) string { return "http://localhost:" + strconv.Itoa(port) }
+
+func freePort() (int, error) {
+	ports, err := freePorts(1)
+	if err != nil {
+		return 0, err
+	}
+	return ports[0], nil
+}
+
+// freePorts returns ports that nobody listened on a moment ago, all different.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addr, ok := l.Addr().(*net.TCPAddr)
+		if !ok {
+			return nil, errors.New("no TCP address")
+		}
+		ports = append(ports, addr.Port)
+	}
+	return ports, nil
+}
+
+// logBuffer collects what a process writes.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *logBuffer) tail(lines int) string {
+	all := strings.Split(strings.TrimSpace(l.String()), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// adminGet reads a resource of the gateway's admin endpoint.
+func (g *gateway) adminGet(path string) (string, error) {
+	response, err := http.Get("http://" + g.admin + path)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return string(body), err
+}
