@@ -141,6 +141,30 @@ func TestIVInputs(t *testing.T) {
 	}
 }
 
+// TestIVSource looks at the derivation alone: the same chunk and plan under another track, and another content of the same
+// length and plan.
+func TestIVSource(t *testing.T) {
+	seg := defaultChunk().build()
+	pr := newTestProtector(t, initParts{}.build(), testProtection(drm.SchemeCenc))
+	pl := new(plan)
+	if err := pl.build(seg, pr.init, drm.SchemeCenc); err != nil {
+		t.Fatal(err)
+	}
+	p := testProtection(drm.SchemeCenc)
+	first, second := newIVSource(p.IVSecret, p.Key.KID(), 1, 0), newIVSource(p.IVSecret, p.Key.KID(), 2, 0)
+	iv := first.first(seg, pl, &pl.fragments[0])
+	if second.first(seg, pl, &pl.fragments[0]) == iv {
+		t.Error("another track, the same IV")
+	}
+	for _, at := range []int{pl.fragments[0].moof.off + 20, len(seg) - 1} {
+		other := bytes.Clone(seg)
+		other[at] ^= 1
+		if first.first(other, pl, &pl.fragments[0]) == iv {
+			t.Errorf("another byte %d, the same IV", at)
+		}
+	}
+}
+
 // TestProtectConcurrently: one Protector from many goroutines gives one answer.
 func TestProtectConcurrently(t *testing.T) {
 	seg := readTestdata(t, "avc-1.m4s")

@@ -206,6 +206,7 @@ func TestSidx(t *testing.T) {
 		"one reference over both": {sidxBox(0, 0, size(one)+size(two)), sidxBox(0, 0, size(one)+size(two)+growth(2)+growth(3))},
 		"two references":          {sidxBox(0, 0, size(one), size(two)), sidxBox(0, 0, size(one)+growth(2), size(two)+growth(3))},
 		"version 1":               {sidxBox(1, 0, size(one), size(two)), sidxBox(1, 0, size(one)+growth(2), size(two)+growth(3))},
+		"a reference to an index": {sidxBox(0, 0, 1<<31|size(one)), sidxBox(0, 0, 1<<31|(size(one)+growth(2)))},
 		"only the second":         {sidxBox(0, size(one), size(two)), sidxBox(0, size(one)+growth(2), size(two)+growth(3))},
 		"past the end":            {sidxBox(0, 0, size(one), size(two)+1), nil},
 		"inside a box":            {sidxBox(0, 0, 100), nil},
