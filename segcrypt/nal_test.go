@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/Eyevinn/mp4ff/av1"
 	"github.com/Eyevinn/mp4ff/avc"
 	"github.com/Eyevinn/mp4ff/hevc"
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -192,5 +193,45 @@ func TestBitReader(t *testing.T) {
 	}
 	if escaped.u(1); escaped.err == nil {
 		t.Error("read past the end")
+	}
+}
+
+// TestPredictedReferenceSet derives a set by hand (H.265, 7.4.8): from -1 -3 +2, all moved by -1, and -1 itself.
+func TestPredictedReferenceSet(t *testing.T) {
+	earlier := []hevcRPS{{delta: [16]int32{-1, -3, 2}, used: [16]bool{true, true, true}, negative: 2, total: 3}}
+	// inter_ref_pic_set_prediction_flag 1, delta_rps_sign 1, abs_delta_rps_minus1 0, then used_by_curr_pic_flag: 1 0(keep 1) 1 1
+	r := bitReader{buf: []byte{0b1111_0111, 0b1000_0000}}
+	var got hevcRPS
+	got.read(&r, earlier, false)
+	if r.err != nil || got.negative != 3 || !slices.Equal(got.delta[:got.total], []int32{-1, -2, -4, 1}) || got.numUsed() != 3 {
+		t.Errorf("got %v, %d negative, %d used, %v", got.delta[:got.total], got.negative, got.numUsed(), r.err)
+	}
+}
+
+// TestSkipMode: allowed with a reference on either side, or with two at different times in the past (AV1, 5.9.22).
+func TestSkipMode(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hints [av1RefsPerFrame]uint32
+		want  bool
+	}{
+		"past and future":  {[7]uint32{4, 4, 4, 4, 6, 6, 6}, true},
+		"only the future":  {[7]uint32{6, 6, 6, 6, 7, 7, 7}, false},
+		"one past":         {[7]uint32{4, 4, 4, 4, 4, 4, 4}, false},
+		"two past":         {[7]uint32{4, 4, 3, 4, 4, 4, 4}, true},
+		"only the present": {[7]uint32{5, 5, 5, 5, 5, 5, 5}, false},
+		"the hint wraps":   {[7]uint32{14, 14, 14, 14, 14, 14, 7}, true},
+	} {
+		p := av1Parser{st: &av1State{}, seq: &av1.SequenceHeader{EnableOrderHint: true, OrderHintBits: 4}, orderHint: 5}
+		for i, hint := range tc.hints {
+			p.refIdx[i] = uint32(i)
+			p.st.refs[i] = av1Ref{filled: true, orderHint: hint}
+		}
+		if got := p.skipModeAllowed(); got != tc.want || p.err != nil {
+			t.Errorf("%s: %v, %v", name, got, p.err)
+		}
+	}
+	p := av1Parser{st: &av1State{}, seq: &av1.SequenceHeader{EnableOrderHint: true, OrderHintBits: 4}}
+	if p.skipModeAllowed(); !errors.Is(p.err, errAV1Reference) {
+		t.Errorf("references from before the segment: %v", p.err)
 	}
 }
