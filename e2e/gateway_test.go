@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +22,8 @@ import (
 	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
-// testSecret is the deployment secret of all gateways here.
-const testSecret = "testSecret-0123456789abcdef0123456789abcdef"
+// testSecret is the deployment secret of all gateways of a run. It is drawn, because the gateway refuses made-up ones.
+var testSecret = rand.Text() + rand.Text()
 
 // gateway is a running caddy process.
 type gateway struct {
