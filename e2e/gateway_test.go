@@ -5,9 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,7 +109,12 @@ func (g *gateway) stop() error {
 func newGateway(t *testing.T, caddyfile string) *gateway {
 	t.Helper()
 	long(t)
-	binary, err := gatewayBinary()
+	return newGatewayOf(t, gatewayBinary, caddyfile)
+}
+
+func newGatewayOf(t *testing.T, build func() (string, error), caddyfile string) *gateway {
+	t.Helper()
+	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,15 +325,4 @@ func (l *logBuffer) String() string {
 func (l *logBuffer) tail(lines int) string {
 	all := strings.Split(strings.TrimSpace(l.String()), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
-
-// adminGet reads a resource of the gateway's admin endpoint.
-func (g *gateway) adminGet(path string) (string, error) {
-	response, err := http.Get("http://" + g.admin + path)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	return string(body), err
 }
