@@ -1,0 +1,106 @@
+# Bare `make` prints what there is to do. One set of build flags everywhere: Caddy takes minutes to compile, and only
+# the same flags share its cache. They are xcaddy's own, so releases share it too.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO        ?= go
+TAGS      := nobadger,nomysql,nopgx
+FLAGS     := -trimpath -tags $(TAGS)
+FUZZTIME  ?= 10s
+BENCHTIME ?= 1s
+
+# A checkout is not always a repository that git agrees to read. Without cgo, as xcaddy builds; only the race detector
+# needs it.
+export GOFLAGS ?= -buildvcs=false
+export CGO_ENABLED = 0
+
+# What imports no Caddy can run under the race detector within a minute or two.
+PURE := ./address/... ./drm/... ./geo/... ./internal/... ./keysource/... ./licensing/... ./manifest/... ./policy/... ./segcrypt/... ./token/...
+# What starts browsers or measures time runs alone, one package after the other.
+ALONE = $(shell $(GO) list $(FLAGS) ./web/... ./e2e/... ./bench/... 2>/dev/null)
+CONFIGS := Caddyfile.example $(wildcard examples/*.Caddyfile)
+
+.PHONY: help build run test check fuzz bench release clean tools vet unit alone race configs smoke format
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build ./caddy from this checkout
+	$(GO) build $(FLAGS) -ldflags "-w -s" -o caddy ./cmd/caddy
+
+run: build ## run Caddyfile.example and print where the player page is
+	@./caddy run --config Caddyfile.example & caddy=$$!; \
+	trap 'kill $$caddy 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
+	until (exec 3<>/dev/tcp/localhost/8080) 2>/dev/null; do kill -0 $$caddy 2>/dev/null || exit 1; sleep 0.2; done; \
+	sleep 0.5; kill -0 $$caddy 2>/dev/null || exit 1; \
+	printf '\n  The player page: http://localhost:8080/\n\n'; \
+	wait $$caddy
+
+test: ## everything, on a clean machine: installs tools, vets, tests, builds a release and looks at it
+	@for step in tools build vet unit race alone smoke; do \
+		echo "== $$step"; start=$$SECONDS; $(MAKE) --no-print-directory $$step; echo "== $$step took $$((SECONDS - start)) s"; \
+	done
+	@echo "ok  	make test	everything passed"
+
+check: format build vet configs ## format, vet, the house's rules, and every configuration: before each commit
+	$(GO) test $(FLAGS) ./internal/house/ ./docs/
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@grep -rnoE --include='*_test.go' --exclude-dir=node_modules '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's/^(.*)\/[^/]+_test\.go:[0-9]+:func (Fuzz.*)$$/\1 \2/' | sort | \
+	while read -r package target; do \
+		echo "== $$package $$target"; \
+		$(GO) test $(FLAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+	done
+
+bench: ## every benchmark, with allocations
+	$(GO) test $(FLAGS) -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -p 1 ./...
+
+release: ## build ./caddy as a release: ./xcaddy.sh, versions pinned
+	./xcaddy.sh
+
+clean: ## remove what the other targets made
+	rm -rf caddy dist .cache
+
+# The parts of `make test`, in its order. Each can be run on its own.
+
+tools:
+	scripts/test-tools.sh
+
+format:
+	@bad=$$(gofmt -l $$(find . -name '*.go' -not -path '*/node_modules/*')); \
+	if [ -n "$$bad" ]; then echo "not formatted by gofmt:"; echo "$$bad"; exit 1; fi
+
+vet: format
+	$(GO) vet $(FLAGS) ./...
+
+unit:
+	$(GO) test $(FLAGS) -timeout 15m $$($(GO) list $(FLAGS) ./... | grep -vxF -e '' $(foreach package,$(ALONE),-e $(package)))
+
+# The gateways that end-to-end tests start are built here, so that each is built once.
+alone: build .cache/caddy-race
+	CADDY_DRM_BINARY=$(CURDIR)/caddy CADDY_DRM_RACE_BINARY=$(CURDIR)/.cache/caddy-race \
+	$(GO) test $(FLAGS) -timeout 25m -p 1 $(ALONE)
+
+.PHONY: .cache/caddy-race
+.cache/caddy-race:
+	CGO_ENABLED=1 $(GO) build $(FLAGS) -race -o $@ ./cmd/caddy
+
+race:
+	CGO_ENABLED=1 $(GO) test $(FLAGS) -race -short -timeout 15m $(PURE)
+
+# Formatted, adapted and provisioned by the binary itself, without a word unless something is wrong. Values that the
+# examples take from the environment are set here, and Caddy's storage is one of this checkout.
+configs: export DRM_SECRET = test-secret-of-the-examples-0123456789abcdef
+configs: export XDG_DATA_HOME = $(CURDIR)/.cache/data
+configs: export XDG_CONFIG_HOME = $(CURDIR)/.cache/config
+configs:
+	@quietly() { local out; out=$$("$$@" 2>&1) || { printf '%s\n' "$$*" "$$out"; return 1; }; }; \
+	for config in $(CONFIGS); do \
+		quietly ./caddy fmt --diff "$$config"; \
+		quietly ./caddy adapt --config "$$config" --adapter caddyfile; \
+		quietly ./caddy validate --config "$$config" --adapter caddyfile; \
+		echo "ok  	$$config"; \
+	done
+
+smoke: release configs
