@@ -124,6 +124,7 @@ func answerForOrigin(err *originError) answer {
 // refusals maps the reasons of a policy to a status; the others are 403.
 var refusals = map[policy.Reason]int{
 	policy.ReasonTokenMissing:     http.StatusUnauthorized,
+	policy.ReasonTokenAmbiguous:   http.StatusUnauthorized,
 	policy.ReasonTokenInvalid:     http.StatusUnauthorized,
 	policy.ReasonTokenExpired:     http.StatusUnauthorized,
 	policy.ReasonTokenNotYetValid: http.StatusUnauthorized,
