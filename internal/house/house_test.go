@@ -64,7 +64,7 @@ var rooms = map[string]room{
 var workshops = []string{"cmd", "e2e", "bench", "internal", "testdata", "docs", "scripts"}
 
 // caddyRooms are the folders whose files may import Caddy.
-var caddyRooms = []string{"caddymodule", "cmd/caddy", "e2e"}
+var caddyRooms = []string{"caddymodule", "cmd/caddy", "docs", "e2e"}
 
 // impureStd is closed to pure packages, with all below it: what is needed from there is handed to them.
 var impureStd = map[string]string{
@@ -308,6 +308,7 @@ func TestInspect(t *testing.T) {
 		"caddymodule may import Caddy":                {"caddymodule/a.go", `import "github.com/caddyserver/caddy/v2"`, 0},
 		"cmd/caddy may import Caddy":                  {"cmd/caddy/a.go", `import "github.com/caddyserver/caddy/v2/cmd"`, 0},
 		"e2e may import Caddy":                        {"e2e/a_test.go", `import "github.com/caddyserver/caddy/v2/caddytest"`, 0},
+		"tests of the documentation may too":          {"docs/a_test.go", `import "github.com/caddyserver/caddy/v2"`, 0},
 		"other programs may not import Caddy":         {"cmd/tool/a.go", `import "github.com/caddyserver/caddy/v2"`, 2},
 		"the front page may not import Caddy":         {"a.go", `import "github.com/caddyserver/caddy/v2"`, 2},
 		"tests of pure packages may not import Caddy": {"policy/a_test.go", `import _ "github.com/caddyserver/caddy/v2"`, 2},
