@@ -49,6 +49,11 @@ func (a answer) reason() string {
 // ask sends one request. A host other than that of the URL is sent as the Host header.
 func ask(t *testing.T, method, target, host, body string) answer {
 	t.Helper()
+	return askWith(t, method, target, host, body, nil)
+}
+
+func askWith(t *testing.T, method, target, host, body string, header http.Header) answer {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +62,9 @@ func ask(t *testing.T, method, target, host, body string) answer {
 		request.Body, request.ContentLength = http.NoBody, 0
 	}
 	request.Host = host
+	for name, values := range header {
+		request.Header[name] = values
+	}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatalf("asking: %v", err)

@@ -235,6 +235,9 @@ func testSites(address, licenses string) string {
 	}
 	handle_path /wrong/* {
 		drm {
+			keys derived {
+				per track_class
+			}
 			license_server clearkey {
 				url ` + licenses + `/wrong{http.drm.license_path}
 			}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -72,14 +74,34 @@ func contentKey(t *testing.T, licenseURL, kid string) string {
 }
 
 // licenseServer stands between players and the gateway's license endpoints, and lies: below /wrong/ every key comes with
-// its bits flipped, below /refused/ everything is 403.
+// its bits flipped, but those that are spared; below /refused/ everything is 403.
 type licenseServer struct {
 	*httptest.Server
 	gateway string
+	mu      sync.Mutex
+	spared  map[string]bool // by KID in base64url
+}
+
+// spare lets the right key through for one KID.
+func (s *licenseServer) spare(t *testing.T, text string) {
+	t.Helper()
+	kid, err := drm.ParseKID(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spared[kid.Base64URL()] = true
+}
+
+func (s *licenseServer) spares(kid string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.spared[kid]
 }
 
 func newLicenseServer(gateway string) *licenseServer {
-	s := &licenseServer{gateway: gateway}
+	s := &licenseServer{gateway: gateway, spared: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/wrong/", s.wrong)
 	mux.HandleFunc("/refused/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "refused", http.StatusForbidden) })
@@ -118,8 +140,10 @@ func (s *licenseServer) wrong(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodPost {
-		body, err = flipLicense(body)
-	} else {
+		body, err = s.flipLicense(body)
+	} else if kid, parseErr := drm.ParseKID(path.Base(r.URL.Path)); parseErr != nil {
+		err = parseErr
+	} else if !s.spares(kid.Base64URL()) {
 		flip(body)
 	}
 	if err != nil {
@@ -129,12 +153,15 @@ func (s *licenseServer) wrong(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-func flipLicense(body []byte) ([]byte, error) {
+func (s *licenseServer) flipLicense(body []byte) ([]byte, error) {
 	var license clearKeyLicense
 	if err := json.Unmarshal(body, &license); err != nil {
 		return nil, err
 	}
 	for i, k := range license.Keys {
+		if s.spares(k.KID) {
+			continue
+		}
 		key, err := base64.RawURLEncoding.DecodeString(k.K)
 		if err != nil {
 			return nil, err

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/caddy-drm/caddy-drm/drm"
 )
 
 // Viewers reach both nodes by the same name, as behind DNS or a load balancer.
@@ -149,6 +151,40 @@ func TestAnyNodeAnswersAnyURL(t *testing.T) {
 		}
 		if x.method == http.MethodGet && want.header.Get("Cache-Control") != "no-store" && want.header.Get("ETag") == "" {
 			t.Errorf("%s has no ETag", want)
+		}
+	}
+}
+
+// A download that began on one node goes on at another, and what is asked for in part is a part of the whole.
+func TestPartsOfTwoNodesFitTogether(t *testing.T) {
+	long(t)
+	first, second := startNode(t), startNode(t)
+	for _, scheme := range drm.Schemes {
+		tracks, _ := dashTracks(t, first+"/demo/manifest.mpd?drm="+scheme.String())
+		path := strings.TrimPrefix(tracks[0].segments[4], first)
+		// The tenant is the host that is asked for, so the first node's name goes along to the second.
+		host := strings.TrimPrefix(first, "http://")
+		whole := mustGet(t, first+path)
+		etag := whole.header.Get("ETag")
+		for _, c := range []struct {
+			method  string
+			header  http.Header
+			status  int
+			want    []byte
+			content string // Content-Range
+		}{
+			{http.MethodHead, nil, http.StatusOK, nil, ""},
+			{http.MethodGet, http.Header{"Range": {"bytes=1000-2999"}}, http.StatusPartialContent, whole.body[1000:3000],
+				fmt.Sprintf("bytes 1000-2999/%d", len(whole.body))},
+			{http.MethodGet, http.Header{"Range": {"bytes=1001-"}, "If-Range": {etag}}, http.StatusPartialContent, whole.body[1001:],
+				fmt.Sprintf("bytes 1001-%d/%d", len(whole.body)-1, len(whole.body))},
+			{http.MethodGet, http.Header{"Range": {"bytes=1001-"}, "If-Range": {`"another"`}}, http.StatusOK, whole.body, ""},
+			{http.MethodGet, http.Header{"If-None-Match": {etag}}, http.StatusNotModified, nil, ""},
+		} {
+			a := askWith(t, c.method, second+path, host, "", c.header)
+			if a.status != c.status || !bytes.Equal(a.body, c.want) || a.header.Get("Content-Range") != c.content || a.header.Get("ETag") != etag {
+				t.Errorf("%s %s %v: %s, ETag %s, Content-Range %q", scheme, c.method, c.header, a, a.header.Get("ETag"), a.header.Get("Content-Range"))
+			}
 		}
 	}
 }

@@ -80,6 +80,10 @@ func (b *Browser) Play(ctx context.Context, o Options) (*Session, error) {
 		return nil, fmt.Errorf("opening the player page: %w", err)
 	}
 	if err := s.start(ctx); err != nil {
+		var failed *PlaybackError
+		if errors.As(err, &failed) {
+			failed.Picture, _ = s.Read(ctx) // a screen that cannot be read shows nothing
+		}
 		s.Close()
 		return nil, err
 	}

@@ -93,6 +93,8 @@ type PlaybackError struct {
 	// Doing is what was asked: "starting", "seeking to 5.60 s".
 	Doing  string
 	Result Result
+	// Picture is what the screen showed when starting failed: after a wrong key it must not be whole.
+	Picture Picture
 }
 
 // Error names the player's own fatal errors, or what playback was stuck on.
