@@ -27,7 +27,7 @@ type Address struct {
 // anywhere in front of the last element; more of either, or one that is empty, is refused with ErrPath like any other
 // path that has a second spelling.
 func Parse(escaped string) (Address, error) {
-	decoded, err := decodePath(escaped)
+	decoded, err := decodePath(escaped, maxEscaped+maxElements)
 	if err != nil {
 		return Address{}, err
 	}
@@ -56,6 +56,9 @@ func Parse(escaped string) (Address, error) {
 		}
 	}
 	a.Path = Path("/" + strings.Join(kept, "/"))
+	if len(a.Path) > maxPath {
+		return Address{}, ErrPath
+	}
 	return a, nil
 }
 
@@ -78,6 +81,9 @@ func (a Address) endpoint(dir, rest []string) (Address, error) {
 	a.Path = "/"
 	if len(dir) > 0 {
 		a.Path = Path("/" + strings.Join(dir, "/") + "/")
+	}
+	if len(a.Path) > maxPath {
+		return Address{}, ErrPath
 	}
 	a.Endpoint = rest
 	return a, nil

@@ -66,7 +66,8 @@ func TestParseRefuses(t *testing.T) {
 		"an escaped slash in a seal":          "/vod/~A%2fB/a.m4s",
 		"two slashes behind a seal":           "/vod/~A//a.m4s",
 		"a parameter of a seal":               "/vod/~A;x/a.m4s",
-		"a path over the limit":               "/~" + strings.Repeat("A", maxPath) + "/a",
+		"a clean path over the limit":         "/~A/" + strings.Repeat("a", maxPath),
+		"a request path over the limit":       "/~" + strings.Repeat("A", maxEscaped+maxElements) + "/a",
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse(escaped)

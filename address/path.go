@@ -8,8 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxPath bounds a clean path, in bytes. Longer ones are refused before anything else looks at them.
-const maxPath = 2048
+const (
+	// maxPath bounds a clean path, in bytes. Longer ones are refused before anything else looks at them.
+	maxPath = 2048
+	// maxEscaped bounds its escaped form, in which a byte takes up to three.
+	maxEscaped = 3 * maxPath
+	// maxElements is the room for elements of ours in the path of a request: a seal, a session and an endpoint's name.
+	maxElements = maxSeal + 1100
+)
 
 // Path is a clean path: absolute, percent-decoded, without empty, dot or reserved elements. A directory ends in a slash.
 //
@@ -27,9 +33,9 @@ var ErrPath = errors.New("path is not canonical")
 //
 // Letter case is kept, since URLs and most file systems tell it apart: "/A" and "/a" are two Paths.
 func ParsePath(escaped string) (Path, error) {
-	p, err := decodePath(escaped)
-	if err != nil {
-		return "", err
+	p, err := decodePath(escaped, maxEscaped)
+	if err != nil || len(p) > maxPath {
+		return "", ErrPath
 	}
 	for element := range strings.SplitSeq(p[1:], "/") {
 		if reserved(element) {
@@ -39,9 +45,9 @@ func ParsePath(escaped string) (Path, error) {
 	return Path(p), nil
 }
 
-// decodePath checks everything but the reserved elements.
-func decodePath(escaped string) (string, error) {
-	if len(escaped) == 0 || len(escaped) > maxPath || escaped[0] != '/' || strings.ContainsAny(escaped, "?#") {
+// decodePath checks everything but the reserved elements and the length of what it returns.
+func decodePath(escaped string, limit int) (string, error) {
+	if len(escaped) == 0 || len(escaped) > limit || escaped[0] != '/' || strings.ContainsAny(escaped, "?#") {
 		return "", ErrPath
 	}
 	p, err := url.PathUnescape(escaped)

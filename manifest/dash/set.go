@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/caddy-drm/caddy-drm/address"
 )
@@ -171,6 +172,9 @@ func (r *rewriter) readTrack(n, set *node, here place) (*track, error) {
 	// Not trimmed: players put it into templates as it is.
 	if t.ID, _ = n.attr("id"); t.ID == "" {
 		return nil, r.doc.errorf(n, "%w: Representation without id", ErrStructure)
+	}
+	if strings.ContainsFunc(t.ID, unicode.IsControl) { // it becomes part of URLs
+		return nil, r.doc.errorf(n, "%w: Representation with a control character in its id", ErrStructure)
 	}
 	t.MIMEType, t.Codecs = inherited(n, set, "mimeType"), inherited(n, set, "codecs")
 	t.ContentType = set.trimmed("contentType")
