@@ -164,7 +164,7 @@ func (v *JWTVerifier) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (v *JWTVerifier) options(d *caddyfile.Dispenser) options {
 	return options{
 		"algorithms": func() error { return someArgs(d, &v.Algorithms) },
-		"secret":     func() error { return oneArg(d, &v.Secret) },
+		"secret":     func() error { return secretArg(d, &v.Secret) },
 		"public_key": func() error { return oneArg(d, &v.PublicKey) },
 		"jwks":       func() error { return oneArg(d, &v.JWKS) },
 		"issuer":     func() error { return oneArg(d, &v.Issuer) },
@@ -229,14 +229,19 @@ func (v *SignedVerifier) options(d *caddyfile.Dispenser) options {
 	return options{
 		"leeway": func() error { return durationArg(d, &v.Leeway) },
 		"key": repeatable(func() error {
+			var key SignedKey
 			switch args := d.RemainingArgs(); len(args) {
 			case 1:
-				v.Keys = append(v.Keys, SignedKey{Secret: args[0]})
+				key.Secret = args[0]
 			case 2:
-				v.Keys = append(v.Keys, SignedKey{ID: args[0], Secret: args[1]})
+				key.ID, key.Secret = args[0], args[1]
 			default:
 				return d.ArgErr()
 			}
+			if err := checkSecretPlaceholder(strings.TrimSpace(key.Secret)); err != nil {
+				return d.Err(err.Error())
+			}
+			v.Keys = append(v.Keys, key)
 			return nil
 		}),
 	}
