@@ -184,6 +184,8 @@ func (h *Handler) Validate() error {
 		{"geo.blocked_by", h.Geo != nil && h.Geo.BlockedBy != "" && !isHTTPURL(h.Geo.BlockedBy), "an absolute http or https URL"},
 		{"limit.by", h.Limit != nil && !isOneOf(h.Limit.By, "", limitByAddress, limitBySubject), "address or subject"},
 		{"limit.by", h.Limit != nil && h.Limit.By == limitBySubject && h.Token == nil, "a token, whose subject is counted"},
+		{"limit.per", h.Limit != nil && h.Limit.Per < 0, "a positive duration"},
+		{"token.session_extend", h.Token != nil && h.Token.SessionExtend < 0, "a positive duration"},
 		{"token.session", h.Token != nil && !isOneOf(h.Token.Session, "", sessionInPath, sessionInCookie), "path or cookie"},
 	}
 	for _, check := range checks {

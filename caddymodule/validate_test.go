@@ -1,0 +1,130 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// TestValidate holds `caddy validate` to finding what contradicts itself, and to naming the setting.
+func TestValidate(t *testing.T) {
+	t.Setenv("TEST_SHORT_SECRET", "0123456789abcdef")
+	t.Setenv("TEST_WEAK_SECRET", strings.Repeat("ab", 32))
+	g := newGateway(t)
+	for name, text := range map[string]string{
+		"public.pem": "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n",
+		"bad.mmdb":   "this is no database",
+		"bare.json":  `[{"key_id":"AAECAwQFBgcICQoLDA0ODw==","key":"EBESExQVFhcYGRobHB0eHw=="}]`,
+		"empty.json": `{"keys":[]}`,
+	} {
+		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const clearkey = "license_server clearkey\n"
+	for name, test := range map[string]struct {
+		options string
+		global  string
+		wants   []string
+		json    [2]string // a replacement in the JSON, for what no Caddyfile says
+	}{
+		"no license server":                 {options: "scheme cenc", wants: []string{"license: want"}},
+		"an unknown geo database":           {options: clearkey + "geo city {\n allow AT\n}", wants: []string{"geo:", `"city"`}},
+		"a geo rule without a country":      {options: clearkey + "geo country", wants: []string{"geo: want"}},
+		"no country":                        {options: clearkey + "geo country {\n allow Austria\n}", wants: []string{"geo: allow"}},
+		"no country to deny":                {options: clearkey + "geo country {\n deny ZZZ\n}", wants: []string{"geo: deny"}},
+		"a blocker that is no URL":          {options: clearkey + "geo country {\n allow AT\n blocked_by nobody\n}", wants: []string{"geo.blocked_by"}},
+		"a missing database":                {options: clearkey, global: "geo_database gone DIR/gone.mmdb", wants: []string{"geo_databases.gone"}},
+		"a corrupt database":                {options: clearkey, global: "geo_database bad DIR/bad.mmdb", wants: []string{"geo_databases.bad"}},
+		"a short secret":                    {options: clearkey + "secret {env.TEST_SHORT_SECRET}", wants: []string{"secret:", "32"}},
+		"a weak secret":                     {options: clearkey + "secret {env.TEST_WEAK_SECRET}", wants: []string{"secret:"}},
+		"an unset secret":                   {options: clearkey + "secret {env.TEST_NO_SUCH_SECRET}", wants: []string{"secret:"}},
+		"a missing secret file":             {options: clearkey + "secret {file.DIR/none}", wants: []string{"secret:"}},
+		"a literal secret":                  {options: clearkey + "secret {env.TEST_OTHER_SECRET}", json: [2]string{"{env.TEST_OTHER_SECRET}", testOtherSecret}, wants: []string{"secret:", "placeholder"}},
+		"a JWT without algorithms":          {options: clearkey + "token jwt {\n secret {env.TEST_TOKEN_SECRET}\n}", wants: []string{"token:", "algorithms"}},
+		"an unknown algorithm":              {options: clearkey + "token jwt {\n algorithms none\n secret {env.TEST_TOKEN_SECRET}\n}", wants: []string{"token:", "none"}},
+		"HS256 with a public key":           {options: clearkey + "token jwt {\n algorithms HS256\n public_key DIR/public.pem\n}", wants: []string{"token:", "public_key"}},
+		"a public key as secret":            {options: clearkey + "token jwt {\n algorithms HS256\n secret {file.DIR/public.pem}\n}", wants: []string{"token:", "secret"}},
+		"a JWT without keys":                {options: clearkey + "token jwt {\n algorithms HS256\n}", wants: []string{"token:", "exactly one"}},
+		"a JWT with two kinds of keys":      {options: clearkey + "token jwt {\n algorithms HS256\n secret {env.TEST_TOKEN_SECRET}\n jwks DIR/empty.json\n}", wants: []string{"token:", "exactly one"}},
+		"a missing key set":                 {options: clearkey + "token jwt {\n algorithms ES256\n jwks DIR/none.json\n}", wants: []string{"token:", "jwks"}},
+		"much leeway":                       {options: clearkey + "token signed {\n key {env.TEST_TOKEN_SECRET}\n leeway 1h\n}", wants: []string{"token:", "leeway"}},
+		"a short signing key":               {options: clearkey + "token signed {\n key {env.TEST_SHORT_SECRET}\n}", wants: []string{"token:", "key 1"}},
+		"signed without keys":               {options: clearkey + "token signed", wants: []string{"token:"}},
+		"two verifiers of one form":         {options: clearkey + strings.Repeat("token signed {\n key {env.TEST_TOKEN_SECRET}\n}\n", 2), wants: []string{"token:", "signed"}},
+		"a session without a token":         {options: clearkey + "session path", wants: []string{"token:"}},
+		"a place without a token":           {options: clearkey + "token_from query t", wants: []string{"token:"}},
+		"a subject limit without a token":   {options: clearkey + "limit 1 per 1s by subject", wants: []string{"limit.by"}},
+		"a bare key list with both schemes": {options: clearkey + "keys static DIR/bare.json", wants: []string{"keys:", "scheme"}},
+		"an empty key list":                 {options: clearkey + "keys static DIR/empty.json", wants: []string{"keys:", "empty"}},
+		"a missing key list":                {options: clearkey + "keys static DIR/none.json", wants: []string{"keys:", "file"}},
+		"keys per nothing":                  {options: clearkey + "keys derived {\n per day\n}", wants: []string{"keys:", "per"}},
+		"media as sidecars":                 {options: clearkey + "sidecar .vtt .m4s", wants: []string{"sidecars", ".m4s"}},
+		"an asset that climbs":              {options: clearkey + "asset /vod/../x", wants: []string{"assets"}},
+		"an asset without a slash":          {options: clearkey + "asset vod", wants: []string{"assets"}},
+		"a shared path that is none":        {options: clearkey + "shared /[", wants: []string{"shared"}},
+		"an origin with credentials":        {options: clearkey + "origin https://u:p@origin.example.com/", wants: []string{"origins"}},
+		"an origin that is a file":          {options: clearkey + "origin file:///etc/", wants: []string{"origins"}},
+		"an origin that ends in a name":     {options: clearkey + "origin https://origin.example.com/a", wants: []string{"origins"}},
+		"a key format twice":                {options: clearkey + "hls_key_formats identity identity", wants: []string{"hls_key_formats"}},
+		"an unknown key format":             {options: clearkey + "hls_key_formats widevine", wants: []string{"hls_key_formats"}},
+		"a CORS origin with a path":         {options: clearkey + "cors https://play.example.com/", wants: []string{"cors_origins"}},
+		"a CORS origin that is all":         {options: clearkey + "cors *", wants: []string{"cors_origins"}},
+		"an unknown scheme":                 {options: clearkey + "scheme cenc", json: [2]string{`"cenc"`, `"cens"`}, wants: []string{"scheme"}},
+		"an unknown session":                {options: clearkey + "session path\ntoken signed {\n key {env.TEST_TOKEN_SECRET}\n}", json: [2]string{`"session":"path"`, `"session":"body"`}, wants: []string{"token.session"}},
+		"an unknown place":                  {options: clearkey + "token_from query x\ntoken signed {\n key {env.TEST_TOKEN_SECRET}\n}", json: [2]string{`"in":"query"`, `"in":"body"`}, wants: []string{"token.from"}},
+		"an unknown way to count":           {options: clearkey + "limit 1 per 1s by address", json: [2]string{`"by":"address"`, `"by":"name"`}, wants: []string{"limit.by"}},
+		"a limit of nothing":                {options: clearkey + "limit 1 per 1s", json: [2]string{`"requests":1`, `"requests":0`}, wants: []string{"limit"}},
+		"a session extended backwards":      {options: clearkey + "session path 1h\ntoken signed {\n key {env.TEST_TOKEN_SECRET}\n}", json: [2]string{`"session_extend":3600000000000`, `"session_extend":-1`}, wants: []string{"token.session_extend"}},
+		"a negative size":                   {options: clearkey + "max_segment_size 5", json: [2]string{`"max_segment_size":5`, `"max_segment_size":-5`}, wants: []string{"max_segment_size"}},
+		"another status":                    {options: clearkey + "geo country {\n allow AT\n status 451\n}", json: [2]string{`451`, `404`}, wants: []string{"geo.status"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := validateCaddyfile(t, g, test.global, test.options, test.json)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range test.wants {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not name %q", err, want)
+				}
+			}
+			for _, secret := range []string{testSecretHex, testOtherSecret, testTokenSecret, "0123456789abcdef"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("error %q holds a secret", err)
+				}
+			}
+		})
+	}
+	t.Run("a configuration without mistakes is accepted", func(t *testing.T) {
+		options := clearkey + "scheme cenc\nkeys static DIR/bare.json\ntoken jwt {\n algorithms EdDSA\n public_key DIR/public.pem\n}\n" +
+			"geo country {\n allow AT\n blocked_by https://law.example.com/\n}\nlimit 5 per 1s by subject"
+		if err := validateCaddyfile(t, g, "", options, [2]string{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func validateCaddyfile(t *testing.T, g *gateway, global, options string, edit [2]string) error {
+	t.Helper()
+	text := strings.Replace(globalBlock, "drm {", "drm {\n"+global, 1) + "\nhttp://:PORT {\n\tdrm {\n" + options + "\n\t}\n\tfile_server\n}\n"
+	adapted, err := adaptCaddyfile(g.replace.Replace(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if edit[0] != "" {
+		if strings.Count(string(adapted), edit[0]) == 0 {
+			t.Fatalf("no %s in %s", edit[0], adapted)
+		}
+		adapted = []byte(strings.ReplaceAll(string(adapted), edit[0], edit[1]))
+	}
+	var config caddy.Config
+	if err := json.Unmarshal(adapted, &config); err != nil {
+		t.Fatal(err)
+	}
+	return caddy.Validate(&config)
+}
