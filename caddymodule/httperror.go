@@ -77,6 +77,8 @@ var failures = []struct {
 	{segcrypt.ErrAlreadyProtected, answer{status: http.StatusBadGateway, reason: "media_already_protected", level: zapcore.ErrorLevel, detail: true}},
 	{segcrypt.ErrUnsupportedSampleEntry, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
 	{hls.ErrAlreadyProtected, answer{status: http.StatusBadGateway, reason: "manifest_already_protected", level: zapcore.ErrorLevel, detail: true}},
+	{hls.ErrNotPlaylist, answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}},
+	{hls.ErrTooLarge, answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}},
 	{dash.ErrAlreadyProtected, answer{status: http.StatusBadGateway, reason: "manifest_already_protected", level: zapcore.ErrorLevel, detail: true}},
 }
 
@@ -123,12 +125,13 @@ func answerForOrigin(err *originError) answer {
 
 // refusals maps the reasons of a policy to a status; the others are 403.
 var refusals = map[policy.Reason]int{
-	policy.ReasonTokenMissing:     http.StatusUnauthorized,
-	policy.ReasonTokenAmbiguous:   http.StatusUnauthorized,
-	policy.ReasonTokenInvalid:     http.StatusUnauthorized,
-	policy.ReasonTokenExpired:     http.StatusUnauthorized,
-	policy.ReasonTokenNotYetValid: http.StatusUnauthorized,
-	policy.ReasonRateLimited:      http.StatusTooManyRequests,
+	policy.ReasonTokenMissing:      http.StatusUnauthorized,
+	policy.ReasonTokenAmbiguous:    http.StatusUnauthorized,
+	policy.ReasonTokenInvalid:      http.StatusUnauthorized,
+	policy.ReasonTokenExpired:      http.StatusUnauthorized,
+	policy.ReasonTokenNotYetValid:  http.StatusUnauthorized,
+	policy.ReasonTokenUnverifiable: http.StatusServiceUnavailable, // a failure of ours, not of the viewer
+	policy.ReasonRateLimited:       http.StatusTooManyRequests,
 }
 
 // refuse answers a decision that does not allow the request.
