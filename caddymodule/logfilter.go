@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -27,8 +28,8 @@ func init() {
 type LogFilter struct{}
 
 var (
-	loggedSession = regexp.MustCompile(`(?i)(?:~|%7e)s\.[^/?]*`)
-	loggedQuery   = regexp.MustCompile(`([?&])([^=&]*)=[^&]*`)
+	// A path is decoded before a session is looked for in it, so every letter of the prefix may be escaped.
+	loggedSession = regexp.MustCompile(`(?i)(?:~|%7e)(?:s|%73)(?:\.|%2e)[^/?]*`)
 	// openQuery are parameters whose values may be logged.
 	openQuery = map[string]bool{querySchemeName: true, queryKeyFormatName: true, "kid": true}
 )
@@ -59,13 +60,21 @@ func (*LogFilter) Filter(in zapcore.Field) zapcore.Field {
 
 func maskURI(uri string) string {
 	uri = loggedSession.ReplaceAllString(uri, "~s."+masked)
-	return loggedQuery.ReplaceAllStringFunc(uri, func(pair string) string {
-		parts := loggedQuery.FindStringSubmatch(pair)
-		if openQuery[parts[2]] {
-			return pair
+	path, query, found := strings.Cut(uri, "?")
+	if !found || query == "" {
+		return uri
+	}
+	pairs := strings.Split(query, "&")
+	for i, pair := range pairs {
+		switch name, _, hasValue := strings.Cut(pair, "="); {
+		case pair == "" || openQuery[name]:
+		case hasValue:
+			pairs[i] = name + "=" + masked
+		default:
+			pairs[i] = masked // a value without a name
 		}
-		return parts[1] + parts[2] + "=" + masked
-	})
+	}
+	return path + "?" + strings.Join(pairs, "&")
 }
 
 // Interface guards
