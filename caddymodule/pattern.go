@@ -47,7 +47,7 @@ func (pattern pathPattern) directory(p address.Path) (address.Path, bool) {
 		return "", false
 	}
 	for i, element := range pattern {
-		if ok, err := path.Match(element, elements[i]); err != nil || !ok {
+		if ok, err := path.Match(element, elements[i]); err != nil || !ok || elements[i] == "" {
 			return "", false
 		}
 	}

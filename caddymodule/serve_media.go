@@ -131,6 +131,9 @@ func sidecarType(ext string, body []byte) (string, bool) {
 	if !ok {
 		return "", false
 	}
+	if ext == ".webp" && (len(body) < 12 || string(body[8:12]) != "WEBP") {
+		return "", false // RIFF holds sound and video too
+	}
 	for _, prefix := range known.prefixes {
 		if bytes.HasPrefix(body, []byte(prefix)) {
 			return known.contentType, true
