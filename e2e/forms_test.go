@@ -146,7 +146,7 @@ func TestEveryFormOfAManifestPlays(t *testing.T) {
 `)
 	for _, f := range dashForms(origin.URL) {
 		for _, p := range []player.Player{player.Shaka, player.DashJS} {
-			t.Run(string(p)+" "+f.name, func(t *testing.T) { playForm(t, browser, p, address+"/t/m/"+f.name, f.frames) })
+			t.Run(string(p)+" "+f.name, func(t *testing.T) { parallel(t); playForm(t, browser, p, address+"/t/m/"+f.name, f.frames) })
 		}
 	}
 	for _, f := range hlsForms() {
@@ -154,7 +154,7 @@ func TestEveryFormOfAManifestPlays(t *testing.T) {
 			continue
 		}
 		for _, p := range []player.Player{player.Shaka, player.HlsJS} {
-			t.Run(string(p)+" "+f.name, func(t *testing.T) { playForm(t, browser, p, address+"/t/m/"+f.name, f.frames) })
+			t.Run(string(p)+" "+f.name, func(t *testing.T) { parallel(t); playForm(t, browser, p, address+"/t/m/"+f.name, f.frames) })
 		}
 	}
 }

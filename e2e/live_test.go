@@ -119,6 +119,7 @@ func TestALiveChannelPlaysOnItsSessionAfterTheTokenHasExpired(t *testing.T) {
 		{player.HlsJS, "master.m3u8", "cbcs", "&keyformat=clearkey"},
 	} {
 		t.Run(string(test.player)+" "+test.manifest+" "+test.scheme, func(t *testing.T) {
+			parallel(t)
 			watchLive(t, test.player, test.manifest, "drm="+test.scheme+test.more)
 		})
 	}
