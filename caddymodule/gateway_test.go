@@ -203,13 +203,18 @@ func (g *gateway) mustGet(t *testing.T, target string, pairs ...string) reply {
 // raw sends a request line and header as they are, so that no client cleans them.
 func (g *gateway) raw(t *testing.T, requestTarget string, header ...string) reply {
 	t.Helper()
+	return g.rawAs(t, requestTarget, g.addr, header...)
+}
+
+func (g *gateway) rawAs(t *testing.T, requestTarget, host string, header ...string) reply {
+	t.Helper()
 	conn, err := net.DialTimeout("tcp", g.addr, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
-	lines := append([]string{"GET " + requestTarget + " HTTP/1.1", "Host: " + g.addr, "Connection: close"}, header...)
+	lines := append([]string{"GET " + requestTarget + " HTTP/1.1", "Host: " + host, "Connection: close"}, header...)
 	if _, err := io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

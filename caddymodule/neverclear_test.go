@@ -165,6 +165,11 @@ func TestNeverClear(t *testing.T) {
 	for _, path := range []string{"/config/", "/debug/vars", "/metrics", "/debug/pprof/cmdline"} {
 		all.add(g.mustGet(t, "http://127.0.0.1:"+admin+path))
 	}
+	for _, metric := range []string{`caddy_drm_requests_total{kind="media"}`, `caddy_drm_refusals_total{kind="manifest",reason="token_missing",status="401"}`} {
+		if !bytes.Contains(all.Bytes(), []byte(metric)) {
+			t.Errorf("no %s among the metrics", metric)
+		}
+	}
 	g.client.CloseIdleConnections()
 	time.Sleep(100 * time.Millisecond) // the access log is written after the answer
 

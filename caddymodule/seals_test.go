@@ -217,7 +217,7 @@ func TestForgedSeals(t *testing.T) {
 	})
 }
 
-// TestFreePlaylistOfAPremiumTitle covers row 44 and the references of row 24.
+// TestReferencesOutOfTheAsset covers row 44 and the references of row 24.
 func TestReferencesOutOfTheAsset(t *testing.T) {
 	origin := &scriptedOrigin{}
 	g := startGateway(t, proxySite, "ORIGIN", origin.start(t))
