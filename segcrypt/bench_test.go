@@ -11,6 +11,9 @@ import (
 
 // TestAllocations: a cbcs segment costs next to nothing, a cenc segment the key stream of each sample.
 func TestAllocations(t *testing.T) {
+	if raceDetector {
+		t.Skip("pools lose buffers under the race detector; the count holds without it")
+	}
 	seg := readTestdata(t, "avc-1.m4s")
 	for scheme, limit := range map[drm.ProtectionScheme]float64{drm.SchemeCbcs: 2, drm.SchemeCenc: 10 + 10} {
 		pr := newTestProtector(t, readTestdata(t, "avc-init.mp4"), testProtection(scheme))
