@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -166,7 +168,19 @@ func (g *gateway) sendBody(t *testing.T, method, target string, body []byte, pai
 	return reply{status: res.StatusCode, header: res.Header, body: b}
 }
 
-func (g *gateway) open(t *testing.T, method, target string, body []byte, pairs ...string) (*http.Response, error) {
+// open sends a request again if the connection was reset before any answer: a reload closes the old listener, and the
+// kernel resets what still waits in its backlog. No server of ours has seen such a request.
+func (g *gateway) open(t *testing.T, method, target string, body []byte, pairs ...string) (res *http.Response, err error) {
+	t.Helper()
+	for range 5 {
+		if res, err = g.openOnce(t, method, target, body, pairs...); !errors.Is(err, syscall.ECONNRESET) {
+			break
+		}
+	}
+	return res, err
+}
+
+func (g *gateway) openOnce(t *testing.T, method, target string, body []byte, pairs ...string) (*http.Response, error) {
 	t.Helper()
 	if strings.HasPrefix(target, "/") {
 		target = "http://" + g.addr + target
