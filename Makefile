@@ -18,7 +18,8 @@ export CGO_ENABLED = 0
 # What imports no Caddy can run under the race detector within a minute or two.
 PURE := ./address/... ./drm/... ./geo/... ./internal/... ./keysource/... ./licensing/... ./manifest/... ./policy/... ./segcrypt/... ./token/...
 # What starts browsers or measures time runs alone, one package after the other.
-ALONE = $(shell $(GO) list $(FLAGS) ./web/... ./e2e/... ./bench/... 2>/dev/null)
+ALONE := /(web|e2e|bench)(/|$$)
+LIST  := $(GO) list $(FLAGS) ./...
 CONFIGS := Caddyfile.example $(wildcard examples/*.Caddyfile)
 
 .PHONY: help build run test check fuzz bench release clean tools vet unit alone race configs smoke format
@@ -75,12 +76,13 @@ vet: format
 	$(GO) vet $(FLAGS) ./...
 
 unit:
-	$(GO) test $(FLAGS) -timeout 15m $$($(GO) list $(FLAGS) ./... | grep -vxF -e '' $(foreach package,$(ALONE),-e $(package)))
+	packages=$$($(LIST) | grep -vE '$(ALONE)'); $(GO) test $(FLAGS) -timeout 15m $$packages
 
 # The gateways that end-to-end tests start are built here, so that each is built once.
 alone: build .cache/caddy-race
-	CADDY_DRM_BINARY=$(CURDIR)/caddy CADDY_DRM_RACE_BINARY=$(CURDIR)/.cache/caddy-race \
-	$(GO) test $(FLAGS) -timeout 25m -p 1 $(ALONE)
+	packages=$$($(LIST) | grep -E '$(ALONE)'); \
+	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_RACE_BINARY='$(CURDIR)/.cache/caddy-race' \
+	$(GO) test $(FLAGS) -timeout 25m -p 1 $$packages
 
 .PHONY: .cache/caddy-race
 .cache/caddy-race:
