@@ -21,6 +21,18 @@ type Address struct {
 	Session string
 	// Endpoint holds the elements after ".drm", or nil.
 	Endpoint []string
+	// Depth is the number of elements of the clean path in front of the first element of ours, 0 if there is none.
+	Depth int
+}
+
+// InPlace reports whether the elements of ours stand where manifests put them: in or below the directory asset, or right
+// in front of the last element. Elsewhere they would hide the beginning of the clean path from whoever matches paths in
+// front of the gateway.
+func (a Address) InPlace(asset Path) bool {
+	if a.Seal == "" && a.Session == "" || a.Endpoint != nil {
+		return true // an endpoint's elements stand behind ".drm", which stands behind the clean path
+	}
+	return a.Path.Under(asset) && a.Depth >= strings.Count(string(asset), "/")-1 || a.Depth == strings.Count(string(a.Path), "/")-1
 }
 
 // Parse takes the elements of ours out of the escaped path of a request. A path may hold one seal and one session, both
@@ -43,16 +55,8 @@ func Parse(escaped string) (Address, error) {
 			return Address{}, ErrPath
 		case element == EndpointElement:
 			return a.endpoint(kept, elements[i+1:])
-		case strings.HasPrefix(element, sessionPrefix):
-			if a.Session != "" || len(element) == len(sessionPrefix) {
-				return Address{}, ErrPath
-			}
-			a.Session = element[len(sessionPrefix):]
-		default:
-			if a.Seal != "" || len(element) == len(sealPrefix) {
-				return Address{}, ErrPath
-			}
-			a.Seal = element[len(sealPrefix):]
+		case !a.take(element, len(kept)):
+			return Address{}, ErrPath
 		}
 	}
 	a.Path = Path("/" + strings.Join(kept, "/"))
@@ -62,9 +66,27 @@ func Parse(escaped string) (Address, error) {
 	return a, nil
 }
 
-// endpoint finishes an address below ".drm". A session may stand in front of or behind that element; a seal may not.
+// take notes an element of ours behind depth elements of the clean path. It reports whether there may be one more of its
+// kind.
+func (a *Address) take(element string, depth int) bool {
+	if a.Seal == "" && a.Session == "" {
+		a.Depth = depth
+	}
+	into, text := &a.Seal, element[len(sealPrefix):]
+	if strings.HasPrefix(element, sessionPrefix) {
+		into, text = &a.Session, element[len(sessionPrefix):]
+	}
+	if *into != "" || text == "" {
+		return false
+	}
+	*into = text
+	return true
+}
+
+// endpoint finishes an address below ".drm". A session may stand right behind that element, and nothing of ours in front
+// of it.
 func (a Address) endpoint(dir, rest []string) (Address, error) {
-	if a.Seal != "" {
+	if a.Seal != "" || a.Session != "" {
 		return Address{}, ErrPath
 	}
 	if strings.HasPrefix(rest[0], sessionPrefix) && a.Session == "" && len(rest) > 1 {

@@ -25,7 +25,6 @@ func TestParse(t *testing.T) {
 		"the root behind a seal":                 {"/~S/", Address{Path: "/", Seal: "S"}},
 		"an endpoint of the root":                {"/.drm/clearkey/L", Address{Path: "/", Endpoint: []string{"clearkey", "L"}}},
 		"an endpoint of a directory":             {"/vod/demo/.drm/clearkey", Address{Path: "/vod/demo/", Endpoint: []string{"clearkey"}}},
-		"an endpoint behind a session":           {"/~s.X/vod/.drm/key", Address{Path: "/vod/", Session: "X", Endpoint: []string{"key"}}},
 		"an endpoint in front of a session":      {"/vod/.drm/~s.X/key/1", Address{Path: "/vod/", Session: "X", Endpoint: []string{"key", "1"}}},
 		"an escaped endpoint is an endpoint":     {"/%2edrm/key", Address{Path: "/", Endpoint: []string{"key"}}},
 		"an upper-case .DRM is a path like any":  {"/.DRM/key", Address{Path: "/.DRM/key"}},
@@ -66,6 +65,7 @@ func TestParseRefuses(t *testing.T) {
 		"an escaped slash in a seal":          "/vod/~A%2fB/a.m4s",
 		"two slashes behind a seal":           "/vod/~A//a.m4s",
 		"a parameter of a seal":               "/vod/~A;x/a.m4s",
+		"an endpoint behind a session":        "/~s.X/vod/.drm/key",
 		"a clean path over the limit":         "/~A/" + strings.Repeat("a", maxPath),
 		"a request path over the limit":       "/~" + strings.Repeat("A", maxEscaped+maxElements) + "/a",
 	} {
@@ -114,5 +114,32 @@ func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		benchmarkAddress, _ = Parse(path)
+	}
+}
+
+func TestInPlace(t *testing.T) {
+	for name, test := range map[string]struct {
+		escaped string
+		asset   Path
+		want    bool
+	}{
+		"nothing of ours":                             {"/vod/demo/a.mpd", "/vod/demo/", true},
+		"in the asset's directory":                    {"/vod/demo/~S/video/seg.m4s", "/vod/demo/", true},
+		"below it":                                    {"/vod/demo/video/~s.X/~S/seg.m4s", "/vod/demo/", true},
+		"in front of the last element of another":     {"/audio/en/~S/seg.m4s", "/vod/demo/", true},
+		"above the asset":                             {"/vod/~S/demo/video/seg.m4s", "/vod/demo/", false},
+		"a session in front of all":                   {"/~s.X/vod/demo/a.mpd", "/vod/demo/", false},
+		"a session above, a seal below":               {"/~s.X/vod/demo/~S/seg.m4s", "/vod/demo/", false},
+		"inside another directory, not at its end":    {"/audio/~S/en/seg.m4s", "/vod/demo/", false},
+		"at the root of an asset that is the root":    {"/~S/video/seg.m4s", "/", true},
+		"a session behind the endpoint's own element": {"/vod/demo/.drm/~s.X/key/a", "/vod/demo/", true},
+	} {
+		a, err := Parse(test.escaped)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := a.InPlace(test.asset); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
 	}
 }

@@ -32,7 +32,7 @@ const (
 // The text form is base64url without padding of
 //
 //	layout(1) kind(1) scheme(1) class(1) formats(1) period(uvarint) generation(uvarint)
-//	group asset init template(each uvarint length, bytes)  initDigest(16, media only)  MAC(16)
+//	group asset init template(each uvarint length, bytes)  initDigest(16) keyDigest(8)(media only)  MAC(16)
 //
 // where init and template leave out the asset that they begin with. The MAC is HMAC-SHA-256, cut to 128 bits, under a
 // key that belongs to one tenant, over everything before it, a zero byte, and the clean path. A seal with a template has
@@ -51,6 +51,9 @@ type Seal struct {
 	// Init is the clean path of the init segment, InitDigest the first 128 bits of the SHA-256 of its clear bytes.
 	Init       Path
 	InitDigest [16]byte
+	// KeyDigest tells the content key of the track from one that a key source gives later, so that a key never changes
+	// under a URL. It is a keyed digest: nobody learns of the key from it.
+	KeyDigest [8]byte
 	// Template is set in DASH: the pattern that the clean path of a media segment must match. Without it the seal is
 	// for exactly one path.
 	Template Template
@@ -165,6 +168,7 @@ func (s Seal) append(b []byte) []byte {
 	}
 	if s.Kind == SealMedia {
 		b = append(b, s.InitDigest[:]...)
+		b = append(b, s.KeyDigest[:]...)
 	}
 	return b
 }
@@ -186,7 +190,7 @@ type sealFields struct {
 	period, generation uint32
 	group, asset       []byte
 	init, template     []byte
-	digest             []byte
+	digest, keyDigest  []byte
 }
 
 func parseSeal(b []byte) (sealFields, bool) {
@@ -198,7 +202,7 @@ func parseSeal(b []byte) (sealFields, bool) {
 	f.period, f.generation = r.uint32(), r.uint32()
 	f.group, f.asset, f.init, f.template = r.field(), r.field(), r.field(), r.field()
 	if f.kind == SealMedia {
-		f.digest = r.bytes(len(Seal{}.InitDigest))
+		f.digest, f.keyDigest = r.bytes(len(Seal{}.InitDigest)), r.bytes(len(Seal{}.KeyDigest))
 	}
 	if !r.ok || len(r.b) != 0 {
 		return sealFields{}, false
@@ -222,6 +226,7 @@ func (f *sealFields) seal() (Seal, error) {
 	}
 	s.Init = Path(s.lengthen(f.init))
 	copy(s.InitDigest[:], f.digest)
+	copy(s.KeyDigest[:], f.keyDigest)
 	if len(f.template) > 0 {
 		t, err := compileTemplate(s.lengthen(f.template))
 		if err != nil {

@@ -30,6 +30,7 @@ func drawSeal(t *rapid.T) (Seal, Path) {
 		return s, p
 	}
 	copy(s.InitDigest[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "digest"))
+	copy(s.KeyDigest[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "key digest"))
 	s.Init = drawPath(t, "init", false)
 	if rapid.Bool().Draw(t, "init inside") {
 		s.Init = s.Asset + s.Init[1:]

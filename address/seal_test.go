@@ -36,7 +36,7 @@ func playlistSeal() Seal {
 func mediaSeal() Seal {
 	return Seal{
 		Kind: SealMedia, Group: "premium", Asset: "/vod/demo/", Scheme: drm.SchemeCenc, Class: drm.ClassHD,
-		Period: 300, Generation: 1, Init: "/vod/demo/video/init.mp4", InitDigest: [16]byte{0xd0, 15: 0xdf},
+		Period: 300, Generation: 1, Init: "/vod/demo/video/init.mp4", InitDigest: [16]byte{0xd0, 15: 0xdf}, KeyDigest: [8]byte{0xc1, 7: 0xc8},
 	}
 }
 
@@ -100,11 +100,11 @@ func TestSealTextStaysAsItIs(t *testing.T) {
 		},
 		{
 			"media by path", mediaSeal(), testSegment,
-			"AQIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0ANAAAAAAAAAAAAAAAAAAAN-0TVKox973ddfnqYwitymp",
+			"AQIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0ANAAAAAAAAAAAAAAAAAAAN_BAAAAAAAAyB4e7IMrrDmT8qWIdOM3mz0",
 		},
 		{
 			"media by template", templateSeal(t), "",
-			"AQIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0GnZpZGVvL3NlZ18kTnVtYmVyJTA1ZCQubTRz0AAAAAAAAAAAAAAAAAAA3w0nEloKY8wDez9Svz7gFG4",
+			"AQIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0GnZpZGVvL3NlZ18kTnVtYmVyJTA1ZCQubTRz0AAAAAAAAAAAAAAAAAAA38EAAAAAAADIfHBAV5eNGg4bAn0W0Uf5vQ",
 		},
 		{
 			"sidecar", sidecarSeal(), "/vod/demo/text/en.vtt",

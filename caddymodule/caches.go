@@ -65,35 +65,30 @@ func newCaches() (*caches, error) {
 
 // freshInit returns the init segment at p as the origin has it now, or had it a few seconds ago.
 func (s *site) freshInit(ctx context.Context, o origin, p address.Path) (*segcrypt.Init, error) {
-	key := s.tenant + "\x00" + string(p)
+	key := s.handler + "\x00" + s.tenant + "\x00" + string(p)
 	if init, ok := s.caches.inits.Get(key); ok {
 		return init, nil
 	}
-	return s.loadInit(ctx, o, p, key, initFreshness)
+	return s.loadInit(ctx, o, p, key, initFreshness, nil)
 }
 
 // sealedInit returns the init segment at p whose digest a seal names. If the origin has another one by now, the seal is
 // of the past, and errInitReplaced is returned.
 func (s *site) sealedInit(ctx context.Context, o origin, p address.Path, digest [16]byte) (*segcrypt.Init, error) {
-	key := s.tenant + "\x00" + string(p) + "\x00" + string(digest[:])
-	if init, ok := s.caches.inits.Get(key); ok {
+	key := s.handler + "\x00" + s.tenant + "\x00" + string(p) + "\x00" + string(digest[:])
+	if init, ok := s.caches.inits.Get(key); ok && init.Digest() == digest {
 		return init, nil
 	}
-	init, err := s.loadInit(ctx, o, p, key, 0)
-	if err != nil {
-		return nil, err
-	}
-	if init.Digest() != digest {
-		s.caches.inits.Del(key)
-		return nil, errInitReplaced
-	}
-	return init, nil
+	return s.loadInit(ctx, o, p, key, 0, &digest)
 }
 
 var errOriginPanic = errors.New("a handler behind the gateway failed")
 
-// loadInit fetches and parses an init once for all who ask for key at the same time, and caches it for ttl, 0 for good.
-func (s *site) loadInit(ctx context.Context, o origin, p address.Path, key string, ttl time.Duration) (*segcrypt.Init, error) {
+// loadInit fetches and parses an init once for all who ask for key at the same time, and caches it for ttl, 0 for good. One
+// that has not the wanted digest is never cached: who asked may be gone before anybody could compare.
+func (s *site) loadInit(
+	ctx context.Context, o origin, p address.Path, key string, ttl time.Duration, want *[16]byte,
+) (*segcrypt.Init, error) {
 	done := s.caches.flight.DoChan(key, func() (_ any, err error) {
 		defer func() {
 			if v := recover(); v != nil { // the goroutine is ours: the server would not catch it
@@ -110,6 +105,9 @@ func (s *site) loadInit(ctx context.Context, o origin, p address.Path, key strin
 		init, err := segcrypt.ParseInit(clear.body)
 		if err != nil {
 			return nil, err
+		}
+		if want != nil && init.Digest() != *want {
+			return nil, errInitReplaced
 		}
 		s.caches.inits.SetWithTTL(key, init, 1, ttl)
 		return init, nil

@@ -50,6 +50,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		}
 //		limit           <requests> per <duration> [burst <n>] [by address|subject]
 //		cors            <origin...>
+//		refusals        problem|handle_errors
 //		max_segment_size  <size>
 //		max_manifest_size <size>
 //	}
@@ -75,6 +76,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"geo":               func() error { return h.unmarshalGeo(d) },
 		"limit":             func() error { return h.unmarshalLimit(d) },
 		"cors":              func() error { return someArgs(d, &h.CORSOrigins) },
+		"refusals":          func() error { return wordArg(d, &h.Refusals, refusalsAsProblem, refusalsToErrorRoutes) },
 		"max_segment_size":  func() error { return sizeArg(d, &h.MaxSegmentSize) },
 		"max_manifest_size": func() error { return sizeArg(d, &h.MaxManifestSize) },
 	})

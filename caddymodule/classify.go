@@ -53,6 +53,9 @@ func (q *request) classify() error {
 		return errNotOurs
 	}
 	q.addr = addr
+	if addr.Session != "" && !q.sessionsInPath() {
+		return errNotOurs // nobody would open it, and it hides the path from matchers in front of us
+	}
 	switch {
 	case addr.Endpoint != nil:
 		err = q.classifyEndpoint()
@@ -64,8 +67,14 @@ func (q *request) classify() error {
 	if err != nil {
 		return err
 	}
+	if !addr.InPlace(q.asset()) {
+		return errNotOurs
+	}
 	return q.checkMethod()
 }
+
+// sessionsInPath reports whether the site hands out sessions as elements of the path.
+func (h *Handler) sessionsInPath() bool { return h.Token != nil && h.Token.Session != sessionInCookie }
 
 func (q *request) classifyEndpoint() error {
 	rest := q.addr.Endpoint

@@ -24,6 +24,7 @@ type TokenConfig struct {
 
 	verifier token.Verifier
 	close    func() // releases the verifier
+	trust    string // digest of what is accepted: a session is worth what it was minted from
 }
 
 // TokenPlace is one place of a request that may carry an access token.
@@ -97,4 +98,7 @@ const (
 	wordAllow      = "allow"
 	wordDeny       = "deny"
 	schemeAuto     = "auto"
+
+	refusalsAsProblem     = "problem"
+	refusalsToErrorRoutes = "handle_errors"
 )

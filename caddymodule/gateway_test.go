@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -263,7 +264,11 @@ func sealer(t *testing.T, secret, tenant string) *address.Sealer {
 // session makes a session of a tenant, minted at a time of choice.
 func session(t *testing.T, tenant string, claims token.Claims, now time.Time) string {
 	t.Helper()
-	key := deploymentSecret(t, testSecretHex).Derive(labelSession, tenant)
+	trust, err := trustOf([]json.RawMessage{json.RawMessage(`{"kind":"signed","keys":[{"secret":"{env.TEST_TOKEN_SECRET}"}]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := deploymentSecret(t, testSecretHex).Derive(labelSession, tenant, trust)
 	sessions, err := token.NewSessionKey(key[:], 0)
 	if err != nil {
 		t.Fatal(err)

@@ -63,6 +63,10 @@ type Handler struct {
 	Limit *LimitConfig `json:"limit,omitempty"`
 	// CORSOrigins are the web origins whose pages may use the site. Default: all, without credentials.
 	CORSOrigins []string `json:"cors_origins,omitempty"`
+	// Refusals is `problem` (default) for a problem+json body of ours, or `handle_errors` for the site's error routes. Caddy
+	// runs those with the path that was requested: with a file_server or a reverse_proxy among them they would hand out
+	// the clear media that was just refused. Use respond or templates there, and nothing that reads the origin.
+	Refusals string `json:"refusals,omitempty"`
 	// MaxSegmentSize bounds a clear segment in bytes. Default 64 MiB.
 	MaxSegmentSize int64 `json:"max_segment_size,omitempty"`
 	// MaxManifestSize bounds a manifest in bytes. Default 16 MiB.
@@ -71,6 +75,7 @@ type Handler struct {
 	app        *App
 	secret     keysource.Secret
 	source     *keysource.Cached
+	id         string // tells caches of this handler from those of others
 	keyFormats hls.KeyFormats
 	origins    []*url.URL
 	assets     []pathPattern

@@ -24,6 +24,7 @@ import (
 var (
 	errNotOurs         = errors.New("nothing of ours is at this address")
 	errInitReplaced    = errors.New("the init segment that the address names has been replaced")
+	errKeyReplaced     = errors.New("the content key that the address stands for has been replaced")
 	errMethod          = errors.New("method is not allowed here")
 	errQuery           = errors.New("query is not understood")
 	errOutOfAsset      = errors.New("manifest refers to what is outside of its asset")
@@ -34,6 +35,9 @@ var (
 	errMixedSet        = errors.New("an AdaptationSet mixes text with audio or video")
 	errBody            = errors.New("request body is not what a license server reads")
 )
+
+// statusClientClosedRequest is what Caddy and others log for a client that did not wait.
+const statusClientClosedRequest = 499
 
 // Header fields of ours.
 const (
@@ -58,6 +62,7 @@ var failures = []struct {
 }{
 	{errNotOurs, answer{status: http.StatusNotFound, reason: "not_found", level: zapcore.DebugLevel}},
 	{errInitReplaced, answer{status: http.StatusNotFound, reason: "init_replaced", level: zapcore.InfoLevel}},
+	{errKeyReplaced, answer{status: http.StatusNotFound, reason: "key_replaced", level: zapcore.InfoLevel}},
 	{errInitUnavailable, answer{status: http.StatusBadGateway, reason: "init_unavailable", level: zapcore.ErrorLevel, detail: true}},
 	{errMixedSet, answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}},
 	{errMethod, answer{status: http.StatusMethodNotAllowed, reason: "method_not_allowed", level: zapcore.DebugLevel}},
@@ -149,12 +154,15 @@ func (q *request) refuse(d policy.Decision) error {
 // fail answers an error. It must not be called once a byte of a representation was sent.
 func (q *request) fail(err error) error {
 	if q.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
-		return nil // the client left; nobody reads an answer
+		// The client left, or closed its half of the connection and still reads: it must not read a success.
+		q.w.Header().Set("Cache-Control", cacheNoStore)
+		q.w.WriteHeader(statusClientClosedRequest)
+		return nil
 	}
 	return q.answerWith(answerFor(err), err)
 }
 
-// answerWith writes the answer, or hands it to the operator's handle_errors routes if the site has any. The headers are
+// answerWith writes the answer or, if the operator asked for that, hands it to the handle_errors routes. The headers are
 // set in both cases, so that a player can read the reason.
 func (q *request) answerWith(a answer, err error) error {
 	q.reason = a.reason
@@ -164,8 +172,7 @@ func (q *request) answerWith(a answer, err error) error {
 			zap.String("path", string(q.addr.Path)), zap.Error(err))
 	}
 	q.setRefusalHeaders(a)
-	server, ok := q.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if ok && server.Errors != nil && len(server.Errors.Routes) > 0 {
+	if q.Refusals == refusalsToErrorRoutes {
 		if err == nil {
 			err = errors.New(a.reason)
 		}

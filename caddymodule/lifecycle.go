@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -22,6 +24,9 @@ func init() {
 	caddy.RegisterModule(new(Handler))
 }
 
+// handlerCount names the handlers of this process.
+var handlerCount atomic.Uint64
+
 // Defaults of sizes.
 const (
 	defaultMaxSegment  = 64 << 20
@@ -37,6 +42,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.sites = make(map[string]*site)
+	h.id = strconv.FormatUint(handlerCount.Add(1), 36)
 	h.setDefaults()
 	app, err := ctx.App("drm")
 	if err != nil {
@@ -176,6 +182,7 @@ func (h *Handler) Validate() error {
 	}{
 		{"license", h.License == nil || !h.License.ClearKey, "a license server (license_server clearkey): players need keys for what is encrypted"},
 		{"scheme", !isOneOf(h.Scheme, schemeAuto, "cenc", "cbcs"), "auto, cenc or cbcs"},
+		{"refusals", !isOneOf(h.Refusals, "", refusalsAsProblem, refusalsToErrorRoutes), "problem or handle_errors"},
 		{"max_segment_size", h.MaxSegmentSize < 0, "a positive size"},
 		{"max_manifest_size", h.MaxManifestSize < 0, "a positive size"},
 		{"geo.unknown", h.Geo != nil && !isOneOf(h.Geo.Unknown, "", wordAllow, wordDeny), "allow or deny"},

@@ -277,6 +277,7 @@ func TestErrorRoutes(t *testing.T) {
 http://:PORT {
 	drm {
 		license_server clearkey
+		refusals handle_errors
 		token signed {
 			key {env.TEST_TOKEN_SECRET}
 		}

@@ -61,7 +61,7 @@ type clearResource struct {
 // release gives the body's memory back. The body must not be used afterwards.
 func (c *clearResource) release() {
 	if c.pooled != nil {
-		c.pooled.put()
+		clearBuffers.put(c.pooled)
 		c.pooled, c.body = nil, nil
 	}
 }
@@ -72,7 +72,7 @@ func (o origin) fetch(p address.Path, rawQuery string, limit int64) (res *clearR
 	rec := newRecorder(limit)
 	defer func() {
 		if err != nil {
-			rec.buf.put()
+			clearBuffers.put(rec.buf)
 		}
 	}()
 	if err := o.ask(rec, p, rawQuery); err != nil {
@@ -176,12 +176,12 @@ func inflate(res *clearResource, limit int64) error {
 	if err != nil {
 		return &originError{err: fmt.Errorf("inflating: %w", err)}
 	}
-	out := getBuffer()
+	out := clearBuffers.get()
 	if _, err := out.readFrom(zr, limit); err != nil {
-		out.put()
+		clearBuffers.put(out)
 		return &originError{err: fmt.Errorf("inflating: %w", err)}
 	}
-	res.pooled.put()
+	clearBuffers.put(res.pooled)
 	res.pooled, res.body = out, out.b
 	return nil
 }
@@ -197,7 +197,7 @@ type recorder struct {
 }
 
 func newRecorder(limit int64) *recorder {
-	return &recorder{header: make(http.Header), buf: getBuffer(), limit: limit}
+	return &recorder{header: make(http.Header), buf: clearBuffers.get(), limit: limit}
 }
 
 // Header implements http.ResponseWriter.
@@ -273,17 +273,24 @@ type recorderBuffer struct{ b []byte }
 // keepBuffer is the largest buffer that goes back into the pool; rare giants are left to the garbage collector.
 const keepBuffer = 16 << 20
 
-var bufferPool = sync.Pool{New: func() any { return new(recorderBuffer) }}
+// bufferPool keeps buffers of one kind. Clear and protected bytes never share one: should a buffer ever be read after it
+// was given back, what it holds is of the same kind.
+type bufferPool struct{ pool sync.Pool }
 
-func getBuffer() *recorderBuffer {
-	buf, _ := bufferPool.Get().(*recorderBuffer)
+var clearBuffers, protectedBuffers bufferPool
+
+func (p *bufferPool) get() *recorderBuffer {
+	buf, ok := p.pool.Get().(*recorderBuffer)
+	if !ok {
+		buf = new(recorderBuffer)
+	}
 	buf.b = buf.b[:0]
 	return buf
 }
 
-func (buf *recorderBuffer) put() {
+func (p *bufferPool) put(buf *recorderBuffer) {
 	if cap(buf.b) <= keepBuffer {
-		bufferPool.Put(buf)
+		p.pool.Put(buf)
 	}
 }
 

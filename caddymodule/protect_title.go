@@ -72,7 +72,7 @@ func (p *titleProtector) openTrack(ctx context.Context, path address.Path, atLea
 		return track{}, fmt.Errorf("selecting the content key: %w", err)
 	}
 	// What cannot be protected is found here, while the manifest can still be refused, and not by the first segment.
-	if _, err := p.q.protectorFor(ctx, init, p.title, t.class); err != nil {
+	if _, err := p.q.protectorFor(ctx, init, p.title, t.key); err != nil {
 		return track{}, fmt.Errorf("init segment: %w", err)
 	}
 	return t, nil
@@ -99,7 +99,8 @@ func (t track) isText() bool { return kindOf(t.init) == segcrypt.KindText }
 // seal returns the seal of the track; a template makes it one for all segments of a Representation.
 func (t track) seal(template address.Template) address.Seal {
 	return address.Seal{
-		Kind: address.SealMedia, Class: t.class, Init: t.path, InitDigest: t.init.Digest(), Template: template,
+		Kind: address.SealMedia, Class: t.class, Init: t.path, InitDigest: t.init.Digest(),
+		KeyDigest: t.p.q.keyDigest(t.key), Template: template,
 	}
 }
 

@@ -52,7 +52,7 @@ func (q *request) serveManifest(
 		return fmt.Errorf("reading the manifest: %w", err)
 	}
 	defer clear.release()
-	if len(p.session) > 0 && q.addr.Session == "" && isLive(clear.body) {
+	if q.startsSession() && isLive(clear.body) {
 		q.redirectToSession(p.session)
 		return nil
 	}
@@ -67,6 +67,19 @@ func (q *request) serveManifest(
 		q.w.Header().Add("Vary", "User-Agent")
 	}
 	return q.write(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body})
+}
+
+// startsSession reports whether the session of the child addresses is of no use yet at the manifest's own: a new one in the
+// path, or one in a cookie beside the token in the query that it came from.
+func (q *request) startsSession() bool {
+	switch {
+	case q.Token == nil || q.identity.session != "":
+		return false
+	case q.sessionsInPath():
+		return true
+	default:
+		return q.queryWithoutTokens() != q.r.URL.RawQuery
+	}
 }
 
 // redirectToSession sends the player to the same manifest below its session. A live manifest is fetched again for hours,

@@ -18,7 +18,14 @@ func (q *request) serveMedia() error {
 		return fmt.Errorf("reading the init segment: %w", err)
 	}
 	title := q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme)
-	protector, err := q.protectorFor(ctx, init, title, q.seal.Class)
+	key, err := q.source.ContentKey(ctx, keysource.Request{Title: title, Class: q.seal.Class})
+	if err != nil {
+		return fmt.Errorf("selecting the content key: %w", err)
+	}
+	if q.keyDigest(key) != q.seal.KeyDigest {
+		return errKeyReplaced
+	}
+	protector, err := q.protectorFor(ctx, init, title, key)
 	if err != nil {
 		return err
 	}
@@ -31,17 +38,17 @@ func (q *request) serveMedia() error {
 	return q.serveSegment(protector, rep)
 }
 
-// serveSegment fetches the clear segment, protects it and sends it. The clear bytes and the protected ones live in
-// different buffers of different types; both are given back when the answer is out.
+// serveSegment fetches the clear segment, protects it and sends it. Memory that held clear bytes never holds protected
+// ones: each kind has a pool of its own.
 func (q *request) serveSegment(protector *segcrypt.Protector, rep representation) error {
 	clear, err := q.origin.fetch(q.addr.Path, "", q.MaxSegmentSize)
 	if err != nil {
 		return fmt.Errorf("reading the segment: %w", err)
 	}
-	defer clear.release()
-	out := getBuffer()
-	defer func() { out.put() }()
+	out := protectedBuffers.get()
+	defer func() { protectedBuffers.put(out) }()
 	protected, err := protector.ProtectSegment(out.b, clear.body)
+	clear.release() // a slow client holds one copy, not two
 	if err != nil {
 		return fmt.Errorf("protecting the segment: %w", err)
 	}
@@ -55,13 +62,11 @@ func (q *request) serveSegment(protector *segcrypt.Protector, rep representation
 	return q.write(rep)
 }
 
-// protectorFor selects the content key of a track and returns the Protector for its init. Text tracks have a Protector
-// too; it checks their segments and changes nothing.
-func (q *request) protectorFor(ctx context.Context, init *segcrypt.Init, title keysource.Title, class drm.TrackClass) (*segcrypt.Protector, error) {
-	key, err := q.source.ContentKey(ctx, keysource.Request{Title: title, Class: class})
-	if err != nil {
-		return nil, fmt.Errorf("selecting the content key: %w", err)
-	}
+// protectorFor returns the Protector for an init under the content key of its track. Text tracks have a Protector too; it
+// checks their segments and changes nothing.
+func (q *request) protectorFor(
+	ctx context.Context, init *segcrypt.Init, title keysource.Title, key drm.ContentKey,
+) (*segcrypt.Protector, error) {
 	keys, err := q.source.ContentKeys(ctx, title)
 	if err != nil {
 		return nil, fmt.Errorf("listing the content keys of the title: %w", err)
@@ -101,9 +106,8 @@ func (q *request) serveSidecar() error {
 	if !ok {
 		return errSidecar
 	}
-	return q.write(representation{
-		contentType: contentType, cacheControl: cachePrivateMedia, etag: etagOf([]byte("sidecar"), clear.body), body: clear.body,
-	})
+	body := bytes.Clone(clear.body) // nothing that is sent lies in the memory of clear media
+	return q.write(representation{contentType: contentType, cacheControl: cachePrivateMedia, etag: etagOf([]byte("sidecar"), body), body: body})
 }
 
 // sidecarTypes are the resources that may leave as they are, by extension, with what they must begin with.

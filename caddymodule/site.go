@@ -1,11 +1,14 @@
 package caddymodule
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"net"
 	"net/http"
 	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/policy"
 	"github.com/caddy-drm/caddy-drm/token"
 )
@@ -23,6 +26,7 @@ const maxSites = 1024
 // site is what belongs to one tenant: nothing in it works for another.
 type site struct {
 	tenant   string
+	handler  string // whose site this is; blocks of one tenant may have other origins
 	sealer   *address.Sealer
 	sessions *token.SessionKey // nil without token
 	policy   policy.Policy
@@ -54,12 +58,14 @@ func (h *Handler) siteFor(r *http.Request) *site {
 func (h *Handler) newSite(tenant string) *site {
 	s := &site{
 		tenant:   tenant,
+		handler:  h.id,
 		sealer:   address.NewSealer(h.secret.Derive(labelSeal, tenant)),
 		ivSecret: h.secret.Derive(labelIV, tenant),
 		caches:   h.app.caches,
 	}
 	if h.Token != nil {
-		key := h.secret.Derive(labelSession, tenant)
+		// Two blocks of one tenant that trust other issuers do not open each other's sessions.
+		key := h.secret.Derive(labelSession, tenant, h.Token.trust)
 		sessions, err := token.NewSessionKey(key[:], h.Token.sessionExtend())
 		if err != nil {
 			panic(err) // 32 derived bytes and a duration that Validate accepted
@@ -69,6 +75,17 @@ func (h *Handler) newSite(tenant string) *site {
 	}
 	s.policy.Geo, s.policy.Limits = h.geoRule, h.limits
 	return s
+}
+
+// keyDigest tells keys of one track apart in seals, so that a key that a key list replaced never stands behind an old URL.
+func (s *site) keyDigest(key drm.ContentKey) (digest [8]byte) {
+	kid, secret := key.KID(), key.Secret()
+	mac := hmac.New(sha256.New, s.ivSecret[:])
+	mac.Write([]byte("caddy-drm key digest v1"))
+	mac.Write(kid[:])
+	mac.Write(secret[:])
+	copy(digest[:], mac.Sum(nil))
+	return digest
 }
 
 // tenantOfHost normalizes the requested host: lower case, no trailing dot, no default port.

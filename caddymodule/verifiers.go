@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -265,6 +267,11 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 			return fmt.Errorf("token.from: want query, header or cookie and a name, not %q", place.In)
 		}
 	}
+	trust, err := trustOf(h.Token.VerifiersRaw)
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	h.Token.trust = trust
 	loaded, err := ctx.LoadModule(h.Token, "VerifiersRaw")
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
@@ -285,6 +292,24 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 	}
 	h.Token.verifier, h.Token.close = cached, cached.Close
 	return nil
+}
+
+// trustOf returns a digest of the verifiers' configuration, which is the same on all nodes that share it. Keys that are
+// read from a file may change under it: a session outlives the rotation of the keys that let it in.
+func trustOf(verifiers []json.RawMessage) (string, error) {
+	h := sha256.New()
+	for _, raw := range verifiers {
+		var canonical any
+		if err := json.Unmarshal(raw, &canonical); err != nil {
+			return "", err
+		}
+		text, err := json.Marshal(canonical) // members in the order of their names
+		if err != nil {
+			return "", err
+		}
+		h.Write(text)
+	}
+	return string(h.Sum(nil)), nil
 }
 
 // addForm puts the verifier of a module in its place. Which verifier a token goes to is told by the token's form, so each

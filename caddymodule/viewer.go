@@ -156,8 +156,12 @@ func (q *request) sessionElements() ([]string, error) {
 
 func (q *request) sessionCookie(session string) *http.Cookie {
 	expires := q.identity.claims.Expires.Add(q.Token.sessionExtend())
+	path := q.asset()
+	if len(q.shared) > 0 {
+		path = "/" // what is shared lies outside of the asset
+	}
 	cookie := &http.Cookie{
-		Name: sessionCookieName, Value: session, Path: publicPrefix(q.r) + q.asset().Escaped(),
+		Name: sessionCookieName, Value: session, Path: publicPrefix(q.r) + path.Escaped(),
 		Expires: expires, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 	if q.publicScheme() == "https" {

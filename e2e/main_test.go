@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -65,6 +66,9 @@ func build(env, name string, extra ...string) (string, error) {
 	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-tags", "nobadger,nomysql,nopgx", "-o", out}, extra...)
 	cmd := exec.Command("go", append(args, "./cmd/caddy")...)
 	cmd.Dir = root
+	if slices.Contains(extra, "-race") {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the gateway: %w\n%s", err, text)
 	}

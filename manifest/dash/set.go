@@ -229,7 +229,8 @@ func (r *rewriter) readSegments(t *track) error {
 		return r.doc.errorf(t.node, "resolving @initialization: %w: an identifier of media segments", address.ErrTemplate)
 	}
 	t.Init, t.Media = address.Path(t.init.template.String()), t.media.template
-	t.override = t.override || !t.init.plain || !t.media.plain
+	// Above the manifest's own directory a seal would hide elements of the path in front of the gateway.
+	t.override = t.override || !t.init.plain || !t.media.plain || !t.place.base.Path().Under(r.Base.Path().Dir())
 	return nil
 }
 
