@@ -35,9 +35,9 @@ type JWTVerifier struct {
 	Algorithms []string `json:"algorithms,omitempty"`
 	// Secret is the HMAC secret, from a placeholder {env.*} or {file.*}: at least 32 bytes.
 	Secret string `json:"secret,omitempty"`
-	// PublicKey is the path of a PEM file with a public key.
+	// PublicKey is the path of a PEM file with a public key. Placeholders expand when the configuration is loaded.
 	PublicKey string `json:"public_key,omitempty"`
-	// JWKS is the path of a JSON Web Key Set. It is read again when it changes; while it is bad, the old one stays.
+	// JWKS is the path of a JSON Web Key Set, placeholders as above. It is read again when it changes; while it is bad, the old one stays.
 	JWKS string `json:"jwks,omitempty"`
 	// Issuer must equal iss, if set.
 	Issuer string `json:"issuer,omitempty"`
@@ -66,6 +66,11 @@ func (v *JWTVerifier) Provision(ctx caddy.Context) (err error) {
 	}
 	if len(algorithms) == 0 {
 		return errors.New("algorithms: want at least one, such as ES256")
+	}
+	for _, path := range []*string{&v.PublicKey, &v.JWKS} {
+		if *path, err = caddy.NewReplacer().ReplaceOrErr(*path, true, true); err != nil {
+			return err
+		}
 	}
 	if v.keys, err = v.readKeys(algorithms); err != nil {
 		return err
