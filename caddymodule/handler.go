@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -85,6 +86,9 @@ type Handler struct {
 	limits     policy.Limits
 	logger     *zap.Logger
 
+	active atomic.Int64  // requests at this moment
+	served atomic.Uint64 // requests ever
+
 	mu    sync.Mutex
 	sites map[string]*site
 }
@@ -101,6 +105,9 @@ type LicenseConfig struct {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	h.active.Add(1)
+	h.served.Add(1)
+	defer h.active.Add(-1)
 	q := &request{Handler: h, site: h.siteFor(r), r: r, w: w, origin: origin{client: r, next: next}}
 	q.setPlaceholders()
 	q.allowCORS()

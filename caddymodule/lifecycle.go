@@ -229,14 +229,39 @@ func isHTTPURL(text string) bool {
 }
 
 // Cleanup releases what Provision acquired, also when it failed half-way.
+//
+// A reload does not wait for the requests of the old configuration: Caddy calls Cleanup while they still run, and while
+// connections that were just accepted are about to begin one. So what they need is closed once nobody has used the
+// handler for a while.
 func (h *Handler) Cleanup() error {
+	if h.source != nil || h.Token != nil && h.Token.close != nil {
+		go h.closeWhenIdle()
+	}
+	return nil
+}
+
+// A handler of an old configuration is idle after this many checks in a row without a request.
+const (
+	idleCheckInterval = 100 * time.Millisecond
+	idleChecks        = 20
+)
+
+func (h *Handler) closeWhenIdle() {
+	ticker := time.NewTicker(idleCheckInterval)
+	defer ticker.Stop()
+	served := h.served.Load()
+	for quiet := 0; quiet < idleChecks; quiet++ {
+		<-ticker.C
+		if now := h.served.Load(); h.active.Load() > 0 || now != served {
+			served, quiet = now, -1
+		}
+	}
 	if h.source != nil {
 		h.source.Close()
 	}
 	if h.Token != nil && h.Token.close != nil {
 		h.Token.close()
 	}
-	return nil
 }
 
 // Interface guards
