@@ -48,10 +48,12 @@ const (
 
 // answer is how a refusal or a failure leaves the gateway.
 type answer struct {
-	status     int
-	reason     string // stable code, part of the public interface
-	level      zapcore.Level
-	detail     bool // the error's own text may be shown: it names boxes, tags and offsets, never addresses or secrets
+	status int
+	reason string // stable code, part of the public interface
+	level  zapcore.Level
+	// detail lets the error's own text be shown, where it is of this project and names boxes, tags and offsets. What handlers
+	// behind the gateway say may hold addresses of the origin, and stays in the log.
+	detail     bool
 	retryAfter time.Duration
 }
 
@@ -63,7 +65,7 @@ var failures = []struct {
 	{errNotOurs, answer{status: http.StatusNotFound, reason: "not_found", level: zapcore.DebugLevel}},
 	{errInitReplaced, answer{status: http.StatusNotFound, reason: "init_replaced", level: zapcore.InfoLevel}},
 	{errKeyReplaced, answer{status: http.StatusNotFound, reason: "key_replaced", level: zapcore.InfoLevel}},
-	{errInitUnavailable, answer{status: http.StatusBadGateway, reason: "init_unavailable", level: zapcore.ErrorLevel, detail: true}},
+	{errInitUnavailable, answer{status: http.StatusBadGateway, reason: "init_unavailable", level: zapcore.ErrorLevel}},
 	{errMixedSet, answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}},
 	{errMethod, answer{status: http.StatusMethodNotAllowed, reason: "method_not_allowed", level: zapcore.DebugLevel}},
 	{errQuery, answer{status: http.StatusBadRequest, reason: "query_invalid", level: zapcore.DebugLevel}},

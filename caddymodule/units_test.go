@@ -312,3 +312,14 @@ func TestFailuresHaveRows(t *testing.T) {
 		}
 	}
 }
+
+// What a handler behind the gateway says in its error may hold an address of the origin; a viewer never reads it.
+func TestErrorsOfTheOriginAreNotShown(t *testing.T) {
+	err := fmt.Errorf("%w: %w", errInitUnavailable, &originError{err: errors.New("dial https://origin.internal/?signature=x")})
+	if a := answerFor(err); a.status != 502 || a.reason != "init_unavailable" || a.detail {
+		t.Errorf("%+v", a)
+	}
+	if a := answerFor(&originError{err: errors.New("x")}); a.detail {
+		t.Errorf("%+v", a)
+	}
+}

@@ -80,8 +80,8 @@ func (d Decision) refuse(reason Reason, rule string) Decision {
 	return d
 }
 
-// decide returns the claims that count, or a refusal. A session comes first because a player keeps sending the access token that
-// it began with, in a cookie or a query, long after that has expired. A bad session is never rescued by a good token.
+// decide returns the claims that count, or a refusal. A session that the caller presents decides alone, because a player may keep
+// sending the access token that it began with long after that has expired. A bad session is never rescued by a good token.
 func (t Tokens) decide(ctx context.Context, now time.Time, asset Asset, viewer Viewer) (token.Claims, Decision) {
 	if t.Verifier == nil && t.Sessions == nil {
 		return token.Claims{}, Decision{}

@@ -33,7 +33,7 @@ func (r *rewriter) mediaLine(l line) error {
 	case tagPreloadHint:
 		return r.preloadHint()
 	case tagReport:
-		return r.renditionReport()
+		return r.sealPlaylistURI()
 	case tagDateRange:
 		return r.dateRange()
 	case tagByteRange:
@@ -207,7 +207,8 @@ func (r *rewriter) preloadHint() error {
 	return r.partTag()
 }
 
-func (r *rewriter) renditionReport() error {
+// sealPlaylistURI rewrites a tag whose URI is that of a playlist: EXT-X-MEDIA, EXT-X-RENDITION-REPORT.
+func (r *rewriter) sealPlaylistURI() error {
 	ref, err := r.requireURI()
 	if err != nil {
 		return err

@@ -49,15 +49,7 @@ func (r *rewriter) mediaTag() error {
 	if _, ok := find(r.attrs, attrURI); !ok {
 		return r.writeAttributes("", "")
 	}
-	ref, err := r.requireURI()
-	if err != nil {
-		return err
-	}
-	text, err := r.sealPlaylist(ref)
-	if err != nil {
-		return err
-	}
-	return r.writeAttributes(attrURI, text)
+	return r.sealPlaylistURI()
 }
 
 // sessionData rewrites EXT-X-SESSION-DATA. No player needs it to play, and its URI often leads elsewhere: what cannot
