@@ -1,6 +1,9 @@
 package address
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Elements of ours in a URL path.
 const (
@@ -9,6 +12,7 @@ const (
 
 	sealPrefix    = "~"
 	sessionPrefix = "~s."
+	numberPrefix  = "~n."
 )
 
 // Address is a request path taken apart.
@@ -19,6 +23,8 @@ type Address struct {
 	Seal string
 	// Session is the text of the session, or empty.
 	Session string
+	// Number is the number of a segment in a single file, from 1, or 0.
+	Number uint64
 	// Endpoint holds the elements after ".drm", or nil.
 	Endpoint []string
 	// Depth is the number of elements of the clean path in front of the first element of ours, 0 if there is none.
@@ -36,8 +42,8 @@ func (a Address) InPlace(asset Path) bool {
 }
 
 // Parse takes the elements of ours out of the escaped path of a request. A path may hold one seal and one session, both
-// anywhere in front of the last element; more of either, or one that is empty, is refused with ErrPath like any other
-// path that has a second spelling.
+// anywhere in front of the last element, and a number between the seal and the last element; more of any, or one that is
+// empty, is refused with ErrPath like any other path that has a second spelling.
 func Parse(escaped string) (Address, error) {
 	decoded, err := decodePath(escaped, maxEscaped+maxElements)
 	if err != nil {
@@ -53,6 +59,10 @@ func Parse(escaped string) (Address, error) {
 			kept = append(kept, element)
 		case last:
 			return Address{}, ErrPath
+		case strings.HasPrefix(element, numberPrefix):
+			if !a.takeNumber(element[len(numberPrefix):]) || i != len(elements)-2 {
+				return Address{}, ErrPath
+			}
 		case element == EndpointElement:
 			return a.endpoint(kept, elements[i+1:])
 		case !a.take(element, len(kept)):
@@ -80,6 +90,16 @@ func (a *Address) take(element string, depth int) bool {
 		return false
 	}
 	*into = text
+	return true
+}
+
+// takeNumber notes the number of a segment, in its one spelling, behind a seal.
+func (a *Address) takeNumber(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == 0 || a.Number != 0 || a.Seal == "" || strconv.FormatUint(n, 10) != text {
+		return false
+	}
+	a.Number = n
 	return true
 }
 
@@ -113,6 +133,10 @@ func (a Address) endpoint(dir, rest []string) (Address, error) {
 
 // SealElement returns the path element that carries a seal.
 func SealElement(seal string) string { return sealPrefix + seal }
+
+// NumberElement is the path element that carries the number of a segment in a single file: a template of DASH has
+// "$Number$" in place of number.
+func NumberElement(number string) string { return numberPrefix + number }
 
 // SessionElement returns the path element that carries a session.
 func SessionElement(session string) string { return sessionPrefix + session }

@@ -143,3 +143,32 @@ func TestInPlace(t *testing.T) {
 		}
 	}
 }
+
+// TestNumberElement: the number of a segment in a single file stands behind its seal, right in front of the file name.
+func TestNumberElement(t *testing.T) {
+	a, err := Parse("/vod/~abc/" + NumberElement("17") + "/film.mp4")
+	if err != nil || a.Path != "/vod/film.mp4" || a.Number != 17 || a.Seal != "abc" {
+		t.Errorf("got %+v, %v", a, err)
+	}
+	for _, path := range []string{
+		"/vod/~n.17/film.mp4", "/vod/~n.17/~abc/film.mp4", "/vod/~abc/~n.17/x/film.mp4", "/vod/~abc/~n.0/film.mp4",
+		"/vod/~abc/~n.017/film.mp4", "/vod/~abc/~n.+1/film.mp4", "/vod/~abc/~n./film.mp4", "/vod/~abc/~n.1/~n.2/film.mp4",
+		"/vod/~abc/~n.4294967296/film.mp4", "/vod/~abc/~n.1", "/vod/~abc/~n.1/~s.x/film.mp4",
+	} {
+		if a, err := Parse(path); err == nil {
+			t.Errorf("Parse(%q) = %+v, want an error", path, a)
+		}
+	}
+}
+
+func TestRange(t *testing.T) {
+	r, err := NewRange(100, 50)
+	if err != nil || r.Header() != "bytes=100-149" || r.End() != 150 || (Range{}).Header() != "" {
+		t.Errorf("got %+v, %v, %q", r, err, r.Header())
+	}
+	for _, bad := range []Range{{0, 0}, {1 << 63, 1}, {1, 1<<63 - 1}, {1<<64 - 1, 2}} {
+		if _, err := NewRange(bad.Offset, bad.Length); err == nil {
+			t.Errorf("NewRange(%d, %d) is no error", bad.Offset, bad.Length)
+		}
+	}
+}

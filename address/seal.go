@@ -32,9 +32,12 @@ const (
 // The text form is base64url without padding of
 //
 //	layout(1) kind(1) scheme(1) class(1) formats(1) period(uvarint) generation(uvarint)
-//	group asset init template(each uvarint length, bytes)  initDigest(16) keyDigest(8)(media only)  MAC(16)
+//	group asset init template(each uvarint length, bytes)
+//	media only: fields(1) initDigest(16) keyDigest(8), then those of range, initRange, index indexDigest(8), sequence,
+//	            lead that the bits of fields name; ranges are offset and length, numbers are uvarints
+//	MAC(16)
 //
-// where init and template leave out the asset that they begin with. The MAC is HMAC-SHA-256, cut to 128 bits, under a
+// where paths and templates leave out the asset that they begin with. The MAC is HMAC-SHA-256, cut to 128 bits, under a
 // key that belongs to one tenant, over everything before it, a zero byte, and the clean path. A seal with a template has
 // the word "template" in place of the path: what the path must match is among the fields.
 type Seal struct {
@@ -48,8 +51,10 @@ type Seal struct {
 	Class drm.TrackClass
 	// Period and Generation select the content key in time: crypto period and emergency re-key.
 	Period, Generation uint32
-	// Init is the clean path of the init segment, InitDigest the first 128 bits of the SHA-256 of its clear bytes.
+	// Init is the clean path of the init segment and InitRange what it takes of that file; InitDigest holds the first 128
+	// bits of the SHA-256 of its clear bytes. Transport streams and packed audio have none of them.
 	Init       Path
+	InitRange  Range
 	InitDigest [16]byte
 	// KeyDigest tells the content key of the track from one that a key source gives later, so that a key never changes
 	// under a URL. It is a keyed digest: nobody learns of the key from it.
@@ -57,11 +62,43 @@ type Seal struct {
 	// Template is set in DASH: the pattern that the clean path of a media segment must match. Without it the seal is
 	// for exactly one path.
 	Template Template
+	// Range is the part of the file that the address stands for, in clear bytes.
+	Range Range
+	// IFrame is set if Range may end inside a chunk, behind the samples that an I-frame playlist wants.
+	IFrame bool
+	// Index is where the segment index of a single-file track lies in the file; the number in the address picks one of its
+	// entries. IndexDigest tells it from the index of a file that replaced it.
+	Index       Range
+	IndexDigest [8]byte
+	// Sequence is the media sequence number of a segment that is encrypted whole, and gives its IV.
+	Sequence uint64
+	// Lead are the parts that come before a low-latency part since the last one that players can begin with.
+	Lead []Resource
 }
+
+// Resource is a file at the origin, or a range of it.
+type Resource struct {
+	Path  Path
+	Range Range
+}
+
+// MaxLead bounds the parts of Lead.
+const MaxLead = 16
+
+// Bits of the fields that not every media seal has.
+const (
+	hasRange = 1 << iota
+	hasInitRange
+	hasIndex
+	hasSequence
+	hasLead
+	isIFrame
+	sealFieldBits = isIFrame<<1 - 1
+)
 
 const (
 	// sealLayout is the version of the text form. A change of meaning, however small, takes a new number.
-	sealLayout = 1
+	sealLayout = 2
 	sealMAC    = 16
 	// maxSeal bounds the text of a seal; players were measured to cope with path elements far above it.
 	maxSeal = 1400
@@ -167,10 +204,52 @@ func (s Seal) append(b []byte) []byte {
 		b = append(b, field...)
 	}
 	if s.Kind == SealMedia {
-		b = append(b, s.InitDigest[:]...)
-		b = append(b, s.KeyDigest[:]...)
+		b = s.appendMedia(b)
 	}
 	return b
+}
+
+// appendMedia appends the fields of a media seal.
+func (s Seal) appendMedia(b []byte) []byte {
+	at := len(b)
+	b = append(b, 0)
+	b = append(b, s.InitDigest[:]...)
+	b = append(b, s.KeyDigest[:]...)
+	if !s.Range.IsZero() {
+		b[at] |= hasRange
+		b = appendRange(b, s.Range)
+	}
+	if !s.InitRange.IsZero() {
+		b[at] |= hasInitRange
+		b = appendRange(b, s.InitRange)
+	}
+	if !s.Index.IsZero() {
+		b[at] |= hasIndex
+		b = appendRange(b, s.Index)
+		b = append(b, s.IndexDigest[:]...)
+	}
+	if s.Sequence != 0 {
+		b[at] |= hasSequence
+		b = binary.AppendUvarint(b, s.Sequence)
+	}
+	if len(s.Lead) > 0 {
+		b[at] |= hasLead
+		b = binary.AppendUvarint(b, uint64(len(s.Lead)))
+		for _, part := range s.Lead {
+			path := s.shorten(string(part.Path))
+			b = binary.AppendUvarint(b, uint64(len(path)))
+			b = append(b, path...)
+			b = appendRange(b, part.Range)
+		}
+	}
+	if s.IFrame {
+		b[at] |= isIFrame
+	}
+	return b
+}
+
+func appendRange(b []byte, r Range) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(b, r.Offset), r.Length)
 }
 
 // shorten leaves out the asset that a path begins with; a full path begins with a slash and so stays apart.
@@ -190,7 +269,13 @@ type sealFields struct {
 	period, generation uint32
 	group, asset       []byte
 	init, template     []byte
-	digest, keyDigest  []byte
+	media              Seal // the fields of appendMedia
+	lead               []resourceField
+}
+
+type resourceField struct {
+	path  []byte
+	bytes Range
 }
 
 func parseSeal(b []byte) (sealFields, bool) {
@@ -202,12 +287,44 @@ func parseSeal(b []byte) (sealFields, bool) {
 	f.period, f.generation = r.uint32(), r.uint32()
 	f.group, f.asset, f.init, f.template = r.field(), r.field(), r.field(), r.field()
 	if f.kind == SealMedia {
-		f.digest, f.keyDigest = r.bytes(len(Seal{}.InitDigest)), r.bytes(len(Seal{}.KeyDigest))
+		f.readMedia(&r)
 	}
 	if !r.ok || len(r.b) != 0 {
 		return sealFields{}, false
 	}
 	return f, true
+}
+
+func (f *sealFields) readMedia(r *sealReader) {
+	var bits byte
+	if b := r.bytes(1); r.ok {
+		bits = b[0]
+	}
+	m := &f.media
+	copy(m.InitDigest[:], r.bytes(len(m.InitDigest)))
+	copy(m.KeyDigest[:], r.bytes(len(m.KeyDigest)))
+	if bits&hasRange != 0 {
+		m.Range = r.byteRange()
+	}
+	if bits&hasInitRange != 0 {
+		m.InitRange = r.byteRange()
+	}
+	if bits&hasIndex != 0 {
+		m.Index = r.byteRange()
+		copy(m.IndexDigest[:], r.bytes(len(m.IndexDigest)))
+	}
+	if bits&hasSequence != 0 {
+		m.Sequence = r.uint64()
+	}
+	if bits&hasLead != 0 {
+		n := r.uint64()
+		r.ok = r.ok && n <= MaxLead
+		for ; r.ok && n > 0; n-- {
+			f.lead = append(f.lead, resourceField{r.field(), Range{Offset: r.uint64(), Length: r.uint64()}})
+		}
+	}
+	m.IFrame = bits&isIFrame != 0
+	r.ok = r.ok && bits&^sealFieldBits == 0
 }
 
 func (f *sealFields) bound(p Path) string {
@@ -220,13 +337,13 @@ func (f *sealFields) bound(p Path) string {
 // seal returns what the fields say, once their MAC is known to be right: paths and template were checked before they
 // were sealed.
 func (f *sealFields) seal() (Seal, error) {
-	s := Seal{
-		Kind: f.kind, Group: string(f.group), Asset: Path(f.asset), Scheme: f.scheme, KeyFormats: f.formats,
-		Class: f.class, Period: f.period, Generation: f.generation,
-	}
+	s := f.media
+	s.Kind, s.Group, s.Asset, s.Scheme, s.KeyFormats = f.kind, string(f.group), Path(f.asset), f.scheme, f.formats
+	s.Class, s.Period, s.Generation = f.class, f.period, f.generation
 	s.Init = Path(s.lengthen(f.init))
-	copy(s.InitDigest[:], f.digest)
-	copy(s.KeyDigest[:], f.keyDigest)
+	for _, part := range f.lead {
+		s.Lead = append(s.Lead, Resource{Path: Path(s.lengthen(part.path)), Range: part.bytes})
+	}
 	if len(f.template) > 0 {
 		t, err := compileTemplate(s.lengthen(f.template))
 		if err != nil {
@@ -252,13 +369,31 @@ type sealReader struct {
 }
 
 func (r *sealReader) uint32() uint32 {
+	v := r.uint64()
+	if v > 1<<32-1 {
+		r.b, r.ok = nil, false
+		return 0
+	}
+	return uint32(v)
+}
+
+func (r *sealReader) uint64() uint64 {
 	v, n := binary.Uvarint(r.b)
-	if n <= 0 || v > 1<<32-1 {
+	if n <= 0 {
 		r.b, r.ok = nil, false
 		return 0
 	}
 	r.b = r.b[n:]
-	return uint32(v)
+	return v
+}
+
+// byteRange reads a range that is not all of a resource.
+func (r *sealReader) byteRange() Range {
+	v, err := NewRange(r.uint64(), r.uint64())
+	if err != nil {
+		r.b, r.ok = nil, false
+	}
+	return v
 }
 
 // field reads a length and as many bytes.

@@ -35,6 +35,7 @@ func drawSeal(t *rapid.T) (Seal, Path) {
 	if rapid.Bool().Draw(t, "init inside") {
 		s.Init = s.Asset + s.Init[1:]
 	}
+	drawMediaFields(t, &s)
 	if rapid.Bool().Draw(t, "with template") {
 		text, fill := drawTemplate(t)
 		if !strings.Contains(string(s.Asset), "$") && rapid.Bool().Draw(t, "template inside") {
@@ -48,6 +49,24 @@ func drawSeal(t *rapid.T) (Seal, Path) {
 		s.Template, p = tmpl, Path(fill(rapid.Uint64().Draw(t, "number"), rapid.Uint64().Draw(t, "time")))
 	}
 	return s, p
+}
+
+// drawMediaFields draws what only some media seals have.
+func drawMediaFields(t *rapid.T, s *Seal) {
+	drawRange := func(label string) Range {
+		if rapid.Bool().Draw(t, label) {
+			return Range{Offset: rapid.Uint64Range(0, 1<<40).Draw(t, label), Length: rapid.Uint64Range(1, 1<<40).Draw(t, label)}
+		}
+		return Range{}
+	}
+	s.Range, s.InitRange, s.Index = drawRange("range"), drawRange("init range"), drawRange("index")
+	if !s.Index.IsZero() {
+		copy(s.IndexDigest[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "index digest"))
+	}
+	s.Sequence, s.IFrame = rapid.Uint64().Draw(t, "sequence"), rapid.Bool().Draw(t, "I-frame")
+	for range rapid.IntRange(0, 3).Draw(t, "lead") {
+		s.Lead = append(s.Lead, Resource{Path: drawPath(t, "lead path", false), Range: drawRange("lead range")})
+	}
 }
 
 func TestSealRoundTrip(t *testing.T) {

@@ -46,6 +46,14 @@ func templateSeal(t testing.TB) Seal {
 	return s
 }
 
+func fullSeal() Seal {
+	s := mediaSeal()
+	s.Range, s.InitRange, s.Index = Range{900, 70000}, Range{10, 800}, Range{800, 100}
+	s.IndexDigest, s.Sequence, s.IFrame = [8]byte{0xe1, 7: 0xe8}, 77, true
+	s.Lead = []Resource{{Path: "/vod/demo/video/p1.m4s"}, {Path: "/x/p2.m4s", Range: Range{5, 6}}}
+	return s
+}
+
 func sidecarSeal() Seal {
 	return Seal{Kind: SealSidecar, Group: "premium", Asset: "/vod/demo/"}
 }
@@ -96,23 +104,27 @@ func TestSealTextStaysAsItIs(t *testing.T) {
 	}{
 		{
 			"playlist", playlistSeal(), "/vod/demo/video/720p.m3u8",
-			"AQECAAUAAQdwcmVtaXVtCi92b2QvZGVtby8AAIxIwqRJdhd9xwAk0gA-Ppk",
+			"AgECAAUAAQdwcmVtaXVtCi92b2QvZGVtby8AAM6BbjZP17igPEQIbK-M2CY",
 		},
 		{
 			"media by path", mediaSeal(), testSegment,
-			"AQIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0ANAAAAAAAAAAAAAAAAAAAN_BAAAAAAAAyB4e7IMrrDmT8qWIdOM3mz0",
+			"AgIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AADQAAAAAAAAAAAAAAAAAADfwQAAAAAAAMienS3pqTEuSDHeESS1g_1X",
 		},
 		{
 			"media by template", templateSeal(t), "",
-			"AQIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0GnZpZGVvL3NlZ18kTnVtYmVyJTA1ZCQubTRz0AAAAAAAAAAAAAAAAAAA38EAAAAAAADIfHBAV5eNGg4bAn0W0Uf5vQ",
+			"AgIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0GnZpZGVvL3NlZ18kTnVtYmVyJTA1ZCQubTRzANAAAAAAAAAAAAAAAAAAAN_BAAAAAAAAyMZmOHTLrRpX04WrwUXz1RA",
+		},
+		{
+			"media, every field", fullSeal(), testSegment,
+			"AgIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AD_QAAAAAAAAAAAAAAAAAADfwQAAAAAAAMiEB_CiBAqgBqAGZOEAAAAAAADoTQIMdmlkZW8vcDEubTRzAAAJL3gvcDIubTRzBQb7Ru4SGuF-tGcSJVEBEycz",
 		},
 		{
 			"sidecar", sidecarSeal(), "/vod/demo/text/en.vtt",
-			"AQMAAAAAAAdwcmVtaXVtCi92b2QvZGVtby8AAGEBL6ofRLFw16PjrXCktAQ",
+			"AgMAAAAAAAdwcmVtaXVtCi92b2QvZGVtby8AAHReeKdsfqnQPMASdRbT6tQ",
 		},
 		{
 			"license", licenseSeal(), "/vod/demo/",
-			"AQQBAAAHAgdwcmVtaXVtCi92b2QvZGVtby8AAFOZgBD4c3mcOgwDTnmn2E8",
+			"AgQBAAAHAgdwcmVtaXVtCi92b2QvZGVtby8AALBQOxpBKkZWc7OPS9_9vEs",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
