@@ -2,46 +2,58 @@ package drm
 
 import "fmt"
 
-// ProtectionScheme is a scheme of Common Encryption (23001-7, 10). The zero value is no scheme.
+// ProtectionScheme is a scheme of Common Encryption (23001-7, 10), or the encryption of whole segments that HLS has. The
+// zero value is no scheme.
 type ProtectionScheme uint8
 
-// The two schemes that players and DRM systems support in practice.
+// The schemes that players and DRM systems support in practice.
 const (
 	// SchemeCenc is AES-128 in counter mode, subsamples for NAL and OBU video, 8-byte IVs.
 	SchemeCenc ProtectionScheme = iota + 1
 	// SchemeCbcs is AES-128 in CBC mode, pattern 1:9 for video, a constant IV.
 	SchemeCbcs
+	// SchemeAES128 is AES-128 in CBC mode over whole segments, with padding (RFC 8216, 4.3.2.4). It is for HLS alone and has
+	// keys of its own: they are handed out in clear, while those of the other schemes may be kept by a DRM system.
+	SchemeAES128
 )
 
-// Schemes lists every scheme, in the order of their values.
+// Schemes lists the schemes of Common Encryption, in the order of their values.
 var Schemes = [...]ProtectionScheme{SchemeCenc, SchemeCbcs}
 
-// ParseProtectionScheme reads a four-character code, `cenc` or `cbcs`.
+// AllSchemes lists every scheme, in the order of their values.
+var AllSchemes = [...]ProtectionScheme{SchemeCenc, SchemeCbcs, SchemeAES128}
+
+// ParseProtectionScheme reads `cenc`, `cbcs` or `aes-128`.
 func ParseProtectionScheme(s string) (ProtectionScheme, error) {
-	for _, scheme := range Schemes {
+	for _, scheme := range AllSchemes {
 		if s == scheme.String() {
 			return scheme, nil
 		}
 	}
-	return 0, fmt.Errorf("protection scheme %q: want cenc or cbcs", s)
+	return 0, fmt.Errorf("protection scheme %q: want cenc, cbcs or aes-128", s)
 }
 
-// Valid reports whether s is one of Schemes.
-func (s ProtectionScheme) Valid() bool { return s == SchemeCenc || s == SchemeCbcs }
+// Valid reports whether s is a scheme.
+func (s ProtectionScheme) Valid() bool { return s.Common() || s == SchemeAES128 }
 
-// String returns the four-character code that schm and mp4protection carry.
+// Common reports whether s is one of Schemes.
+func (s ProtectionScheme) Common() bool { return s == SchemeCenc || s == SchemeCbcs }
+
+// String returns the four-character code that schm and mp4protection carry, or "aes-128".
 func (s ProtectionScheme) String() string {
 	switch s {
 	case SchemeCenc:
 		return "cenc"
 	case SchemeCbcs:
 		return "cbcs"
+	case SchemeAES128:
+		return "aes-128"
 	default:
 		return "none"
 	}
 }
 
-// FourCC returns the scheme_type of schm.
+// FourCC returns the scheme_type of schm of a scheme of Common Encryption.
 func (s ProtectionScheme) FourCC() [4]byte { return [4]byte([]byte(s.String())) }
 
 // PerSampleIVSize is the Per_Sample_IV_Size of tenc, in bytes: 8 for `cenc` (CMAF demands it), 0 for `cbcs`.
@@ -63,11 +75,15 @@ func (s ProtectionScheme) VideoPattern() Pattern {
 	return Pattern{}
 }
 
-// HLSMethod is the METHOD of EXT-X-KEY for fMP4 segments under this scheme (RFC 8216, 4.3.2.4; SAMPLE-AES-CTR is the
-// spelling that players agreed on).
+// HLSMethod is the METHOD of EXT-X-KEY under this scheme (RFC 8216, 4.3.2.4; SAMPLE-AES-CTR is the spelling that players
+// agreed on for fMP4).
 func (s ProtectionScheme) HLSMethod() string {
-	if s == SchemeCenc {
+	switch s {
+	case SchemeCenc:
 		return "SAMPLE-AES-CTR"
+	case SchemeAES128:
+		return "AES-128"
+	default:
+		return "SAMPLE-AES"
 	}
-	return "SAMPLE-AES"
 }

@@ -12,13 +12,14 @@ func TestProtectionScheme(t *testing.T) {
 	}{
 		{SchemeCenc, "cenc", 8, Pattern{}, "SAMPLE-AES-CTR"},
 		{SchemeCbcs, "cbcs", 0, Pattern{Crypt: 1, Skip: 9}, "SAMPLE-AES"},
+		{SchemeAES128, "aes-128", 0, Pattern{}, "AES-128"},
 	} {
 		t.Run(test.text, func(t *testing.T) {
 			got, err := ParseProtectionScheme(test.text)
 			if err != nil || got != test.scheme || !got.Valid() || got.String() != test.text {
 				t.Fatalf("got %v, %v", got, err)
 			}
-			if code := got.FourCC(); string(code[:]) != test.text {
+			if code := got.FourCC(); got.Common() && string(code[:]) != test.text {
 				t.Errorf("FourCC %q", code)
 			}
 			if got.PerSampleIVSize() != test.ivSize || got.VideoPattern() != test.pattern || got.HLSMethod() != test.method {
@@ -33,7 +34,7 @@ func TestProtectionScheme(t *testing.T) {
 			}
 		})
 	}
-	for _, none := range []ProtectionScheme{0, 3, 255} {
+	for _, none := range []ProtectionScheme{0, 4, 255} {
 		if none.Valid() || none.String() != "none" {
 			t.Errorf("%d is a scheme: %s", none, none)
 		}

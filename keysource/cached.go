@@ -156,7 +156,7 @@ func (c *Cached) Format(s fmt.State, _ rune) {
 // separateSchemes refuses the key of one scheme when the other scheme of the same track is already served with it, as a key
 // server that is not told the scheme would have it: CTR and CBC under one key break the argument that no IV repeats.
 func separateSchemes(r Request, k drm.ContentKey, held func(Request) (drm.ContentKey, bool)) error {
-	for _, scheme := range drm.Schemes {
+	for _, scheme := range drm.AllSchemes {
 		if scheme == r.Scheme {
 			continue
 		}

@@ -25,7 +25,7 @@ const labelStaticIV = "caddy-drm static constant iv v1"
 //		"kid":        "32 hexadecimal digits, with or without the hyphens of a UUID",
 //		"key":        "16 bytes as hexadecimal digits or base64",
 //		"iv":         "likewise; the constant IV of cbcs",            (derived from the KID)
-//		"scheme":     "cenc" or "cbcs",                               (StaticOptions.Scheme)
+//		"scheme":     "cenc", "cbcs" or "aes-128",                    (StaticOptions.Scheme)
 //		"asset":      "/vod/demo/" or "/vod/*",                       (every asset)
 //		"class":      "ALL", "AUDIO", "SD", "HD", "UHD1" or "UHD2",   (ALL: every class)
 //		"period":     0,                                              (every period: the key does not rotate)
@@ -195,7 +195,7 @@ func parseObjectMember(f *entryFields, m jsonMember) (err error) {
 	case "class":
 		e.class, err = parseNamed(m.value, drm.ParseTrackClass, "want ALL, AUDIO, SD, HD, UHD1 or UHD2")
 	case "scheme":
-		e.scheme, err = parseNamed(m.value, drm.ParseProtectionScheme, "want cenc or cbcs")
+		e.scheme, err = parseNamed(m.value, drm.ParseProtectionScheme, "want cenc, cbcs or aes-128")
 	case "period":
 		e.anyPeriod = false
 		e.period, err = parseUint32(m.value)

@@ -196,7 +196,7 @@ var refusedLists = []struct{ name, list, want string }{
 	{"KID with hyphens astray", `{"keys":[{"kid":"0101010-10101-0101-0101-010101010101","key":"` + key1 + `"}]}`, "keys[0].kid: "},
 	{"8-byte IV", `{"keys":[{"kid":"` + kid1 + `","key":"` + key1 + `","iv":"0102030405060708"}]}`, "keys[0].iv: 8 bytes, want 16"},
 	{"class of another table", `{"keys":[{"kid":"` + kid1 + `","key":"` + key1 + `","class":"4K"}]}`, "keys[0].class: want ALL"},
-	{"scheme that nobody plays", `{"keys":[{"kid":"` + kid1 + `","key":"` + key1 + `","scheme":"cens"}]}`, "keys[0].scheme: want cenc or cbcs"},
+	{"scheme that nobody plays", `{"keys":[{"kid":"` + kid1 + `","key":"` + key1 + `","scheme":"cens"}]}`, "keys[0].scheme: want cenc, cbcs or aes-128"},
 	{"star in the middle", `{"keys":[{"kid":"` + kid1 + `","key":"` + key1 + `","asset":"/v*d/*"}]}`, "keys[0].asset: "},
 	{"empty asset", `{"keys":[{"kid":"` + kid1 + `","key":"` + key1 + `","asset":""}]}`, "keys[0].asset: "},
 	{"negative period", `{"keys":[{"kid":"` + kid1 + `","key":"` + key1 + `","period":-1}]}`, "keys[0].period: not a whole number"},
