@@ -14,6 +14,9 @@ var (
 	ErrMuxed = errors.New("more than one track")
 	// ErrTrackMismatch is returned for a media segment of another track than the init segment's.
 	ErrTrackMismatch = errors.New("the fragment belongs to another track")
+	// ErrParameterSets is returned for a sample that depends on parameter sets, or on an AV1 frame, that neither the init
+	// segment nor an earlier chunk gave.
+	ErrParameterSets = errors.New("parameter sets from before the chunk are missing")
 	// ErrProtection is returned by NewProtector for a Protection that cannot work.
 	ErrProtection = errors.New("invalid protection")
 )

@@ -1,0 +1,198 @@
+package segcrypt
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+)
+
+// codecState is what the samples of one track hand on to later ones, and scratch for the one at hand. It goes from fragment
+// to fragment and, in a Stream, from chunk to chunk.
+type codecState struct {
+	scheme  drm.ProtectionScheme
+	entry   *sampleEntry // whose parameter sets are in force
+	avcOwn  avcParams    // with what came in-band; the entry's own are shared and stay as they are
+	hevcOwn hevcParams
+	avc     *avcParams
+	hevc    *hevcParams
+	av1     av1State
+	runs    subsampleBuilder
+}
+
+var (
+	errNALLength  = errors.New("a NAL unit length is zero or reaches past the sample")
+	errSubsamples = errors.New("the clear parts need more subsamples than saiz can describe")
+	errText       = errors.New("a sample of a text track does not look like text")
+)
+
+// use makes e the sample entry of the samples that follow. Another entry than before begins with its own parameter sets alone.
+func (c *codecState) use(e *sampleEntry, scheme drm.ProtectionScheme) {
+	c.scheme = scheme
+	if c.entry == e {
+		return
+	}
+	c.entry, c.avc, c.hevc = e, e.avc, e.hevc
+	if e.codec == codecAV1 {
+		c.av1.reset(e.av1Raw, e.av1)
+	}
+}
+
+// reset forgets everything but the scratch, so that the state can serve another track.
+func (c *codecState) reset() {
+	if c.avc == &c.avcOwn {
+		c.avcOwn = avcParams{}
+	}
+	if c.hevc == &c.hevcOwn {
+		c.hevcOwn = hevcParams{}
+	}
+	if c.av1.seq != nil {
+		c.av1 = av1State{}
+	}
+	c.entry, c.avc, c.hevc = nil, nil, nil
+}
+
+// kept is how long the scratch lists have become, for the bound of what is kept for reuse.
+func (c *codecState) kept() int { return cap(c.runs.runs) }
+
+// subsampled reports whether samples of e have subsamples; without them they are protected whole, or pass.
+func (e *sampleEntry) subsampled() bool { return e.codec != codecWhole && e.codec != codecText }
+
+// mapSample appends the subsamples of one sample to subs: none for samples that are protected whole, or pass.
+func (c *codecState) mapSample(b []byte, subs []subsample) ([]subsample, error) {
+	switch c.entry.codec {
+	case codecWhole:
+		return subs, nil
+	case codecText:
+		return subs, checkText(c.entry.box.typ, b)
+	}
+	c.runs.reset(c.scheme)
+	var err error
+	switch c.entry.codec {
+	case codecAVC:
+		err = c.eachNAL(b, 1, c.addAVC)
+	case codecHEVC:
+		err = c.eachNAL(b, 2, c.addHEVC)
+	case codecAV1:
+		err = c.av1.walk(b, &c.runs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.runs.appendTo(subs)
+}
+
+// eachNAL walks the NAL units of a sample. add returns how many bytes of the NAL unit stay clear.
+func (c *codecState) eachNAL(b []byte, headerBytes int, add func(nal []byte) (int, error)) error {
+	lengthSize := c.entry.lengthSize
+	for len(b) > 0 {
+		if len(b) < lengthSize {
+			return errNALLength
+		}
+		n := uint64(0)
+		for _, digit := range b[:lengthSize] {
+			n = n<<8 | uint64(digit)
+		}
+		if n < uint64(headerBytes) || n > uint64(len(b)-lengthSize) {
+			return errNALLength
+		}
+		nal := b[lengthSize : lengthSize+int(n)]
+		clear, err := add(nal)
+		if err != nil {
+			return err
+		}
+		c.runs.add(lengthSize+clear, len(nal)-clear)
+		b = b[lengthSize+int(n):]
+	}
+	return nil
+}
+
+// addAVC says how much of a NAL unit stays clear: slices up to their data, everything else whole.
+func (c *codecState) addAVC(nal []byte) (int, error) {
+	switch typ := nal[0] & 31; typ {
+	case avcSlice, avcIDR, avcAuxiliary:
+		return c.avc.sliceHeaderSize(nal)
+	case avcPartitionA, avcPartitionA + 1, avcPartitionC:
+		return 0, errAVCPartition
+	case avcExtension, avcExtension3D:
+		return 0, errAVCExtension
+	case avcSPSType, avcPPSType:
+		if c.avc.has(nal) {
+			break
+		}
+		if c.avc != &c.avcOwn {
+			c.avcOwn, c.avc = *c.avc, &c.avcOwn
+		}
+		if typ == avcSPSType {
+			return len(nal), c.avc.addSPS(nal)
+		}
+		return len(nal), c.avc.addPPS(nal)
+	}
+	return len(nal), nil
+}
+
+// addHEVC is addAVC for HEVC. Slices of reserved types and of other layers are refused: left clear they would give a
+// picture away, and how long their headers are is not known.
+func (c *codecState) addHEVC(nal []byte) (int, error) {
+	typ := nal[0] >> 1 & 63
+	layer := nal[0]&1<<5 | nal[1]>>3
+	switch {
+	case typ > hevcLastVCL && layer > 0:
+	case layer > 0:
+		return 0, errHEVCLayer
+	case typ < hevcFirstReserved || typ >= hevcBLA && typ <= hevcCRA:
+		return c.hevc.sliceHeaderSize(nal)
+	case typ <= hevcLastVCL:
+		return 0, errHEVCType
+	case typ == hevcSPSType || typ == hevcPPSType:
+		if c.hevc.has(nal) {
+			break
+		}
+		if c.hevc != &c.hevcOwn {
+			c.hevcOwn, c.hevc = *c.hevc, &c.hevcOwn
+		}
+		if typ == hevcSPSType {
+			return len(nal), c.hevc.addSPS(nal)
+		}
+		return len(nal), c.hevc.addPPS(nal)
+	}
+	return len(nal), nil
+}
+
+// has reports whether nal repeats a parameter set in force, as most in-band ones do.
+func (p *avcParams) has(nal []byte) bool {
+	if nal[0]&31 == avcSPSType {
+		return slices.ContainsFunc(p.sps[:], func(s *avcSPS) bool { return s != nil && string(s.raw) == string(nal) })
+	}
+	return slices.ContainsFunc(p.pps[:], func(s *avcPPS) bool { return s != nil && string(s.raw) == string(nal) })
+}
+
+func (p *hevcParams) has(nal []byte) bool {
+	if nal[0]>>1&63 == hevcSPSType {
+		return slices.ContainsFunc(p.sps[:], func(s *hevcSPS) bool { return s != nil && string(s.raw) == string(nal) })
+	}
+	return slices.ContainsFunc(p.pps[:], func(s *hevcPPS) bool { return s != nil && string(s.raw) == string(nal) })
+}
+
+// checkText keeps media of another kind from passing as text, which alone leaves in clear.
+func checkText(typ fourCC, b []byte) error {
+	if typ == cc("wvtt") {
+		return eachBox(b, 0, len(b), "wvtt", func(x box) error {
+			switch x.typ {
+			case cc("vttc"), cc("vtte"), cc("vtta"):
+				return nil
+			}
+			return errText
+		})
+	}
+	for i, c := range b {
+		switch {
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n' || i < 3 && c == "\xef\xbb\xbf"[i]:
+		case c == '<':
+			return nil
+		default:
+			return errText
+		}
+	}
+	return nil
+}
