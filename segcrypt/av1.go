@@ -17,15 +17,16 @@ var (
 	errOBUHeader    = errors.New("an OBU header is broken")
 	errOBUSize      = errors.New("an OBU reaches past the end of the sample")
 	errAV1Sequence  = errors.New("a sequence header cannot be read")
-	errAV1NoHeader  = errors.New("a tile group without a sequence or frame header")
+	errAV1NoHeader  = errors.New("a tile group without a frame header")
+	errAV1NoSeq     = fmt.Errorf("%w: a frame without a sequence header", ErrParameterSets)
 	errAV1Tiles     = errors.New("the tile sizes do not add up to the tile group")
 	errAV1TileList  = errors.New("tile list OBUs (large scale tiles) are not supported")
-	errAV1Reference = errors.New("a frame header depends on a frame from before the segment")
+	errAV1Reference = fmt.Errorf("%w: a frame header depends on a frame that was not read", ErrParameterSets)
 	errAV1Value     = errors.New("a frame header has a value out of range")
 )
 
-// av1State is what one segment's frame headers hand on to later ones. A segment starts with an empty state, so it must
-// start with a random access point, as CMAF wants.
+// av1State is what frame headers hand on to later ones. Without the state of an earlier chunk it starts empty, and then the
+// samples must start with a random access point, as segments do in CMAF. Copying it takes a snapshot.
 type av1State struct {
 	raw      []byte // payload of the sequence header in force
 	seq      *av1.SequenceHeader
@@ -34,7 +35,7 @@ type av1State struct {
 	inHeader bool // SeenFrameHeader
 }
 
-// reset starts a segment with the sequence header of the init segment, which may be nil.
+// reset starts over with the sequence header of the init segment, which may be nil.
 func (st *av1State) reset(raw []byte, seq *av1.SequenceHeader) { *st = av1State{raw: raw, seq: seq} }
 
 // parseAV1Sequence reads a sequence header OBU's payload.
@@ -172,7 +173,7 @@ func (st *av1State) sequence(payload []byte) error {
 // of the first and only skipped.
 func (st *av1State) header(payload []byte, o obu) (int, error) {
 	if st.seq == nil {
-		return 0, errAV1NoHeader
+		return 0, errAV1NoSeq
 	}
 	if st.inHeader {
 		if o.typ == obuFrame {

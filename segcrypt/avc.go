@@ -3,6 +3,7 @@ package segcrypt
 import (
 	"bytes"
 	"errors"
+	"fmt"
 )
 
 // avcSPS and avcPPS hold what the length of a slice header depends on, and the NAL unit that they were read from.
@@ -42,7 +43,7 @@ type avcParams struct {
 var (
 	errAVCParam     = errors.New("a parameter set has a value out of range")
 	errAVCSlice     = errors.New("a slice header has a value out of range")
-	errAVCNoParam   = errors.New("a slice refers to a parameter set that is not there")
+	errAVCNoParam   = fmt.Errorf("%w: a slice refers to one that is not there", ErrParameterSets)
 	errAVCPartition = errors.New("slice data partitioning is not supported")
 	errAVCExtension = errors.New("slice extensions (SVC, MVC) are not supported")
 )

@@ -3,6 +3,7 @@ package segcrypt
 import (
 	"bytes"
 	"errors"
+	"fmt"
 )
 
 // hevcRPS is a short-term reference picture set: the POC distances of its negative pictures, then of its positive ones.
@@ -67,7 +68,7 @@ type hevcParams struct {
 var (
 	errHEVCParam   = errors.New("a parameter set has a value out of range")
 	errHEVCSlice   = errors.New("a slice segment header has a value out of range")
-	errHEVCNoParam = errors.New("a slice segment refers to a parameter set that is not there")
+	errHEVCNoParam = fmt.Errorf("%w: a slice segment refers to one that is not there", ErrParameterSets)
 	errHEVCProfile = errors.New("the profile (scalable, multiview, 3D or screen content) is not supported")
 	errHEVCLayer   = errors.New("coded slices of more than one layer are not supported")
 	errHEVCType    = errors.New("a coded slice of a reserved NAL unit type")

@@ -17,9 +17,10 @@ import (
 
 // testKIDHex and testKeyHex are the key of all tests, the same as in the published-vector style of standards documents.
 const (
-	testKIDHex = "0123456789abcdef0123456789abcdef"
-	testKeyHex = "00112233445566778899aabbccddeeff"
-	testIVHex  = "000102030405060708090a0b0c0d0e0f"
+	testKIDHex      = "0123456789abcdef0123456789abcdef"
+	testKeyHex      = "00112233445566778899aabbccddeeff"
+	testWrongKeyHex = "ff112233445566778899aabbccddeeff"
+	testIVHex       = "000102030405060708090a0b0c0d0e0f"
 )
 
 func mustHex(s string) []byte {
@@ -70,11 +71,19 @@ var fixtures = []fixture{
 	{"av1-superres", "video", tinyIn + "-c:v libsvtav1 -preset 8 -g 25 -svtav1-params superres-mode=1:superres-denom=12:scm=1:film-grain=10"},
 	{"hevc-10bit", "video", strings.Replace(tinyIn, "yuv420p", "yuv444p10", 1) +
 		"-c:v libx265 -preset medium -tag:v hvc1 -g 25 -x265-params log-level=error:ref=5:bframes=5:b-pyramid=1:weightp=1:opt-ref-list-length-pps=1:opt-qp-pps=1"},
+	{"vp9", "video", videoIn + "-c:v libvpx-vp9 -deadline realtime -cpu-used 5 -g 25 -b:v 500k"},
+	{"vp9-hidden", "video", videoIn + "-c:v libvpx-vp9 -deadline good -cpu-used 5 -g 25 -b:v 300k -auto-alt-ref 6 -lag-in-frames 16"},
+	{"vp9-tiles", "video", strings.Replace(tinyIn, "192x112", "1280x128", 1) + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -tile-columns 2 -tile-rows 1 -error-resilient 1"},
+	{"vp9-444", "video", strings.Replace(tinyIn, "yuv420p", "yuv444p", 1) + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -aq-mode 2"},
+	{"vp9-10bit", "video", strings.Replace(tinyIn, "yuv420p", "yuv420p10le", 1) + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -lossless 1"},
 	{"aac", "audio", audioIn + "-c:a aac -b:a 96k"},
 	{"opus", "audio", audioIn + "-c:a libopus -b:a 64k"},
 	{"flac", "audio", audioIn + "-c:a flac -strict experimental"},
 	{"ac-3", "audio", audioIn + "-c:a ac3"},
 	{"ec-3", "audio", audioIn + "-c:a eac3"},
+	{"alac", "audio", audioIn + "-c:a alac"},
+	{"mp3", "audio", audioIn + "-c:a libmp3lame"},
+	{"dts", "audio", audioIn + "-c:a dca -strict experimental"},
 }
 
 // media is a fixture, cut into init segment and fragments (moof and mdat each).

@@ -16,7 +16,9 @@ const (
 	codecAVC
 	codecHEVC
 	codecAV1
-	codecText // passes
+	codecVP9
+	codecAC4
+	codecPassing // text, captions, metadata
 )
 
 // sampleEntry is one entry of stsd, and what its codec configuration says. It is immutable.
@@ -25,24 +27,40 @@ type sampleEntry struct {
 	kind          TrackKind
 	codec         codec
 	width, height uint32
-	lengthSize    int // bytes of a NAL unit length
+	configured    bool // the codec configuration box is there
+	lengthSize    int  // bytes of a NAL unit length
 	avc           *avcParams
 	hevc          *hevcParams
 	av1Raw        []byte
 	av1           *av1.SequenceHeader
+	check         func(sample []byte) error // of a track that passes
 }
 
-// sampleCodecs lists every sample entry that is protected, or passed, here.
+// ParseOptions switch on what is not understood by default.
+type ParseOptions struct {
+	// VVC accepts vvc1 and vvi1. How VVC is protected is taken from one implementation, and no player at hand confirms it.
+	VVC bool
+}
+
+// sampleCodecs lists every sample entry that is protected here. Dolby Vision entries follow the rules of their base codec: its
+// RPU and enhancement layer are NAL units of unspecified types (62, 63), or metadata OBUs, and stay clear.
 var sampleCodecs = map[fourCC]struct {
 	kind  TrackKind
 	codec codec
 }{
 	cc("avc1"): {KindVideo, codecAVC}, cc("avc3"): {KindVideo, codecAVC},
+	cc("dva1"): {KindVideo, codecAVC}, cc("dvav"): {KindVideo, codecAVC},
 	cc("hvc1"): {KindVideo, codecHEVC}, cc("hev1"): {KindVideo, codecHEVC},
-	cc("av01"): {KindVideo, codecAV1},
-	cc("mp4a"): {KindAudio, codecWhole}, cc("Opus"): {KindAudio, codecWhole}, cc("fLaC"): {KindAudio, codecWhole},
-	cc("ac-3"): {KindAudio, codecWhole}, cc("ec-3"): {KindAudio, codecWhole},
-	cc("wvtt"): {KindText, codecText}, cc("stpp"): {KindText, codecText},
+	cc("dvh1"): {KindVideo, codecHEVC}, cc("dvhe"): {KindVideo, codecHEVC},
+	cc("av01"): {KindVideo, codecAV1}, cc("dav1"): {KindVideo, codecAV1},
+	cc("vp09"): {KindVideo, codecVP9},
+	cc("mp4a"): {KindAudio, codecWhole}, // AAC in all profiles, MP3
+	cc("Opus"): {KindAudio, codecWhole}, cc("fLaC"): {KindAudio, codecWhole}, cc("alac"): {KindAudio, codecWhole},
+	cc("ac-3"): {KindAudio, codecWhole}, cc("ec-3"): {KindAudio, codecWhole}, cc("ac-4"): {KindAudio, codecAC4},
+	cc("mhm1"): {KindAudio, codecWhole}, cc("mhm2"): {KindAudio, codecWhole}, // MPEG-H
+	cc("mha1"): {KindAudio, codecWhole}, cc("mha2"): {KindAudio, codecWhole},
+	cc("dtsc"): {KindAudio, codecWhole}, cc("dtse"): {KindAudio, codecWhole}, cc("dtsh"): {KindAudio, codecWhole},
+	cc("dtsl"): {KindAudio, codecWhole}, cc("dtsx"): {KindAudio, codecWhole},
 }
 
 // protectedEntries are the sample entries of protected tracks (14496-12, 8.12).
@@ -67,11 +85,10 @@ func parseSampleEntry(buf []byte, x box, stsdVersion byte, handler fourCC) (samp
 	if protectedEntries[x.typ] {
 		return sampleEntry{}, ErrAlreadyProtected
 	}
-	known, ok := sampleCodecs[x.typ]
-	if !ok {
-		return sampleEntry{}, fmt.Errorf("%w %q", ErrUnsupportedSampleEntry, x.typ.String())
+	e, err := findCodec(x)
+	if err != nil {
+		return sampleEntry{}, err
 	}
-	e := sampleEntry{box: x, kind: known.kind, codec: known.codec}
 	if x.header != 8 {
 		return sampleEntry{}, errBoxSize
 	}
@@ -96,7 +113,7 @@ func parseSampleEntry(buf []byte, x box, stsdVersion byte, handler fourCC) (samp
 		}
 		p += n
 	}
-	err := eachBox(buf, p, x.end, x.typ.String(), func(c box) error {
+	err = eachBox(buf, p, x.end, x.typ.String(), func(c box) error {
 		if c.typ == typSinf {
 			return ErrAlreadyProtected
 		}
@@ -105,21 +122,36 @@ func parseSampleEntry(buf []byte, x box, stsdVersion byte, handler fourCC) (samp
 	if err != nil {
 		return sampleEntry{}, err
 	}
-	if e.codec == codecAVC && e.avc == nil || e.codec == codecHEVC && e.hevc == nil || e.codec == codecAV1 && e.lengthSize == 0 {
+	if e.kind == KindVideo && !e.configured {
 		return sampleEntry{}, errCodecConfig
 	}
 	return e, nil
 }
 
+// findCodec looks a sample entry up.
+func findCodec(x box) (sampleEntry, error) {
+	if known, ok := sampleCodecs[x.typ]; ok {
+		return sampleEntry{box: x, kind: known.kind, codec: known.codec}, nil
+	}
+	if check, ok := passingChecks[x.typ]; ok {
+		return sampleEntry{box: x, kind: KindText, codec: codecPassing, check: check}, nil
+	}
+	return sampleEntry{}, fmt.Errorf("%w %q", ErrUnsupportedSampleEntry, x.typ.String())
+}
+
+// handlerFits keeps a track of one kind from carrying the sample entry of another.
 func handlerFits(handler fourCC, kind TrackKind) bool {
 	switch kind {
 	case KindVideo:
 		return handler == cc("vide")
 	case KindAudio:
 		return handler == cc("soun")
-	default:
-		return handler == cc("text") || handler == cc("subt")
 	}
+	switch handler {
+	case cc("text"), cc("subt"), cc("sbtl"), cc("clcp"), cc("meta"):
+		return true
+	}
+	return false
 }
 
 // audioFixedBytes is where the boxes of a sound entry begin. QuickTime's versions 1 and 2 have more fields; in an stsd of
@@ -143,7 +175,7 @@ func audioFixedBytes(buf []byte, x box, stsdVersion byte) (int, error) {
 	return n, nil
 }
 
-// configure reads the codec configuration box, if c is one.
+// configure reads the codec configuration box, if c is one. A second one is refused: readers differ in which they use.
 func (e *sampleEntry) configure(buf []byte, c box) error {
 	record := buf[c.payload():c.end]
 	var err error
@@ -158,12 +190,21 @@ func (e *sampleEntry) configure(buf []byte, c box) error {
 		if len(record) < 4 || record[0] != 0x81 {
 			return atPath("av1C", c.off, errCodecConfig)
 		}
-		e.lengthSize = 1 // marks the box as seen
 		e.av1Raw, e.av1, err = av1ConfigSequence(record[4:])
+	case e.codec == codecVP9 && c.typ == cc("vpcC"):
+		if len(record) < 12 {
+			return atPath("vpcC", c.off, errCodecConfig)
+		}
+	default:
+		return nil
+	}
+	if err == nil && e.configured {
+		err = errRepeated
 	}
 	if err != nil {
 		return atPath(c.typ.String(), c.off, err)
 	}
+	e.configured = true
 	return nil
 }
 

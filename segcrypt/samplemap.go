@@ -10,20 +10,18 @@ import (
 // codecState is what the samples of one track hand on to later ones, and scratch for the one at hand. It goes from fragment
 // to fragment and, in a Stream, from chunk to chunk.
 type codecState struct {
-	scheme  drm.ProtectionScheme
-	entry   *sampleEntry // whose parameter sets are in force
-	avcOwn  avcParams    // with what came in-band; the entry's own are shared and stay as they are
-	hevcOwn hevcParams
-	avc     *avcParams
-	hevc    *hevcParams
-	av1     av1State
-	runs    subsampleBuilder
+	scheme drm.ProtectionScheme
+	entry  *sampleEntry // whose parameter sets are in force; what came in-band is added to copies of them
+	avc    avcParams
+	hevc   hevcParams
+	av1    av1State
+	vp9    vp9State
+	runs   subsampleBuilder
 }
 
 var (
 	errNALLength  = errors.New("a NAL unit length is zero or reaches past the sample")
 	errSubsamples = errors.New("the clear parts need more subsamples than saiz can describe")
-	errText       = errors.New("a sample of a text track does not look like text")
 )
 
 // use makes e the sample entry of the samples that follow. Another entry than before begins with its own parameter sets alone.
@@ -32,39 +30,56 @@ func (c *codecState) use(e *sampleEntry, scheme drm.ProtectionScheme) {
 	if c.entry == e {
 		return
 	}
-	c.entry, c.avc, c.hevc = e, e.avc, e.hevc
-	if e.codec == codecAV1 {
+	c.reset()
+	c.entry = e
+	switch e.codec {
+	case codecAVC:
+		c.avc = *e.avc
+	case codecHEVC:
+		c.hevc = *e.hevc
+	case codecAV1:
 		c.av1.reset(e.av1Raw, e.av1)
 	}
 }
 
 // reset forgets everything but the scratch, so that the state can serve another track.
 func (c *codecState) reset() {
-	if c.avc == &c.avcOwn {
-		c.avcOwn = avcParams{}
+	if c.entry == nil {
+		return
 	}
-	if c.hevc == &c.hevcOwn {
-		c.hevcOwn = hevcParams{}
-	}
-	if c.av1.seq != nil {
+	switch c.entry.codec {
+	case codecAVC:
+		c.avc = avcParams{}
+	case codecHEVC:
+		c.hevc = hevcParams{}
+	case codecAV1:
 		c.av1 = av1State{}
+	case codecVP9:
+		c.vp9 = vp9State{}
 	}
-	c.entry, c.avc, c.hevc = nil, nil, nil
+	c.entry = nil
+}
+
+// take makes c a copy of from; each keeps scratch of its own. Parameter sets are shared, since they never change.
+func (c *codecState) take(from *codecState) {
+	runs := c.runs
+	*c = *from
+	c.runs = runs
 }
 
 // kept is how long the scratch lists have become, for the bound of what is kept for reuse.
 func (c *codecState) kept() int { return cap(c.runs.runs) }
 
 // subsampled reports whether samples of e have subsamples; without them they are protected whole, or pass.
-func (e *sampleEntry) subsampled() bool { return e.codec != codecWhole && e.codec != codecText }
+func (e *sampleEntry) subsampled() bool { return e.codec != codecWhole && e.codec != codecPassing }
 
 // mapSample appends the subsamples of one sample to subs: none for samples that are protected whole, or pass.
 func (c *codecState) mapSample(b []byte, subs []subsample) ([]subsample, error) {
 	switch c.entry.codec {
 	case codecWhole:
 		return subs, nil
-	case codecText:
-		return subs, checkText(c.entry.box.typ, b)
+	case codecPassing:
+		return subs, c.entry.check(b)
 	}
 	c.runs.reset(c.scheme)
 	var err error
@@ -75,6 +90,12 @@ func (c *codecState) mapSample(b []byte, subs []subsample) ([]subsample, error) 
 		err = c.eachNAL(b, 2, c.addHEVC)
 	case codecAV1:
 		err = c.av1.walk(b, &c.runs)
+	case codecVP9:
+		// The binding wants whole blocks in every frame of a superframe, under every scheme.
+		c.runs.align = true
+		err = c.vp9.walk(b, &c.runs)
+	case codecAC4:
+		err = mapAC4(b, &c.runs)
 	}
 	if err != nil {
 		return nil, err
@@ -120,9 +141,6 @@ func (c *codecState) addAVC(nal []byte) (int, error) {
 		if c.avc.has(nal) {
 			break
 		}
-		if c.avc != &c.avcOwn {
-			c.avcOwn, c.avc = *c.avc, &c.avcOwn
-		}
 		if typ == avcSPSType {
 			return len(nal), c.avc.addSPS(nal)
 		}
@@ -148,9 +166,6 @@ func (c *codecState) addHEVC(nal []byte) (int, error) {
 		if c.hevc.has(nal) {
 			break
 		}
-		if c.hevc != &c.hevcOwn {
-			c.hevcOwn, c.hevc = *c.hevc, &c.hevcOwn
-		}
 		if typ == hevcSPSType {
 			return len(nal), c.hevc.addSPS(nal)
 		}
@@ -172,27 +187,4 @@ func (p *hevcParams) has(nal []byte) bool {
 		return slices.ContainsFunc(p.sps[:], func(s *hevcSPS) bool { return s != nil && string(s.raw) == string(nal) })
 	}
 	return slices.ContainsFunc(p.pps[:], func(s *hevcPPS) bool { return s != nil && string(s.raw) == string(nal) })
-}
-
-// checkText keeps media of another kind from passing as text, which alone leaves in clear.
-func checkText(typ fourCC, b []byte) error {
-	if typ == cc("wvtt") {
-		return eachBox(b, 0, len(b), "wvtt", func(x box) error {
-			switch x.typ {
-			case cc("vttc"), cc("vtte"), cc("vtta"):
-				return nil
-			}
-			return errText
-		})
-	}
-	for i, c := range b {
-		switch {
-		case c == ' ' || c == '\t' || c == '\r' || c == '\n' || i < 3 && c == "\xef\xbb\xbf"[i]:
-		case c == '<':
-			return nil
-		default:
-			return errText
-		}
-	}
-	return nil
 }
