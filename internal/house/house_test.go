@@ -32,11 +32,14 @@ type room struct {
 
 // rooms are the packages of the module. What is not here fails the test, so that a new room gets its rule with its door.
 var rooms = map[string]room{
-	"drm":           {},
-	"address":       {ours: []string{"drm"}},
-	"segcrypt":      {ours: []string{"drm", "address"}, libraries: []string{"github.com/Eyevinn/mp4ff", "github.com/zeebo/xxh3"}},
-	"manifest/dash": {ours: []string{"drm", "address"}},
-	"manifest/hls":  {ours: []string{"drm", "address"}},
+	"drm":                   {},
+	"address":               {ours: []string{"drm"}},
+	"segcrypt":              {ours: []string{"drm", "address"}, libraries: []string{"github.com/Eyevinn/mp4ff", "github.com/zeebo/xxh3"}},
+	"segcrypt/mpegts":       {ours: []string{"segcrypt", "drm", "address"}},
+	"segcrypt/packedaudio":  {ours: []string{"segcrypt", "drm", "address"}},
+	"segcrypt/wholesegment": {ours: []string{"segcrypt", "drm", "address"}},
+	"manifest/dash":         {ours: []string{"drm", "address"}},
+	"manifest/hls":          {ours: []string{"drm", "address"}},
 	"geo": {
 		ours:      []string{"drm", "address"},
 		libraries: []string{"github.com/oschwald/geoip2-golang/v2", "github.com/oschwald/maxminddb-golang/v2"},

@@ -1,0 +1,253 @@
+package mpegts
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// What follows reads segments as a player does, and shares no code with the package: packets, PES packets, the decoder's side of
+// SAMPLE-AES.
+
+// readStream is an elementary stream as a player finds it.
+type readStream struct {
+	streamType  byte
+	descriptors []byte
+	pes         []readPES
+	packets     int
+	counters    []byte // continuity counter of every packet with payload
+	adaptation  []byte // fields without stuffing, of all packets, one behind the other
+}
+
+type readPES struct{ header, data []byte }
+
+func (s *readStream) es() []byte {
+	var b []byte
+	for _, p := range s.pes {
+		b = append(b, p.data...)
+	}
+	return b
+}
+
+// readSegment is a transport stream taken apart.
+type readSegment struct {
+	streams map[uint16]*readStream
+	other   map[uint16][]byte // packets of all other PIDs
+	order   []uint16          // PIDs of all packets with payload
+	pcrPID  uint16
+}
+
+func mpegCRC(b []byte) uint32 {
+	crc := uint32(0xFFFFFFFF)
+	for _, x := range b {
+		for bit := 7; bit >= 0; bit-- {
+			high := crc>>31 ^ uint32(x>>bit&1)
+			crc <<= 1
+			if high != 0 {
+				crc ^= 0x04C11DB7
+			}
+		}
+	}
+	return crc
+}
+
+// usedAdaptation returns what is in an adaptation field besides stuffing, without its length.
+func usedAdaptation(field []byte) []byte {
+	if len(field) == 0 || field[0] == 0 {
+		return nil
+	}
+	end := len(field)
+	for end > 1 && field[end-1] == 0xFF {
+		end--
+	}
+	return field[:end]
+}
+
+func readTS(b []byte) (*readSegment, error) {
+	s := &readSegment{streams: map[uint16]*readStream{}, other: map[uint16][]byte{}}
+	pmtPID := uint16(0xFFFF)
+	for ; len(b) > 0; b = b[188:] {
+		if len(b) < 188 || b[0] != 0x47 {
+			return nil, errors.New("lost sync")
+		}
+		pid := binary.BigEndian.Uint16(b[1:]) & 0x1FFF
+		payload := b[4:188]
+		var field []byte
+		if b[3]&0x20 != 0 {
+			if int(payload[0]) > 183 {
+				return nil, errors.New("adaptation field too long")
+			}
+			field, payload = payload[1:1+payload[0]], payload[1+payload[0]:]
+		}
+		if b[3]&0x10 == 0 {
+			if len(payload) > 0 {
+				return nil, errors.New("bytes that nothing speaks of")
+			}
+		} else {
+			s.order = append(s.order, pid)
+			if len(payload) == 0 {
+				return nil, errors.New("a payload that is not there")
+			}
+		}
+		switch st := s.streams[pid]; {
+		case pid == 0:
+			s.other[pid] = append(s.other[pid], b[:188]...)
+			pmtPID = binary.BigEndian.Uint16(payload[1+8+2:]) & 0x1FFF
+		case pid == pmtPID && len(payload) > 0:
+			if err := s.readPMT(payload[1:]); err != nil {
+				return nil, err
+			}
+		case st != nil:
+			if err := st.add(b[1]&0x40 != 0, b[3], payload); err != nil {
+				return nil, fmt.Errorf("pid %d: %w", pid, err)
+			}
+			st.adaptation = append(st.adaptation, usedAdaptation(field)...)
+		default:
+			s.other[pid] = append(s.other[pid], b[:188]...)
+		}
+	}
+	for pid, st := range s.streams {
+		for i, p := range st.pes {
+			if want := binary.BigEndian.Uint16(p.header[4:]); want != 0 && int(want) != len(p.header)-6+len(p.data) {
+				return nil, fmt.Errorf("pid %d: PES packet %d says %d bytes, has %d", pid, i, want, len(p.header)-6+len(p.data))
+			}
+		}
+	}
+	return s, nil
+}
+
+func (s *readSegment) readPMT(b []byte) error {
+	size := 3 + int(b[1]&15)<<8 + int(b[2])
+	if mpegCRC(b[:size]) != 0 {
+		return errors.New("checksum of the PMT")
+	}
+	s.pcrPID = binary.BigEndian.Uint16(b[8:]) & 0x1FFF
+	list := b[12+binary.BigEndian.Uint16(b[10:])&0xFFF : size-4]
+	for len(list) > 0 {
+		pid, n := binary.BigEndian.Uint16(list[1:])&0x1FFF, int(binary.BigEndian.Uint16(list[3:])&0xFFF)
+		if s.streams[pid] == nil {
+			s.streams[pid] = &readStream{streamType: list[0], descriptors: list[5 : 5+n]}
+		}
+		list = list[5+n:]
+	}
+	return nil
+}
+
+func (st *readStream) add(start bool, control byte, payload []byte) error {
+	st.packets++
+	if control&0x10 == 0 {
+		return nil
+	}
+	st.counters = append(st.counters, control&15)
+	if start {
+		if len(payload) < 9 || len(payload) < 9+int(payload[8]) {
+			return errors.New("PES header in several packets")
+		}
+		n := 9 + int(payload[8])
+		st.pes = append(st.pes, readPES{header: bytes.Clone(payload[:n]), data: bytes.Clone(payload[n:])})
+		return nil
+	}
+	if len(st.pes) == 0 {
+		return errors.New("no PES packet")
+	}
+	last := &st.pes[len(st.pes)-1]
+	last.data = append(last.data, payload...)
+	return nil
+}
+
+// splitNALs returns the NAL units of a byte stream, without the zeros behind them.
+func splitNALs(es []byte) [][]byte {
+	var nals [][]byte
+	for _, part := range bytes.Split(es, []byte{0, 0, 1})[1:] {
+		nals = append(nals, bytes.TrimRight(part, "\x00"))
+	}
+	return nals
+}
+
+func unescape(nal []byte) []byte {
+	var out []byte
+	zeros := 0
+	for _, x := range nal {
+		if zeros >= 2 && x == 3 {
+			zeros = 0
+			continue
+		}
+		zeros++
+		if x != 0 {
+			zeros = 0
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// decryptNAL is the decoder's side of SAMPLE-AES for video.
+func decryptNAL(nal []byte, key, iv []byte) []byte {
+	if kind := nal[0] & 31; kind != 1 && kind != 5 || len(nal) <= 48 {
+		return nal
+	}
+	nal = unescape(nal)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	mode := cipher.NewCBCDecrypter(block, iv)
+	for rest := nal[32:]; len(rest) > 0; {
+		if len(rest) > 16 {
+			mode.CryptBlocks(rest[:16], rest[:16])
+			rest = rest[16:]
+		}
+		rest = rest[min(144, len(rest)):]
+	}
+	return nal
+}
+
+// frameSizes are those of the frames of an audio stream, by header size and total size.
+func audioFrames(es []byte) (headers, sizes []int, err error) {
+	for len(es) > 0 {
+		header, size := 0, 0
+		switch {
+		case len(es) < 7:
+			return nil, nil, errors.New("rest of a frame")
+		case es[0] == 0xFF && es[1]&0xF6 == 0xF0:
+			header, size = 9-2*int(es[1]&1), int(binary.BigEndian.Uint32(es[2:])>>5&0x1FFF)
+		case es[0] == 0x0B && es[5]>>3 > 10:
+			size = 2 * (int(binary.BigEndian.Uint16(es[2:])&0x7FF) + 1)
+		case es[0] == 0x0B && es[4]>>6 == 0: // 48 kHz
+			size = []int{64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1152, 1280}[es[4]&63/2] * 2
+		default:
+			return nil, nil, errors.New("no frame")
+		}
+		if size == 0 || size > len(es) {
+			return nil, nil, errors.New("frame size")
+		}
+		headers, sizes = append(headers, header), append(sizes, size)
+		es = es[size:]
+	}
+	return headers, sizes, nil
+}
+
+// decryptAudio is the decoder's side of SAMPLE-AES for audio.
+func decryptAudio(es, key, iv []byte) ([]byte, error) {
+	es = bytes.Clone(es)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	headers, sizes, err := audioFrames(es)
+	if err != nil {
+		return nil, err
+	}
+	rest := es
+	for i, size := range sizes {
+		if n := (size - headers[i] - 16) / 16 * 16; n > 0 {
+			run := rest[headers[i]+16 : headers[i]+16+n]
+			cipher.NewCBCDecrypter(block, iv).CryptBlocks(run, run)
+		}
+		rest = rest[size:]
+	}
+	return es, nil
+}
