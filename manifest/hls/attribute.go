@@ -5,10 +5,12 @@ import "strings"
 // maxAttributes bounds one attribute list: names are compared pair by pair.
 const maxAttributes = 128
 
-// attribute is one entry of an attribute list; start and end are the place of its value in the list, quotes excluded.
+// attribute is one entry of an attribute list; start and end are the place of its value in the list, quotes excluded, from
+// and to that of the whole entry, its leading blanks included and its comma not.
 type attribute struct {
 	name       string
 	start, end int
+	from, to   int
 	quoted     bool
 }
 
@@ -16,7 +18,8 @@ type attribute struct {
 // are passed over, as players do. What players would read in different ways is refused: a name that stands twice, and
 // anything between a quoted string and its comma.
 func parseAttributes(dst []attribute, list string) ([]attribute, error) {
-	for pos := skipBlanks(list, 0); pos < len(list); pos = skipBlanks(list, pos) {
+	from := 0
+	for pos := skipBlanks(list, 0); pos < len(list); pos = skipBlanks(list, from) {
 		a, next, ok := parseAttribute(list, pos)
 		if !ok || len(dst) == maxAttributes {
 			return nil, errAttributes
@@ -24,7 +27,8 @@ func parseAttributes(dst []attribute, list string) ([]attribute, error) {
 		if _, twice := find(dst, a.name); twice {
 			return nil, errAttributes
 		}
-		dst, pos = append(dst, a), next
+		a.from = from
+		dst, from = append(dst, a), next
 	}
 	return dst, nil
 }
@@ -61,6 +65,7 @@ func parseAttribute(list string, pos int) (a attribute, next int, ok bool) {
 	if after < len(list) && list[after] != ',' {
 		return attribute{}, 0, false
 	}
+	a.to = after
 	return a, after + 1, true
 }
 

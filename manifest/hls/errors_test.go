@@ -21,10 +21,39 @@ func TestRewriteErrors(t *testing.T) {
 		{"key of the origin", mediaTop + "#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n", 4, tagKey, ErrAlreadyProtected},
 		{"session key of the origin", "#EXTM3U\n#EXT-X-SESSION-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n", 2, tagSessionKey, ErrAlreadyProtected},
 		{"key without method", mediaTop + "#EXT-X-KEY:URI=\"k\"\n", 4, tagKey, errMissing},
-		{"byte range", mediaTop + inf + "#EXT-X-BYTERANGE:10@0\na.vtt\n", 5, tagByteRange, ErrUnsupported},
-		{"map with byte range", mediaTop + "#EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=\"10@0\"\n", 4, tagMap, ErrUnsupported},
-		{"part with byte range", mediaTop + mapIn + "#EXT-X-PART:DURATION=1,URI=\"a\",BYTERANGE=\"10@0\"\n", 5, tagPart, ErrUnsupported},
-		{"delta update", mediaTop + "#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n", 4, tagSkip, ErrUnsupported},
+		{"byte range without offset", mediaTop + inf + "#EXT-X-BYTERANGE:10\na.vtt\n", 6, "", errByteRangeOffset},
+		{"byte range without offset behind a whole resource", mediaTop + inf + "a.vtt\n" + inf + "#EXT-X-BYTERANGE:10\na.vtt\n", 8, "", errByteRangeOffset},
+		{"byte range without offset of another resource", mediaTop + inf + "#EXT-X-BYTERANGE:10@0\na.vtt\n" + inf + "#EXT-X-BYTERANGE:10\nb.vtt\n", 9, "", errByteRangeOffset},
+		{"byte range without offset of another query", mediaTop + inf + "#EXT-X-BYTERANGE:10@0\na.vtt?a\n" + inf + "#EXT-X-BYTERANGE:10\na.vtt?b\n", 9, "", errByteRangeOffset},
+		{"two byte ranges", mediaTop + inf + "#EXT-X-BYTERANGE:10@0\n#EXT-X-BYTERANGE:10@0\na.vtt\n", 6, tagByteRange, errTwice},
+		{"empty byte range", mediaTop + inf + "#EXT-X-BYTERANGE:0@0\na.vtt\n", 5, tagByteRange, errByteRange},
+		{"byte range without length", mediaTop + inf + "#EXT-X-BYTERANGE:@0\na.vtt\n", 5, tagByteRange, errByteRange},
+		{"byte range with an empty offset", mediaTop + inf + "#EXT-X-BYTERANGE:1@\na.vtt\n", 5, tagByteRange, errByteRange},
+		{"byte range with a sign", mediaTop + inf + "#EXT-X-BYTERANGE:+1@0\na.vtt\n", 5, tagByteRange, errByteRange},
+		{"byte range past all files", mediaTop + inf + "#EXT-X-BYTERANGE:9223372036854775807@1\na.vtt\n", 6, "", errByteRange},
+		{"byte range of 64 bits", mediaTop + inf + "#EXT-X-BYTERANGE:9223372036854775808@0\na.vtt\n", 5, tagByteRange, errByteRange},
+		{"map with a bare byte range", mediaTop + "#EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=10@0\n", 4, tagMap, errByteRange},
+		{"map with a malformed byte range", mediaTop + "#EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=\"10-20\"\n", 4, tagMap, errByteRange},
+		{"map with a byte range past all files", mediaTop + "#EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=\"9223372036854775807@1\"\n", 4, tagMap, errByteRange},
+		{"part with an empty byte range", mediaTop + mapIn + "#EXT-X-PART:DURATION=1,URI=\"a\",BYTERANGE=\"0@0\"\n", 5, tagPart, errByteRange},
+		{"part with a byte range without offset", mediaTop + mapIn + "#EXT-X-PART:DURATION=1,URI=\"a\",BYTERANGE=\"10\"\n", 5, tagPart, errByteRangeOffset},
+		{"hint with a malformed byte range", mediaTop + mapIn + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"a\",BYTERANGE-LENGTH=0\n", 5, tagPreloadHint, errByteRange},
+		{"hint with a byte range past all files", mediaTop + mapIn + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"a\",BYTERANGE-LENGTH=9223372036854775807,BYTERANGE-START=1\n", 5, tagPreloadHint, errByteRange},
+		{"hint without URI", mediaTop + mapIn + "#EXT-X-PRELOAD-HINT:TYPE=PART\n", 5, tagPreloadHint, errMissing},
+		{"delta update without map", mediaTop + "#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n" + inf + "a.vtt\n", 6, "", ErrUnsupported},
+		{"delta update with the map in front", mediaTop + mapIn + "#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n" + inf + "a.m4s\n", 7, "", ErrUnsupported},
+		{"two delta updates", mediaTop + strings.Repeat("#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n", 2), 5, tagSkip, errTwice},
+		{"delta update behind a segment", mediaTop + inf + "a.vtt\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n", 6, tagSkip, errOrder},
+		{"delta update without count", mediaTop + "#EXT-X-SKIP:X=3\n", 4, tagSkip, errMissing},
+		{"delta update with a malformed count", mediaTop + "#EXT-X-SKIP:SKIPPED-SEGMENTS=-3\n", 4, tagSkip, errSequence},
+		{"media sequence behind a segment", mediaTop + inf + "a.vtt\n#EXT-X-MEDIA-SEQUENCE:3\n", 6, tagSequence, errOrder},
+		{"media sequence behind a part", mediaTop + "#EXT-X-PART:DURATION=1,URI=\"a.vtt\"\n#EXT-X-MEDIA-SEQUENCE:3\n", 5, tagSequence, errOrder},
+		{"media sequence behind a delta update", mediaTop + "#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n#EXT-X-MEDIA-SEQUENCE:3\n", 5, tagSequence, errOrder},
+		{"two media sequences", mediaTop + "#EXT-X-MEDIA-SEQUENCE:3\n#EXT-X-MEDIA-SEQUENCE:3\n", 5, tagSequence, errTwice},
+		{"media sequence that is no number", mediaTop + "#EXT-X-MEDIA-SEQUENCE:0x3\n", 4, tagSequence, errSequence},
+		{"media sequence of 64 bits", mediaTop + "#EXT-X-MEDIA-SEQUENCE:9223372036854775808\n", 4, tagSequence, errSequence},
+		{"segment without EXTINF", mediaTop + inf + "a.vtt\nb.vtt\n", 6, "", errNoInf},
+		{"I-frame playlist without URI", "#EXTM3U\n#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1\n", 2, tagIFrameStreamInf, errMissing},
 		{"segment of another host", mediaTop + inf + "https://a.example/1.vtt\n", 5, "", address.ErrForeign},
 		{"segment of another scheme", mediaTop + inf + "file:///etc/1.vtt\n", 5, "", address.ErrForeign},
 		{"variant of another host", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n//a.example/1.m3u8\n", 3, "", address.ErrForeign},
@@ -168,7 +197,7 @@ func TestRewriteBoundsTracks(t *testing.T) {
 
 func TestRewriteRefusals(t *testing.T) {
 	for name, in := range map[string]string{
-		"segment without map":          mediaTop + "#EXTINF:4,\n1.ts\n",
+		"segment without map":          mediaTop + "#EXTINF:4,\n1.mp3\n",
 		"part without map":             mediaTop + "#EXT-X-PART:DURATION=1,URI=\"1.m4s\"\n",
 		"segment outside of the asset": mediaTop + mapIn + "#EXTINF:4,\n/premium/1.m4s\n",
 		"map outside of the asset":     mediaTop + "#EXT-X-MAP:URI=\"/premium/init.mp4\"\n",
@@ -184,22 +213,6 @@ func TestRewriteRefusals(t *testing.T) {
 		})
 	}
 }
-
-// fixedProtector answers everything with the same elements and keys.
-type fixedProtector struct {
-	elements []string
-	keys     []Key
-}
-
-func (p fixedProtector) Playlist(context.Context, address.Target) ([]string, error) {
-	return p.elements, nil
-}
-func (p fixedProtector) Sidecar(context.Context, address.Target) ([]string, error) {
-	return p.elements, nil
-}
-func (p fixedProtector) Track(context.Context, address.Target) (Track, error) { return p, nil }
-func (p fixedProtector) Elements(address.Target) ([]string, error)            { return p.elements, nil }
-func (p fixedProtector) Keys() []Key                                          { return p.keys }
 
 func TestRewriteChecksTheProtector(t *testing.T) {
 	good := Key{Method: "SAMPLE-AES", URI: "k"}
@@ -221,6 +234,7 @@ func TestRewriteChecksTheProtector(t *testing.T) {
 		"variable in a key URI":   {[]string{"~a"}, []Key{{Method: "SAMPLE-AES", URI: "{$k}"}}},
 		"quote in a key format":   {[]string{"~a"}, []Key{{Method: "SAMPLE-AES", URI: "k", KeyFormat: `"`}}},
 		"quote in the versions":   {[]string{"~a"}, []Key{{Method: "SAMPLE-AES", URI: "k", KeyFormatVersions: `"`}}},
+		"AES-128 without IV":      {[]string{"~a"}, []Key{{Method: MethodAES128, URI: "k"}}},
 		"key format twice":        {[]string{"~a"}, []Key{good, {Method: "SAMPLE-AES", URI: "l", KeyFormat: KeyFormatIdentity}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,6 +36,7 @@ type Info struct {
 	QueryDependent bool
 
 	references int
+	iFrames    bool // EXT-X-I-FRAMES-ONLY
 }
 
 // Inspect tells the kind of a playlist by its tags. It returns ErrNotPlaylist when there are none of either kind, and a
@@ -63,6 +64,8 @@ func inspect(text string) (Info, error) {
 			info.references++
 		case l.tag == tagEndList:
 			ended = true
+		case l.tag == tagIFramesOnly:
+			info.iFrames = true
 		case l.tag == tagDefine && strings.Contains(l.value, "QUERYPARAM"):
 			info.QueryDependent = true
 		}
@@ -98,6 +101,11 @@ const (
 	tagDateRange       = "EXT-X-DATERANGE"
 	tagEndList         = "EXT-X-ENDLIST"
 	tagIFramesOnly     = "EXT-X-I-FRAMES-ONLY"
+	tagSequence        = "EXT-X-MEDIA-SEQUENCE"
+	tagDiscontinuity   = "EXT-X-DISCONTINUITY"
+	tagGap             = "EXT-X-GAP"
+	tagServerControl   = "EXT-X-SERVER-CONTROL"
+	tagIndependent     = "EXT-X-INDEPENDENT-SEGMENTS"
 )
 
 // tagKind returns the kind of playlist that a tag belongs to, and zero for tags of both kinds and unknown ones.
@@ -106,9 +114,8 @@ func tagKind(tag string) Kind {
 	case tagStreamInf, tagIFrameStreamInf, tagMedia, tagSessionData, tagSessionKey, tagSteering:
 		return KindMultivariant
 	case tagInf, tagKey, tagMap, tagByteRange, tagPart, tagPreloadHint, tagReport, tagSkip, tagDateRange, tagEndList,
-		tagIFramesOnly, "EXT-X-TARGETDURATION", "EXT-X-MEDIA-SEQUENCE", "EXT-X-DISCONTINUITY-SEQUENCE",
-		"EXT-X-DISCONTINUITY", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-GAP", "EXT-X-BITRATE", "EXT-X-PLAYLIST-TYPE",
-		"EXT-X-PART-INF", "EXT-X-SERVER-CONTROL":
+		tagIFramesOnly, tagSequence, tagDiscontinuity, tagGap, tagServerControl, "EXT-X-TARGETDURATION",
+		"EXT-X-DISCONTINUITY-SEQUENCE", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-BITRATE", "EXT-X-PLAYLIST-TYPE", "EXT-X-PART-INF":
 		return KindMedia
 	default:
 		return 0
@@ -118,7 +125,7 @@ func tagKind(tag string) Kind {
 // isKnown reports whether a tag is defined by 8216bis or its predecessors.
 func isKnown(tag string) bool {
 	switch tag {
-	case "EXTM3U", tagVersion, tagDefine, "EXT-X-INDEPENDENT-SEGMENTS", "EXT-X-START", "EXT-X-ALLOW-CACHE":
+	case "EXTM3U", tagVersion, tagDefine, tagIndependent, "EXT-X-START", "EXT-X-ALLOW-CACHE":
 		return true
 	default:
 		return tagKind(tag) != 0
@@ -128,7 +135,7 @@ func isKnown(tag string) bool {
 // hasAttributes reports whether the value of a known tag is an attribute list.
 func hasAttributes(tag string) bool {
 	switch tag {
-	case tagStreamInf, tagDefine, tagKey, tagSessionKey, "EXT-X-PART-INF", "EXT-X-SERVER-CONTROL", "EXT-X-START":
+	case tagStreamInf, tagDefine, tagKey, tagSessionKey, tagSkip, tagServerControl, "EXT-X-PART-INF", "EXT-X-START":
 		return true
 	default:
 		return hasReference(tag)
@@ -138,7 +145,7 @@ func hasAttributes(tag string) bool {
 // hasReference reports whether an attribute of a tag that we keep can be a reference.
 func hasReference(tag string) bool {
 	switch tag {
-	case tagMedia, tagSessionData, tagMap, tagPart, tagPreloadHint, tagReport, tagDateRange:
+	case tagMedia, tagIFrameStreamInf, tagSessionData, tagMap, tagPart, tagPreloadHint, tagReport, tagDateRange:
 		return true
 	default:
 		return false

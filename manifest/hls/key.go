@@ -1,7 +1,6 @@
 package hls
 
 import (
-	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -67,10 +66,13 @@ func (f KeyFormats) String() string {
 
 // Key is one EXT-X-KEY line (8216bis, 4.4.4.4).
 type Key struct {
-	// Method is SAMPLE-AES, SAMPLE-AES-CTR or another METHOD, but not NONE.
+	// Method is AES-128, SAMPLE-AES, SAMPLE-AES-CTR or another METHOD, but not NONE.
 	Method string
 	// URI is written as it is.
 	URI string
+	// IV is written if HasIV is set. Without it, the IV of AES-128 is the media sequence number.
+	IV    [16]byte
+	HasIV bool
 	// KeyFormat is the KEYFORMAT; empty leaves the attribute out, which means identity.
 	KeyFormat string
 	// KeyFormatVersions is the KEYFORMATVERSIONS, such as "1"; empty leaves the attribute out.
@@ -88,11 +90,11 @@ func (k Key) appendLine(dst []byte) ([]byte, error) {
 	dst = append(dst, "#EXT-X-KEY:METHOD="...)
 	dst = append(dst, k.Method...)
 	dst = appendQuoted(dst, `,URI="`, k.URI)
+	if k.HasIV {
+		dst = appendHex(dst, ",IV=0x", k.IV)
+	}
 	if !k.KID.IsZero() {
-		dst = append(dst, ",KEYID=0x"...)
-		start := len(dst)
-		dst = hex.AppendEncode(dst, k.KID[:])
-		upper(dst[start:]) // 8216bis, 4.2: a hexadecimal-sequence has capital letters
+		dst = appendHex(dst, ",KEYID=0x", k.KID)
 	}
 	if k.KeyFormat != "" {
 		dst = appendQuoted(dst, `,KEYFORMAT="`, k.KeyFormat)
@@ -118,6 +120,9 @@ func (k Key) valid() bool {
 	return true
 }
 
+// MethodAES128 is the METHOD of segments that are encrypted whole.
+const MethodAES128 = "AES-128"
+
 const methodNone = "NONE"
 
 // format returns the KEYFORMAT that holds when the attribute is left out.
@@ -128,16 +133,21 @@ func (k Key) format() string {
 	return k.KeyFormat
 }
 
+// sameFormat reports whether other would take the place of k in a player.
+func (k Key) sameFormat(other Key) bool { return k.format() == other.format() }
+
 func appendQuoted(dst []byte, name, value string) []byte {
 	dst = append(dst, name...)
 	dst = append(dst, value...)
 	return append(dst, '"')
 }
 
-func upper(b []byte) {
-	for i, c := range b {
-		if c >= 'a' && c <= 'z' {
-			b[i] = c - 'a' + 'A'
-		}
+// appendHex appends a hexadecimal-sequence, which has capital letters (8216bis, 4.2).
+func appendHex(dst []byte, name string, value [16]byte) []byte {
+	const digits = "0123456789ABCDEF"
+	dst = append(dst, name...)
+	for _, b := range value {
+		dst = append(dst, digits[b>>4], digits[b&15])
 	}
+	return dst
 }

@@ -1,19 +1,24 @@
 package hls
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/caddy-drm/caddy-drm/address"
 )
 
 // mediaState is what a media playlist's lines leave for those that follow.
 type mediaState struct {
-	tracks  map[address.Target]Track // by init segment
-	track   Track                    // of the EXT-X-MAP in force; nil before the first
-	keys    []Key                    // in force, as our lines have announced them
-	iFrames bool                     // EXT-X-I-FRAMES-ONLY was seen
+	tracks     tracks
+	lead       lead
+	partRanges rangeChain
+	ranges     rangeChain
+
+	sequence  uint64 // of the segment that comes next
+	numbered  bool   // EXT-X-MEDIA-SEQUENCE was seen
+	skip      bool   // EXT-X-SKIP was seen
+	began     bool   // a segment or a part was seen
+	inf       int    // where the pending EXTINF begins in the output
+	gap       bool   // of the next segment
+	byteRange byteRange
 }
 
 // mediaLine rewrites one line of a media playlist: a known tag or a URI line.
@@ -24,6 +29,8 @@ func (r *rewriter) mediaLine(l line) error {
 	switch l.tag {
 	case tagInf:
 		return r.segmentInf(l)
+	case tagByteRange:
+		return r.byteRangeTag(l)
 	case tagKey:
 		return r.originKey()
 	case tagMap:
@@ -36,15 +43,84 @@ func (r *rewriter) mediaLine(l line) error {
 		return r.sealPlaylistURI()
 	case tagDateRange:
 		return r.dateRange()
-	case tagByteRange:
-		return r.fault(fmt.Errorf("%w: byte range of a clear file", ErrUnsupported))
-	case tagSkip:
-		return r.fault(fmt.Errorf("%w: delta update", ErrUnsupported))
-	case tagIFramesOnly:
-		r.media.iFrames = true
+	case tagServerControl:
+		return r.serverControl()
+	}
+	if err := r.note(l); err != nil {
+		return err
 	}
 	return r.writeAttributesOrCopy()
 }
+
+// note reads the tags that are written as they are and tell of the segments behind them.
+func (r *rewriter) note(l line) error {
+	switch l.tag {
+	case tagSequence:
+		return r.sequenceTag(l)
+	case tagSkip:
+		return r.skipTag()
+	case tagGap:
+		r.media.gap = true
+	case tagDiscontinuity:
+		r.media.lead.cut()
+	case tagIndependent:
+		r.media.lead.independentSegments = true
+	}
+	return nil
+}
+
+// sequenceTag reads EXT-X-MEDIA-SEQUENCE. Behind a segment it would number for one player what it does not for another.
+func (r *rewriter) sequenceTag(l line) error {
+	if r.media.numbered {
+		return r.fault(errTwice)
+	}
+	if r.media.began || r.media.skip {
+		return r.fault(errOrder)
+	}
+	var err error
+	if r.media.sequence, err = parseCount(strings.TrimLeft(l.value, " \t")); err != nil {
+		return r.fault(errSequence)
+	}
+	r.media.numbered = true
+	return nil
+}
+
+// skipTag reads EXT-X-SKIP (8216bis, 4.4.5.2). Keys and init segments of what it skips are not known here, so that a
+// delta update can be rewritten only if an EXT-X-MAP follows.
+func (r *rewriter) skipTag() error {
+	if r.media.skip {
+		return r.fault(errTwice)
+	}
+	if r.media.began {
+		return r.fault(errOrder)
+	}
+	a, ok := find(r.attrs, "SKIPPED-SEGMENTS")
+	if !ok {
+		return r.fault(errMissing)
+	}
+	count, err := parseCount(r.line.value[a.start:a.end])
+	if err != nil {
+		return r.fault(errSequence)
+	}
+	r.media.sequence += count // both are below 2^63
+	r.media.skip = true
+	r.media.tracks.mapped, r.media.tracks.skipped = nil, true
+	return nil
+}
+
+// serverControl takes the offer of delta updates out of EXT-X-SERVER-CONTROL: they would leave out the keys that we write
+// and the EXT-X-MAP that says which.
+func (r *rewriter) serverControl() error {
+	if !slices.ContainsFunc(r.attrs, func(a attribute) bool { return a.name != attrSkipUntil && a.name != attrSkipDates }) {
+		return nil
+	}
+	return r.writeAttributes(edit{name: attrSkipUntil, drop: true}, edit{name: attrSkipDates, drop: true})
+}
+
+const (
+	attrSkipUntil = "CAN-SKIP-UNTIL"
+	attrSkipDates = "CAN-SKIP-DATERANGES"
+)
 
 // segmentInf checks the whole form of EXTINF, since a player that reads only the beginning of a malformed one takes
 // what is left for the URI.
@@ -57,7 +133,7 @@ func (r *rewriter) segmentInf(l line) error {
 	if !isDigits(whole) || hasFraction && !isDigits(fraction) {
 		return r.fault(errDuration)
 	}
-	r.pending = l
+	r.pending, r.media.inf = l, len(r.out)
 	r.copyLine(l)
 	return nil
 }
@@ -66,145 +142,34 @@ func isDigits(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
 }
 
+// segmentURI rewrites the URI line of a segment.
 func (r *rewriter) segmentURI(l line) error {
-	text, err := r.sealSegment(l.body)
+	if r.pending.tag == "" {
+		return r.fault(errNoInf)
+	}
+	target, err := r.resolve(l.body)
+	if err != nil {
+		return err
+	}
+	m := &r.media
+	resource, err := m.ranges.place(target, m.byteRange)
+	if err != nil {
+		return r.fault(err)
+	}
+	segment := Segment{Resource: resource, Sequence: m.sequence, IFrame: r.info.iFrames, Gap: m.gap}
+	track, err := r.trackFor(segment, m.inf)
+	if err != nil {
+		return err
+	}
+	text, err := r.seal(track, segment)
 	if err != nil {
 		return err
 	}
 	r.writeURI(l, text)
-	r.pending = line{}
+	m.lead.endSegment()
+	m.sequence++
+	m.began, m.gap, m.byteRange, r.pending = true, false, byteRange{}, line{}
 	return nil
-}
-
-// sealSegment returns a reference to a media segment or a part, sealed for the track in force. Without an EXT-X-MAP
-// there is no track, and only what the Protector takes for a sidecar can be served.
-func (r *rewriter) sealSegment(ref string) (string, error) {
-	target, err := r.resolve(ref)
-	if err != nil {
-		return "", err
-	}
-	var elements []string
-	if r.media.track != nil {
-		elements, err = r.media.track.Elements(target)
-	} else {
-		elements, err = r.o.Protector.Sidecar(r.ctx, target)
-	}
-	if err != nil {
-		return "", r.refused(err)
-	}
-	return r.express(target, elements)
-}
-
-// mapTag rewrites EXT-X-MAP and puts the keys of its track in front of it: a key applies to every segment behind its
-// line (8216bis, 4.4.4.4), and players want it before the init segment that names it.
-func (r *rewriter) mapTag() error {
-	if _, ok := find(r.attrs, "BYTERANGE"); ok {
-		return r.fault(fmt.Errorf("%w: byte range of a clear file", ErrUnsupported))
-	}
-	ref, err := r.requireURI()
-	if err != nil {
-		return err
-	}
-	target, err := r.resolve(ref)
-	if err != nil {
-		return err
-	}
-	track, err := r.trackOf(target)
-	if err != nil {
-		return err
-	}
-	elements, err := track.Elements(target)
-	if err != nil {
-		return r.refused(err)
-	}
-	text, err := r.express(target, elements)
-	if err != nil {
-		return err
-	}
-	if err := r.announce(track.Keys()); err != nil {
-		return err
-	}
-	r.media.track = track
-	return r.writeAttributes(attrURI, text)
-}
-
-// trackOf asks for each distinct init segment once.
-func (r *rewriter) trackOf(init address.Target) (Track, error) {
-	if track, ok := r.media.tracks[init]; ok {
-		return track, nil
-	}
-	if len(r.media.tracks) == maxTracks {
-		return nil, r.fault(fmt.Errorf("%w: over %d init segments", ErrTooLarge, maxTracks))
-	}
-	track, err := r.o.Protector.Track(r.ctx, init)
-	if err != nil {
-		return nil, r.refused(err)
-	}
-	if r.media.tracks == nil {
-		r.media.tracks = make(map[address.Target]Track)
-	}
-	r.media.tracks[init] = track
-	return track, nil
-}
-
-// announce writes the EXT-X-KEY lines that turn the keys in force into keys, none if they are the same.
-func (r *rewriter) announce(keys []Key) error {
-	if slices.Equal(keys, r.media.keys) {
-		return nil
-	}
-	// A key stays in force until one of the same format follows, so that a format without a successor is switched off.
-	for _, old := range r.media.keys {
-		if !slices.ContainsFunc(keys, func(k Key) bool { return k.format() == old.format() }) {
-			r.out = append(r.out, "#EXT-X-KEY:METHOD=NONE"...)
-			r.out = append(r.out, r.eol...)
-			break
-		}
-	}
-	for i, k := range keys {
-		if slices.ContainsFunc(keys[:i], func(other Key) bool { return k.format() == other.format() }) {
-			return r.refused(errKey) // the second would replace the first
-		}
-		out, err := k.appendLine(r.out)
-		if err != nil {
-			return r.refused(err)
-		}
-		r.out = append(out, r.eol...)
-	}
-	if len(keys) > 0 {
-		r.version.required = 6 // KEYFORMAT and SAMPLE-AES need 5, EXT-X-MAP in a list of whole segments 6 (8216bis, 8)
-		if r.media.iFrames {
-			r.version.required = 5
-		}
-	}
-	r.media.keys = slices.Clone(keys)
-	return nil
-}
-
-func (r *rewriter) partTag() error {
-	if _, ok := find(r.attrs, "BYTERANGE"); ok {
-		return r.fault(fmt.Errorf("%w: byte range of a clear file", ErrUnsupported))
-	}
-	ref, err := r.requireURI()
-	if err != nil {
-		return err
-	}
-	text, err := r.sealSegment(ref)
-	if err != nil {
-		return err
-	}
-	return r.writeAttributes(attrURI, text)
-}
-
-// preloadHint rewrites the hint for a part. A hint is optional: one with a byte range, or for an init segment, which may
-// not exist yet and so has no track, is dropped.
-func (r *rewriter) preloadHint() error {
-	kind, ok := find(r.attrs, "TYPE")
-	_, start := find(r.attrs, "BYTERANGE-START")
-	_, length := find(r.attrs, "BYTERANGE-LENGTH")
-	if !ok || start || length || r.line.value[kind.start:kind.end] != "PART" {
-		return nil
-	}
-	return r.partTag()
 }
 
 // sealPlaylistURI rewrites a tag whose URI is that of a playlist: EXT-X-MEDIA, EXT-X-RENDITION-REPORT.
@@ -217,7 +182,7 @@ func (r *rewriter) sealPlaylistURI() error {
 	if err != nil {
 		return err
 	}
-	return r.writeAttributes(attrURI, text)
+	return r.writeAttributes(edit{name: attrURI, value: text})
 }
 
 // dateRange rewrites EXT-X-DATERANGE. Interstitials mostly live on other hosts; without its asset an interstitial is
@@ -230,7 +195,7 @@ func (r *rewriter) dateRange() error {
 	const attrAsset = "X-ASSET-URI"
 	asset, ok := find(r.attrs, attrAsset)
 	if !ok {
-		return r.writeAttributes("", "")
+		return r.writeAttributes()
 	}
 	if !asset.quoted {
 		return r.fault(errMissing)
@@ -239,5 +204,5 @@ func (r *rewriter) dateRange() error {
 	if err != nil {
 		return r.ctx.Err()
 	}
-	return r.writeAttributes(attrAsset, text)
+	return r.writeAttributes(edit{name: attrAsset, value: text})
 }

@@ -9,11 +9,13 @@ func (r *rewriter) multivariantLine(l line) error {
 		return r.fault(errNoURI)
 	}
 	switch l.tag {
-	case tagIFrameStreamInf, tagSteering:
+	case tagSteering:
 		return nil
+	case tagIFrameStreamInf:
+		return r.iFrameStreamInf()
 	case tagStreamInf:
 		r.pending = l
-		return r.writeAttributes("", "")
+		return r.writeAttributes()
 	case tagMedia:
 		return r.mediaTag()
 	case tagSessionData:
@@ -28,7 +30,7 @@ func (r *rewriter) multivariantLine(l line) error {
 // writeAttributesOrCopy writes a line that holds no reference.
 func (r *rewriter) writeAttributesOrCopy() error {
 	if hasAttributes(r.line.tag) {
-		return r.writeAttributes("", "")
+		return r.writeAttributes()
 	}
 	r.copyLine(r.line)
 	return nil
@@ -47,16 +49,30 @@ func (r *rewriter) variantURI(l line) error {
 // mediaTag rewrites EXT-X-MEDIA, whose URI is optional: closed captions and muxed renditions have none.
 func (r *rewriter) mediaTag() error {
 	if _, ok := find(r.attrs, attrURI); !ok {
-		return r.writeAttributes("", "")
+		return r.writeAttributes()
 	}
 	return r.sealPlaylistURI()
+}
+
+// iFrameStreamInf rewrites EXT-X-I-FRAME-STREAM-INF. Playback goes on without it: a playlist that cannot be sealed is
+// dropped.
+func (r *rewriter) iFrameStreamInf() error {
+	ref, err := r.requireURI()
+	if err != nil {
+		return err
+	}
+	text, err := r.sealPlaylist(ref)
+	if err != nil {
+		return r.ctx.Err()
+	}
+	return r.writeAttributes(edit{name: attrURI, value: text})
 }
 
 // sessionData rewrites EXT-X-SESSION-DATA. No player needs it to play, and its URI often leads elsewhere: what cannot
 // be sealed as a sidecar is dropped.
 func (r *rewriter) sessionData() error {
 	if _, ok := find(r.attrs, attrURI); !ok {
-		return r.writeAttributes("", "")
+		return r.writeAttributes()
 	}
 	ref, err := r.requireURI()
 	if err != nil {
@@ -74,7 +90,7 @@ func (r *rewriter) sessionData() error {
 	if err != nil {
 		return err
 	}
-	return r.writeAttributes(attrURI, text)
+	return r.writeAttributes(edit{name: attrURI, value: text})
 }
 
 // originKey drops a key line that switches protection off, and refuses any other.

@@ -10,30 +10,6 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 )
 
-// Protector is asked for what the rewriter cannot know. It is called in the order of the lines, never concurrently, and
-// should give the same answer to the same question.
-//
-// The elements that it returns are put in front of the last element of the target's path: at least one, each of letters,
-// digits and "-._~" only, without a dot at the end. Its errors stop the rewriting and are returned wrapped, except where the package comment says
-// that a line is dropped.
-type Protector interface {
-	// Playlist returns the elements for a child playlist, or the playlist of a rendition report or an interstitial.
-	Playlist(ctx context.Context, target address.Target) (elements []string, err error)
-	// Track returns the track of an init segment. It is called once for each distinct EXT-X-MAP.
-	Track(ctx context.Context, init address.Target) (Track, error)
-	// Sidecar returns the elements for a resource without samples: a segment of a playlist without EXT-X-MAP, or session
-	// data. It returns an error for what must not be served in clear.
-	Sidecar(ctx context.Context, target address.Target) (elements []string, err error)
-}
-
-// Track is what one init segment describes.
-type Track interface {
-	// Keys returns the EXT-X-KEY lines of the track, one per KEYFORMAT; none when there is nothing to protect.
-	Keys() []Key
-	// Elements returns the elements for the init segment, a media segment or a part.
-	Elements(target address.Target) (elements []string, err error)
-}
-
 // Options say how a playlist is rewritten. All fields but Query are required.
 type Options struct {
 	// Base is the clean URL of the playlist.
@@ -91,11 +67,12 @@ type rewriter struct {
 	variables variables
 	media     mediaState
 
-	out     []byte
-	line    line        // the line at hand
-	pending line        // the EXTINF or EXT-X-STREAM-INF that waits for its URI line
-	attrs   []attribute // of the line at hand; reused
-	sized   bool        // out has been grown to the likely size of the result
+	out      []byte
+	line     line        // the line at hand
+	pending  line        // the EXTINF or EXT-X-STREAM-INF that waits for its URI line
+	attrs    []attribute // of the line at hand; reused
+	keyLines []byte      // reused
+	sized    bool        // out has been grown to the likely size of the result
 
 	eol     string // as behind #EXTM3U
 	version version
@@ -231,6 +208,12 @@ func (r *rewriter) requireURI() (string, error) {
 
 const attrURI = "URI"
 
+// says reports whether an attribute of the line at hand has the given value.
+func (r *rewriter) says(name, value string) bool {
+	a, ok := find(r.attrs, name)
+	return ok && r.line.value[a.start:a.end] == value
+}
+
 // copyLine writes l as it is.
 func (r *rewriter) copyLine(l line) {
 	r.out = append(r.out, l.body...)
@@ -249,19 +232,29 @@ func (r *rewriter) writeURI(l line, text string) {
 	r.out = append(r.out, l.end...)
 }
 
-// writeAttributes writes the line at hand with the value of one attribute replaced, if it has that attribute, and the
-// variables in all others expanded.
-func (r *rewriter) writeAttributes(name, value string) error {
+// edit is a change of one attribute, if the line has it.
+type edit struct {
+	name, value string
+	drop        bool
+}
+
+// writeAttributes writes the line at hand with edits made, and the variables in all other attributes expanded. One of
+// them has to be left.
+func (r *rewriter) writeAttributes(edits ...edit) error {
 	l := r.line
-	pos := 0
 	r.out = append(r.out, l.body[:len(l.body)-len(l.value)]...)
+	first, rest := true, 0
 	for _, a := range r.attrs {
 		text := l.value[a.start:a.end]
+		i := slices.IndexFunc(edits, func(e edit) bool { return e.name == a.name })
+		rest = a.to
 		switch {
-		case a.name == name:
-			text = value
-		case !strings.Contains(text, "{$"):
+		case i >= 0 && edits[i].drop:
+			rest = len(l.value) // a comma behind the last one goes with it
 			continue
+		case i >= 0:
+			text = edits[i].value
+		case !strings.Contains(text, "{$"):
 		case !a.quoted:
 			return r.fault(errVariable)
 		default:
@@ -270,11 +263,15 @@ func (r *rewriter) writeAttributes(name, value string) error {
 				return r.fault(err)
 			}
 		}
-		r.out = append(r.out, l.value[pos:a.start]...)
+		if !first {
+			r.out = append(r.out, ',')
+		}
+		first = false
+		r.out = append(r.out, l.value[a.from:a.start]...)
 		r.out = append(r.out, text...)
-		pos = a.end
+		r.out = append(r.out, l.value[a.end:a.to]...)
 	}
-	r.out = append(r.out, l.value[pos:]...)
+	r.out = append(r.out, l.value[rest:]...)
 	r.out = append(r.out, l.end...)
 	return nil
 }

@@ -1,10 +1,8 @@
 package hls
 
 import (
-	"context"
 	"errors"
 	"net/url"
-	"path"
 	"strings"
 	"testing"
 
@@ -15,63 +13,6 @@ import (
 var testKID = drm.KID{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
 
 var errTestRefused = errors.New("refused by the test")
-
-// testProtector seals everything below /vod/: playlists with ~p, sidecars with ~t, and tracks with ~ and the name of
-// their init segment, or ~x if no element can hold it. An init segment whose name begins with "text" has nothing to protect; one with "two" has two key
-// formats; any other has one, whose URI is made of the first two characters of the name.
-type testProtector struct{ inits []string }
-
-func (p *testProtector) Playlist(_ context.Context, target address.Target) ([]string, error) {
-	return p.seal("~p", target)
-}
-
-func (p *testProtector) Sidecar(_ context.Context, target address.Target) ([]string, error) {
-	if target.Path.Ext() != ".vtt" && target.Path.Ext() != ".json" {
-		return nil, errTestRefused
-	}
-	return p.seal("~t", target)
-}
-
-func (p *testProtector) Track(_ context.Context, init address.Target) (Track, error) {
-	name := init.Path.Base()
-	if !strings.HasPrefix(name, "init") && !strings.HasPrefix(name, "text") && !strings.HasPrefix(name, "two") {
-		return nil, errTestRefused
-	}
-	p.inits = append(p.inits, string(init.Path))
-	return testTrack{p, strings.TrimSuffix(name, path.Ext(name))}, nil
-}
-
-func (p *testProtector) seal(element string, target address.Target) ([]string, error) {
-	if !target.Path.Under("/vod/") {
-		return nil, errTestRefused
-	}
-	return []string{element}, nil
-}
-
-type testTrack struct {
-	protector *testProtector
-	name      string
-}
-
-func (t testTrack) Keys() []Key {
-	key := Key{Method: "SAMPLE-AES", URI: "k/" + t.name, KeyFormat: KeyFormatClearKey, KeyFormatVersions: "1", KID: testKID}
-	switch {
-	case strings.HasPrefix(t.name, "text"):
-		return nil
-	case strings.HasPrefix(t.name, "two"):
-		return []Key{{Method: "SAMPLE-AES-CTR", URI: "i/" + t.name}, key}
-	case strings.HasPrefix(t.name, "init-same"):
-		key.URI = "k/init"
-	}
-	return []Key{key}
-}
-
-func (t testTrack) Elements(target address.Target) ([]string, error) {
-	if len(t.name) > 20 || !isPlainElement(t.name) {
-		return t.protector.seal("~x", target)
-	}
-	return t.protector.seal("~"+t.name, target)
-}
 
 func testOptions() (Options, *testProtector) {
 	protector := &testProtector{}
@@ -112,14 +53,21 @@ func TestRewriteMedia(t *testing.T) {
 		{"text track after a protected one", mapIn + "#EXT-X-MAP:URI=\"text.mp4\"\n", mapOut + "#EXT-X-KEY:METHOD=NONE\n#EXT-X-MAP:URI=\"../~text/text.mp4\"\n"},
 		{"protected track after a text one", "#EXT-X-MAP:URI=\"text.mp4\"\n" + mapIn, "#EXT-X-MAP:URI=\"../~text/text.mp4\"\n" + mapOut},
 		{"a key format without a successor is switched off", "#EXT-X-MAP:URI=\"two.mp4\"\n" + mapIn, `#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI="i/two"` + "\n" + strings.Replace(keyLine, "k/init", "k/two", 1) + "#EXT-X-MAP:URI=\"../~two/two.mp4\"\n#EXT-X-KEY:METHOD=NONE\n" + mapOut},
-		{"sidecar segments without map", "#EXTINF:4,\nsub/1.vtt?x=1\n", "#EXTINF:4,\n../sub/~t/1.vtt?x=1\n"},
+		{"text segments without map", "#EXTINF:4,\nsub/1.vtt?x=1\n", "#EXTINF:4,\n../sub/~vtt/1.vtt?x=1\n"},
 		{"METHOD=NONE of the origin is removed", "#EXT-X-KEY:METHOD=NONE\n" + mapIn, mapOut},
 		{"all else of a map stays", `#EXT-X-MAP: X-A="b,c", URI="init.mp4",X-D=1,` + " \n", keyLine + `#EXT-X-MAP: X-A="b,c", URI="../~init/init.mp4",X-D=1,` + " \n"},
-		{"absolute URL of the origin", "#EXTINF:4,\nhttps://origin.example/bucket/vod/x/1.vtt\n", "#EXTINF:4,\n../../x/~t/1.vtt\n"},
+		{"absolute URL of the origin", "#EXTINF:4,\nhttps://origin.example/bucket/vod/x/1.vtt\n", "#EXTINF:4,\n../../x/~vtt/1.vtt\n"},
 		{"part", mapIn + "#EXT-X-PART:DURATION=0.5,URI=\"p.m4s\",INDEPENDENT=YES\n", mapOut + "#EXT-X-PART:DURATION=0.5,URI=\"../~init/p.m4s\",INDEPENDENT=YES\n"},
 		{"preload hint for a part", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p.m4s\"\n", mapOut + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"../~init/p.m4s\"\n"},
-		{"preload hint with a byte range", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p.m4s\",BYTERANGE-START=0\n", mapOut},
-		{"preload hint for an init segment", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init2.mp4\"\n", mapOut},
+		{"preload hint with an open byte range", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p.m4s\",BYTERANGE-START=0\n", mapOut},
+		{"preload hint for a byte range", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=PART,BYTERANGE-START=7,URI=\"p.m4s\",BYTERANGE-LENGTH=5\n", mapOut + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"../~init.5-7/p.m4s\"\n"},
+		{"preload hint for the first bytes", mapIn + "#EXT-X-PRELOAD-HINT:BYTERANGE-LENGTH=5, TYPE=PART,URI=\"p.m4s\"\n", mapOut + "#EXT-X-PRELOAD-HINT: TYPE=PART,URI=\"../~init.5-0/p.m4s\"\n"},
+		{"preload hint without track", "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p.ts\"\n", ""},
+		{"preload hint of another extension", "#EXTINF:4,\na.vtt\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p.ts\"\n", "#EXTINF:4,\n../~vtt/a.vtt\n"},
+		{"preload hint for a segment without map", "#EXTINF:4,\na.vtt\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p.vtt\"\n", "#EXTINF:4,\n../~vtt/a.vtt\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"../~vtt/p.vtt\"\n"},
+		{"preload hint of an unknown type", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=KEY,URI=\"p.m4s\"\n", mapOut},
+		{"preload hint for a new init segment", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init2.mp4\"\n", mapOut},
+		{"preload hint for a known init segment", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init.mp4\"\n", mapOut + "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"../~init/init.mp4\"\n"},
 		{"rendition report", "#EXT-X-RENDITION-REPORT:URI=\"../other/l.m3u8\",LAST-MSN=3\n", "#EXT-X-RENDITION-REPORT:URI=\"../../other/~p/l.m3u8\",LAST-MSN=3\n"},
 		{"date range without asset", "#EXT-X-DATERANGE:ID=\"x\",SCTE35-OUT=0xFC,X-COM-A=\"https://a.example/\"\n", "#EXT-X-DATERANGE:ID=\"x\",SCTE35-OUT=0xFC,X-COM-A=\"https://a.example/\"\n"},
 		{"interstitial of this site", "#EXT-X-DATERANGE:ID=\"x\",X-ASSET-URI=\"ad.m3u8\"\n", "#EXT-X-DATERANGE:ID=\"x\",X-ASSET-URI=\"../~p/ad.m3u8\"\n"},
@@ -133,9 +81,9 @@ func TestRewriteMedia(t *testing.T) {
 		{"unknown tag with a variable", "#EXT-X-ACME:{$x}\n", ""},
 		{"unknown tag with a host", "#EXT-X-ACME:A=\"//a.example/\"\n", ""},
 		{"unknown tag with a URI", "#EXT-X-ACME:A=1,URI=\"x\"\n", ""},
-		{"line ends and odd spellings", "#EXT-X-MEDIA-SEQUENCE:007 \t\r\n\r\n   \n#EXTINF: 3.840 ,title, more\r\n1.vtt \r\n#EXT-X-ENDLIST", "#EXT-X-MEDIA-SEQUENCE:007 \t\r\n\r\n   \n#EXTINF: 3.840 ,title, more\r\n../~t/1.vtt \r\n#EXT-X-ENDLIST"},
-		{"variables are expanded and their definitions dropped", "#EXT-X-DEFINE:NAME=\"d\",VALUE=\"sub\"\n#EXT-X-DEFINE:NAME=\"e\",VALUE=\"{$d}/x\"\n#EXT-X-DATERANGE:ID=\"a{$d}\",X-B=1\n#EXTINF:4,{$d}\n{$e}/1.vtt\n", "#EXT-X-DATERANGE:ID=\"asub\",X-B=1\n#EXTINF:4,{$d}\n../sub/x/~t/1.vtt\n"},
-		{"variable from the query", "#EXT-X-DEFINE:QUERYPARAM=\"part\"\n#EXTINF:4,\n{$part}.vtt\n", "#EXTINF:4,\n../~t/a.vtt\n"},
+		{"line ends and odd spellings", "#EXT-X-MEDIA-SEQUENCE:007 \t\r\n\r\n   \n#EXTINF: 3.840 ,title, more\r\n1.vtt \r\n#EXT-X-ENDLIST", "#EXT-X-MEDIA-SEQUENCE:007 \t\r\n\r\n   \n#EXTINF: 3.840 ,title, more\r\n../~vtt/1.vtt \r\n#EXT-X-ENDLIST"},
+		{"variables are expanded and their definitions dropped", "#EXT-X-DEFINE:NAME=\"d\",VALUE=\"sub\"\n#EXT-X-DEFINE:NAME=\"e\",VALUE=\"{$d}/x\"\n#EXT-X-DATERANGE:ID=\"a{$d}\",X-B=1\n#EXTINF:4,{$d}\n{$e}/1.vtt\n", "#EXT-X-DATERANGE:ID=\"asub\",X-B=1\n#EXTINF:4,{$d}\n../sub/x/~vtt/1.vtt\n"},
+		{"variable from the query", "#EXT-X-DEFINE:QUERYPARAM=\"part\"\n#EXTINF:4,\n{$part}.vtt\n", "#EXTINF:4,\n../~vtt/a.vtt\n"},
 		{"imported variable that is not used", "#EXT-X-DEFINE:IMPORT=\"x\"\n", ""},
 	}
 	for _, test := range tests {
@@ -159,7 +107,9 @@ func TestRewriteMultivariant(t *testing.T) {
 		{"comment behind EXT-X-STREAM-INF", "#EXT-X-STREAM-INF:BANDWIDTH=1\n# 1\n\nv/1.m3u8\n", "#EXT-X-STREAM-INF:BANDWIDTH=1\n# 1\n\n../v/~p/1.m3u8\n"},
 		{"rendition", "#EXT-X-MEDIA:TYPE=AUDIO,URI=\"a.m3u8\",GROUP-ID=\"a\"\n", "#EXT-X-MEDIA:TYPE=AUDIO,URI=\"../~p/a.m3u8\",GROUP-ID=\"a\"\n"},
 		{"rendition without URI", "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,INSTREAM-ID=\"CC1\"\n", "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,INSTREAM-ID=\"CC1\"\n"},
-		{"I-frame playlists are dropped", "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"i.m3u8\"\n" + variant, sealed},
+		{"I-frame playlist", "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"i.m3u8\"\n" + variant, "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"../~p/i.m3u8\"\n" + sealed},
+		{"I-frame playlist of another host", "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"//a.example/i.m3u8\"\n" + variant, sealed},
+		{"I-frame playlist outside of the asset", "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"/premium/i.m3u8\"\n" + variant, sealed},
 		{"steering is dropped", "#EXT-X-CONTENT-STEERING:SERVER-URI=\"/steer\"\n" + variant, sealed},
 		{"session data with a value", "#EXT-X-SESSION-DATA:DATA-ID=\"a\",VALUE=\"b\"\n", "#EXT-X-SESSION-DATA:DATA-ID=\"a\",VALUE=\"b\"\n"},
 		{"session data as sidecar", "#EXT-X-SESSION-DATA:DATA-ID=\"a\",URI=\"d.json\"\n", "#EXT-X-SESSION-DATA:DATA-ID=\"a\",URI=\"../~t/d.json\"\n"},
