@@ -34,7 +34,7 @@ func BenchmarkRewrite(b *testing.B) {
 	doc := []byte(mpd.String())
 	p := fixed{Protection: dash.Protection{Scheme: 1, KID: testKID, LicenseURL: "/l"}}
 	for range 5 {
-		p.Elements = append(p.Elements, []string{"~" + strings.Repeat("s", 150)})
+		p.Tracks = append(p.Tracks, dash.TrackProtection{Elements: []string{"~" + strings.Repeat("s", 150)}})
 	}
 	o := dash.Options{Base: address.NewBase(testPath, nil), From: testPath, Protector: p}
 	b.SetBytes(int64(len(doc)))

@@ -8,7 +8,11 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// Representation is what a Protector learns about one Representation; attributes of the AdaptationSet are inherited.
+// Resource is a file of the site, or a range of it.
+type Resource = address.Resource
+
+// Representation is what a Protector learns about one Representation; attributes of the AdaptationSet are inherited. Its
+// segments are named in one of three ways: by Media, by Index or, if List is set, one by one.
 type Representation struct {
 	ID          string
 	MIMEType    string
@@ -16,10 +20,15 @@ type Representation struct {
 	ContentType string // @contentType, else what the MIME type says: audio, video, text, image, application
 	// Width and Height are in pixels, Bandwidth in bits per second; zero when not given.
 	Width, Height, Bandwidth uint32
-	// Init is the clean path of the initialization segment.
-	Init address.Path
-	// Media is the template of the clean paths of the media segments. Queries stay in the MPD and are not part of it.
+	// Init is the initialization segment.
+	Init Resource
+	// Media is the template of the clean paths of the media segments of a SegmentTemplate. Queries stay in the MPD and are
+	// not part of it.
 	Media address.Template
+	// Index is the segment index (sidx) of a SegmentBase, in the file that also holds Init and the media.
+	Index Resource
+	// List is set for a SegmentList.
+	List bool
 }
 
 // AdaptationSet is what a Protector learns about the Representations that will share one key.
@@ -36,14 +45,35 @@ type Protection struct {
 	KID    drm.KID
 	// LicenseURL goes into the ClearKey descriptor. Without one there is only the generic descriptor.
 	LicenseURL string
-	// Elements holds, for each Representation in order, the path elements that its URLs get: a session ("~s.…"), a seal
-	// ("~…"), in this order. A seal is needed even where the segments stay clear.
-	Elements [][]string
+	// Tracks holds one answer for each Representation, in order.
+	Tracks []TrackProtection
 }
+
+// TrackProtection is a Protector's answer for one Representation. Elements are the path elements that a URL gets: a session
+// ("~s.…"), a seal ("~…"), in this order. A seal is needed even where the segments stay clear.
+type TrackProtection struct {
+	// Elements are those of every URL of a Representation with Media or Index.
+	Elements []string
+	// Timeline is what the index of a Representation with Index says.
+	Timeline *Timeline
+	// Segment returns the elements of one URL of a Representation with List. It is called for Init and then for each media
+	// segment, in order.
+	Segment func(Resource) (elements []string, err error)
+}
+
+// Timeline says when the segments of a single file are played. The n-th of them, from 1, gets the number n in its URL.
+type Timeline struct {
+	Timescale uint32 // ticks per second, not zero
+	Segments  []TimelineSegment
+}
+
+// TimelineSegment is one segment of a Timeline, in ticks. Duration is not zero, and none begins before the end of the one in
+// front of it.
+type TimelineSegment struct{ Time, Duration uint64 }
 
 // Protector decides how the content of an MPD is protected. Its methods are called in document order, one at a time.
 type Protector interface {
-	// AdaptationSet decides for segmented media. The caller fetches and parses the initialization segments.
+	// AdaptationSet decides for segmented media. The caller fetches and parses initialization segments and indexes.
 	AdaptationSet(ctx context.Context, set AdaptationSet) (Protection, error)
 	// Sidecar decides for a single text or image resource, such as a WebVTT file, and returns its path elements.
 	Sidecar(ctx context.Context, target address.Target, mimeType string) (elements []string, err error)

@@ -18,7 +18,7 @@ type everything struct{}
 func (everything) AdaptationSet(_ context.Context, set AdaptationSet) (Protection, error) {
 	p := Protection{Scheme: drm.SchemeCenc, KID: drm.KID{1}, LicenseURL: "/l"}
 	for range set.Representations {
-		p.Elements = append(p.Elements, []string{"~seal"})
+		p.Tracks = append(p.Tracks, TrackProtection{Elements: []string{"~seal"}})
 	}
 	return p, nil
 }

@@ -42,10 +42,10 @@ func TestHostileSizesEndSoon(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := fixed{Protection: dash.Protection{Scheme: drm.SchemeCenc, KID: testKID}}
 			for range 20_000 {
-				g.Elements = append(g.Elements, []string{"~seal"})
+				g.Tracks = append(g.Tracks, dash.TrackProtection{Elements: []string{"~seal"}})
 			}
 			if strings.Count(mpd, "<Representation ") == 1 {
-				g.Elements = g.Elements[:1]
+				g.Tracks = g.Tracks[:1]
 			}
 			o := dash.Options{Base: address.NewBase(testPath, nil), From: testPath, Protector: g}
 			start := cpuTime(t)

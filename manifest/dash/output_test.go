@@ -22,7 +22,7 @@ const (
 func rewriteFixed(t *testing.T, mpd string) string {
 	t.Helper()
 	p := fixed{
-		Protection: dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, LicenseURL: "/.drm/l?a=1&b=<2>", Elements: [][]string{{"~seal"}}},
+		Protection: dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, LicenseURL: "/.drm/l?a=1&b=<2>", Tracks: sealedAs("~seal")},
 		sidecar:    []string{"~side"},
 	}
 	o := dash.Options{Base: address.NewBase(testPath, testOrigins()), From: testPath, Protector: p}
@@ -218,11 +218,11 @@ func TestQuestionsToTheProtector(t *testing.T) {
 	}
 	want := []dash.AdaptationSet{
 		{Period: 1, ID: "7", Representations: []dash.Representation{
-			{ID: "a", MIMEType: "video/mp4", Codecs: "avc1", ContentType: "video", Width: 640, Height: 360, Bandwidth: 1000, Init: "/vod/demo/i.mp4", Media: media},
-			{ID: "b", MIMEType: "video/iso.segment", Codecs: "hvc1", ContentType: "video", Width: 1280, Height: 720, Bandwidth: 1<<32 - 1, Init: "/vod/demo/i.mp4", Media: media},
+			{ID: "a", MIMEType: "video/mp4", Codecs: "avc1", ContentType: "video", Width: 640, Height: 360, Bandwidth: 1000, Init: dash.Resource{Path: "/vod/demo/i.mp4"}, Media: media},
+			{ID: "b", MIMEType: "video/iso.segment", Codecs: "hvc1", ContentType: "video", Width: 1280, Height: 720, Bandwidth: 1<<32 - 1, Init: dash.Resource{Path: "/vod/demo/i.mp4"}, Media: media},
 		}},
 		{Period: 1, ContentType: "audio", Representations: []dash.Representation{
-			{ID: "c", MIMEType: "audio/mp4", ContentType: "audio", Init: "/vod/demo/i.mp4", Media: media},
+			{ID: "c", MIMEType: "audio/mp4", ContentType: "audio", Init: dash.Resource{Path: "/vod/demo/i.mp4"}, Media: media},
 		}},
 	}
 	sameTemplate := cmp.Comparer(func(a, b address.Template) bool { return a.String() == b.String() })

@@ -57,8 +57,8 @@ func (g *gateway) AdaptationSet(_ context.Context, set dash.AdaptationSet) (dash
 		p = dash.Protection{}
 	}
 	for _, rep := range set.Representations {
-		s := address.Seal{Kind: address.SealMedia, Asset: g.asset, Scheme: p.Scheme, Class: drm.ClassShared, Init: rep.Init, Template: rep.Media}
-		p.Elements = append(p.Elements, g.elements(s, ""))
+		s := address.Seal{Kind: address.SealMedia, Asset: g.asset, Scheme: p.Scheme, Class: drm.ClassShared, Init: rep.Init.Path, Template: rep.Media}
+		p.Tracks = append(p.Tracks, dash.TrackProtection{Elements: g.elements(s, "")})
 	}
 	return p, nil
 }

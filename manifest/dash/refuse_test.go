@@ -214,9 +214,14 @@ func (f fixed) Sidecar(context.Context, address.Target, string) ([]string, error
 	return f.sidecar, nil
 }
 
+// sealedAs is the answer for one Representation whose URLs get elements.
+func sealedAs(elements ...string) []dash.TrackProtection {
+	return []dash.TrackProtection{{Elements: elements}}
+}
+
 func TestContradictoryProtection(t *testing.T) {
-	seal := [][]string{{"~seal"}}
-	good := dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Elements: seal}
+	seal := sealedAs("~seal")
+	good := dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Tracks: seal}
 	subtitles := `<Period><AdaptationSet mimeType="text/vtt"><Representation id="1"><BaseURL>x.vtt</BaseURL></Representation></AdaptationSet></Period>`
 	tests := map[string]struct {
 		fixed
@@ -224,18 +229,18 @@ func TestContradictoryProtection(t *testing.T) {
 	}{
 		"good":         {fixed{good, []string{"~s.a", "~b"}}, nil},
 		"no elements":  {fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID}, nil}, dash.ErrOptions},
-		"too many":     {fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Elements: [][]string{{"~a"}, {"~b"}}}, nil}, dash.ErrOptions},
-		"session only": {fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Elements: [][]string{{"~s.a"}}}, nil}, dash.ErrOptions},
-		"empty seal":   {fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Elements: [][]string{{"~"}}}, nil}, dash.ErrOptions},
+		"too many":     {fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Tracks: append(sealedAs("~a"), sealedAs("~b")...)}, nil}, dash.ErrOptions},
+		"session only": {fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Tracks: sealedAs("~s.a")}, nil}, dash.ErrOptions},
+		"empty seal":   {fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Tracks: sealedAs("~")}, nil}, dash.ErrOptions},
 		"slash in an element": {
-			fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Elements: [][]string{{"~a/.."}}}, nil}, dash.ErrOptions,
+			fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Tracks: sealedAs("~a/..")}, nil}, dash.ErrOptions,
 		},
 		"identifier in an element": {
-			fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Elements: [][]string{{"~$Time$"}}}, nil}, dash.ErrOptions,
+			fixed{dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Tracks: sealedAs("~$Time$")}, nil}, dash.ErrOptions,
 		},
-		"unknown scheme": {fixed{dash.Protection{Scheme: 9, KID: testKID, Elements: seal}, nil}, dash.ErrOptions},
-		"no KID":         {fixed{dash.Protection{Scheme: drm.SchemeCenc, Elements: seal}, nil}, dash.ErrOptions},
-		"clear video":    {fixed{dash.Protection{Elements: seal}, nil}, dash.ErrClear},
+		"unknown scheme": {fixed{dash.Protection{Scheme: 9, KID: testKID, Tracks: seal}, nil}, dash.ErrOptions},
+		"no KID":         {fixed{dash.Protection{Scheme: drm.SchemeCenc, Tracks: seal}, nil}, dash.ErrOptions},
+		"clear video":    {fixed{dash.Protection{Tracks: seal}, nil}, dash.ErrClear},
 		"sidecar":        {fixed{good, []string{"x"}}, dash.ErrOptions},
 	}
 	for name, test := range tests {

@@ -70,8 +70,8 @@ func (r *rewriter) protectSet(set *node, tracks []*track, period int) error {
 		return fmt.Errorf("protecting %s: %w", set.path(), err)
 	}
 	switch {
-	case len(answer.Elements) != len(tracks):
-		return r.doc.errorf(set, "%w: not one seal per Representation", ErrOptions)
+	case len(answer.Tracks) != len(tracks):
+		return r.doc.errorf(set, "%w: not one answer per Representation", ErrOptions)
 	case answer.Scheme == 0:
 		for _, t := range tracks {
 			if !mayStayClear(t.Representation) {
@@ -84,10 +84,10 @@ func (r *rewriter) protectSet(set *node, tracks []*track, period int) error {
 		r.signal(set, answer)
 	}
 	for i, t := range tracks {
-		if err := checkElements(answer.Elements[i], true); err != nil {
+		if err := checkElements(answer.Tracks[i].Elements, true); err != nil {
 			return r.doc.errorAt(t.node, err)
 		}
-		r.sealTrack(t, answer.Elements[i])
+		r.sealTrack(t, answer.Tracks[i].Elements)
 		if r.written > maxWritten {
 			return r.doc.errorf(t.node, "%w: sealed URLs of more than %d bytes", ErrLimit, maxWritten)
 		}
@@ -228,7 +228,7 @@ func (r *rewriter) readSegments(t *track) error {
 	if t.init.template.HasNumber() || t.init.template.HasTime() {
 		return r.doc.errorf(t.node, "resolving @initialization: %w: an identifier of media segments", address.ErrTemplate)
 	}
-	t.Init, t.Media = address.Path(t.init.template.String()), t.media.template
+	t.Init, t.Media = Resource{Path: address.Path(t.init.template.String())}, t.media.template
 	// Above the manifest's own directory a seal would hide elements of the path in front of the gateway.
 	t.override = t.override || !t.init.plain || !t.media.plain || !t.place.base.Path().Under(r.Base.Path().Dir())
 	return nil
