@@ -6,21 +6,34 @@ import (
 	"testing"
 )
 
+// BenchmarkRewrite shows that time grows with the number of segments, and no faster.
 func BenchmarkRewrite(b *testing.B) {
-	var playlist strings.Builder
-	playlist.WriteString(mediaTop + mapIn)
-	for i := range 10_000 {
-		fmt.Fprintf(&playlist, "#EXTINF:4.000,\nvideo_%d.m4s\n", i)
+	shapes := []struct{ name, top, segment string }{
+		{"mapped", mapIn, "#EXTINF:4.000,\nvideo_%d.m4s\n"},
+		{"ranges", mapIn, "#EXTINF:4.000,\n#EXT-X-BYTERANGE:1000@%d\nvideo.mp4\n"},
+		{"bare", "", "#EXTINF:4.000,\nvideo_%d.ts\n"},
+		{"parts", mapIn, "#EXT-X-PART:DURATION=2,URI=\"video_%[1]d.0.m4s\",INDEPENDENT=YES\n#EXT-X-PART:DURATION=2,URI=\"video_%[1]d.1.m4s\"\n#EXTINF:4.000,\nvideo_%[1]d.m4s\n"},
 	}
-	playlist.WriteString("#EXT-X-ENDLIST\n")
-	in := []byte(playlist.String())
-	o, _ := testOptions()
-	o.Protector = fixedProtector{[]string{"~" + strings.Repeat("a", 120)}, []Key{{Method: "SAMPLE-AES", URI: "k"}}}
-	b.SetBytes(int64(len(in)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Rewrite(b.Context(), in, o); err != nil {
-			b.Fatal(err)
+	for _, shape := range shapes {
+		for _, count := range []int{1_000, 10_000} {
+			b.Run(fmt.Sprintf("%s/%d", shape.name, count), func(b *testing.B) {
+				var playlist strings.Builder
+				playlist.WriteString(mediaTop + shape.top)
+				for i := range count {
+					fmt.Fprintf(&playlist, shape.segment, i)
+				}
+				playlist.WriteString("#EXT-X-ENDLIST\n")
+				in := []byte(playlist.String())
+				o, _ := testOptions()
+				o.Protector = fixedProtector{[]string{"~" + strings.Repeat("a", 120)}, []Key{{Method: "SAMPLE-AES", URI: "k"}}}
+				b.SetBytes(int64(len(in)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := Rewrite(b.Context(), in, o); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }

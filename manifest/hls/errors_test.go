@@ -11,7 +11,6 @@ import (
 )
 
 func TestRewriteErrors(t *testing.T) {
-	const inf = "#EXTINF:4,\n"
 	tests := []struct {
 		name, in string
 		line     int

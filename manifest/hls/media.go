@@ -19,6 +19,9 @@ type mediaState struct {
 	inf       int    // where the pending EXTINF begins in the output
 	gap       bool   // of the next segment
 	byteRange byteRange
+
+	mapHinted bool       // an EXT-X-PRELOAD-HINT for an init segment was seen
+	hintedMap *openTrack // its track; nil if it is not known yet
 }
 
 // mediaLine rewrites one line of a media playlist: a known tag or a URI line.

@@ -86,7 +86,9 @@ func (r *rewriter) partTag() error {
 	if err != nil {
 		return err
 	}
-	return r.writeAttributes(edit{name: attrURI, value: text}, edit{name: attrByteRange, drop: true})
+	err = r.writeAttributes(edit{name: attrURI, value: text}, edit{name: attrByteRange, drop: true})
+	r.media.inf = len(r.out) // should an EXTINF wait for its URI, its keys must not stand in front of those of the part
+	return err
 }
 
 // preloadHint rewrites the hint for a part, or for an init segment that is known already (8216bis, 4.4.5.3). A hint is
@@ -103,12 +105,7 @@ func (r *rewriter) preloadHint() error {
 	if err != nil {
 		return err
 	}
-	s := Segment{Resource: hinted}
-	track := r.media.tracks.byInit[hinted]
-	if !isMap {
-		s = Segment{Resource: hinted, Sequence: r.media.sequence, IFrame: r.info.iFrames, Lead: r.media.lead.hint()}
-		track = r.media.tracks.known(hinted.Target)
-	}
+	s, track := r.hintedSegment(hinted, isMap)
 	if track == nil {
 		return nil
 	}
@@ -117,6 +114,24 @@ func (r *rewriter) preloadHint() error {
 		return err
 	}
 	return r.writeAttributes(edit{name: attrURI, value: text}, edit{name: attrRangeStart, drop: true}, edit{name: attrRangeLength, drop: true})
+}
+
+// hintedSegment returns what to ask of which track for a hint; no track if there is none yet. A part that is hinted
+// together with an init segment belongs to the latter.
+func (r *rewriter) hintedSegment(hinted Resource, isMap bool) (Segment, *openTrack) {
+	m := &r.media
+	if isMap {
+		m.mapHinted, m.hintedMap = true, m.tracks.byInit[hinted]
+		return Segment{Resource: hinted}, m.hintedMap
+	}
+	part := Segment{Resource: hinted, Sequence: m.sequence, IFrame: r.info.iFrames, Lead: m.lead.hint()}
+	switch {
+	case !m.mapHinted:
+		return part, m.tracks.known(hinted.Target)
+	case m.hintedMap != m.tracks.mapped:
+		part.Lead = nil
+	}
+	return part, m.hintedMap
 }
 
 // hinted returns what the EXT-X-PRELOAD-HINT at hand names.

@@ -93,9 +93,9 @@ func drawPlaylist(t *rapid.T) string {
 var (
 	anyLineEnd = regexp.MustCompile("\r\n|[\r\n\u0085\u2028\u2029]")
 	anyTag     = regexp.MustCompile(`#EXT[A-Z0-9-]*:`)
-	// anyAttribute and inf read as laxly as a browser player does.
+	// anyAttribute and extInf read as laxly as a browser player does.
 	anyAttribute = regexp.MustCompile(`\s*(.+?)\s*=((?:".*?")|.*?)(?:,|$)`)
-	inf          = regexp.MustCompile(`^#EXTINF:\s*\d*(?:\.\d+)?(?:,.*)?\s*$`)
+	extInf       = regexp.MustCompile(`^#EXTINF:\s*\d*(?:\.\d+)?(?:,.*)?\s*$`)
 )
 
 // unsealed reads a playlist as a lax player would, which looks for tags anywhere in a line, and returns the first
@@ -106,7 +106,7 @@ func unsealed(playlist, from string) string {
 		if l != "" && l[0] != '#' && !isSealed(l, from) {
 			return "URI line " + l
 		}
-		if strings.HasPrefix(l, "#EXTINF:") && !inf.MatchString(l) {
+		if strings.HasPrefix(l, "#EXTINF:") && !extInf.MatchString(l) {
 			return "half-read " + l
 		}
 		for _, place := range anyTag.FindAllStringIndex(l, -1) {

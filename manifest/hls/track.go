@@ -200,7 +200,7 @@ func (r *rewriter) announce(at int, keys []Key) error {
 	return nil
 }
 
-// versionFor returns the EXT-X-VERSION that a playlist with k needs (8216bis, 8).
+// versionFor returns the EXT-X-VERSION that a playlist with k needs (8216bis, 8), 0 if it needs none.
 func (r *rewriter) versionFor(k Key) uint64 {
 	switch {
 	case r.media.tracks.mapped != nil && !r.info.iFrames:
@@ -210,7 +210,7 @@ func (r *rewriter) versionFor(k Key) uint64 {
 	case k.HasIV:
 		return 2
 	default:
-		return 1
+		return 0
 	}
 }
 
