@@ -14,7 +14,7 @@ import (
 // TestRewriteIsReversible takes out what the rewriter is known to add, our key lines and path elements, and wants the
 // playlist back, byte for byte.
 func TestRewriteIsReversible(t *testing.T) {
-	ours := regexp.MustCompile(`#EXT-X-KEY:[^\r\n]*\r?\n|~(?:p|t|init|init2|text|two|vtt|ts|aac)/`)
+	ours := regexp.MustCompile(`#EXT-X-KEY:[^\r\n]*\r?\n|~(?:p|t|init|init2|text|two|vtt|aac|ts)/`)
 	rapid.Check(t, func(t *rapid.T) {
 		playlist := drawPlaylist(t)
 		o, _ := testOptions()
@@ -109,12 +109,18 @@ func unsealed(playlist, from string) string {
 		if strings.HasPrefix(l, "#EXTINF:") && !extInf.MatchString(l) {
 			return "half-read " + l
 		}
+		if strings.HasPrefix(l, "#EXT-X-BYTERANGE:") || strings.Contains(l, "CAN-SKIP") && strings.HasPrefix(l, "#EXT-X-SERVER-CONTROL:") {
+			return "clear file or delta update " + l
+		}
 		for _, place := range anyTag.FindAllStringIndex(l, -1) {
 			if l[place[0]:place[1]] == "#EXT-X-KEY:" {
 				continue
 			}
 			for _, attribute := range anyAttribute.FindAllStringSubmatch(l[place[1]:], -1) {
 				name, value := attribute[1], strings.Trim(attribute[2], `"`)
+				if strings.HasPrefix(name, "BYTERANGE") && isRangeTag(l) {
+					return "byte range " + attribute[0]
+				}
 				if (name == "URI" || name == "X-ASSET-URI" || name == "X-ASSET-LIST" || name == "SERVER-URI") && !isSealed(value, from) {
 					return "attribute " + attribute[0]
 				}
@@ -143,11 +149,15 @@ func FuzzRewrite(f *testing.F) {
 		"#EXTM3U\r\n#EXT-X-STREAM-INF:BANDWIDTH=1\r\nhttps://origin.example/bucket/vod/v.m3u8\r\n#EXT-X-MEDIA:URI=\"a.m3u8\"\r\n",
 		"#EXTM3U\n#EXT-X-SESSION-DATA:URI=\"a.json\"\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"s\"\n#EXT-X-I-FRAME-STREAM-INF:URI=\"i\"\n",
 		mediaTop + "#EXT-X-BYTERANGE:1@0\n", mediaTop + "#EXTINF:1\u2028a\n", "\ufeff#EXTM3U\n#EXT-X-ENDLIST",
+		mediaTop + "#EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=\"9@0\"\n#EXTINF:1,\n#EXT-X-BYTERANGE:5@9\na.mp4\n#EXTINF:1,\n#EXT-X-BYTERANGE:5\na.mp4\n",
+		mediaTop + "#EXT-X-I-FRAMES-ONLY\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:1,\n#EXT-X-GAP\n1.ts\n#EXTINF:1,\n2.aac\n#EXT-X-DISCONTINUITY\n#EXTINF:1,\n3.vtt\n",
+		mediaTop + "#EXT-X-MAP:URI=\"whole.mp4\"\n#EXTINF:1,\na\n#EXT-X-MAP:URI=\"whole.mp4\"\n#EXT-X-MAP:URI=\"two.mp4\"",
+		mediaTop + "#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=6,CAN-BLOCK-RELOAD=YES\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n" + mapIn + "#EXT-X-PART:DURATION=1,INDEPENDENT=YES,URI=\"a.mp4\",BYTERANGE=\"5@0\"\n#EXT-X-PART:DURATION=1,URI=\"a.mp4\",BYTERANGE=\"6\"\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"a.mp4\",BYTERANGE-START=11,BYTERANGE-LENGTH=4\n#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init.mp4\"\n",
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, playlist []byte) {
-		o, _ := testOptions()
+		o, protector := testOptions()
 		before := string(playlist)
 		out, err := Rewrite(t.Context(), playlist, o)
 		if string(playlist) != before {
@@ -173,12 +183,24 @@ func FuzzRewrite(f *testing.F) {
 		if fault := unsealed(string(out), o.From); fault != "" {
 			t.Fatalf("%q\n%s", fault, out)
 		}
+		for _, s := range protector.segments {
+			if s.Range.End() > 1<<63-1 || s.Range.Length == 0 && s.Range.Offset != 0 || len(s.Lead) > maxLead {
+				t.Fatalf("asked for %+v", s)
+			}
+		}
 	})
+}
+
+// isRangeTag reports whether a line is a tag whose byte ranges are those of its URI.
+func isRangeTag(l string) bool {
+	return strings.HasPrefix(l, "#EXT-X-MAP:") || strings.HasPrefix(l, "#EXT-X-PART:") || strings.HasPrefix(l, "#EXT-X-PRELOAD-HINT:")
 }
 
 // onlyDropped reports whether a playlist may have had no tag of its kind but those that are dropped.
 func onlyDropped(playlist string) bool {
-	for _, tag := range []string{tagIFrameStreamInf, tagSteering, tagSessionData, tagSessionKey, tagKey, tagDateRange, tagPreloadHint} {
+	for _, tag := range []string{
+		tagIFrameStreamInf, tagSteering, tagSessionData, tagSessionKey, tagKey, tagDateRange, tagPreloadHint, tagByteRange, tagServerControl,
+	} {
 		if strings.Contains(playlist, "#"+tag) {
 			return true
 		}
