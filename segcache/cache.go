@@ -94,30 +94,64 @@ func (c *Cache) lookup(key Key) (*Entry, bool) {
 func (c *Cache) Do(
 	ctx context.Context, key Key, makeEntry func(ctx context.Context) (*Entry, error),
 ) (entry *Entry, hit bool, err error) {
-	if e, ok := c.lookup(key); ok {
+	if e, ok := c.lookup(key); ok { // without a closure, which would have to be allocated
 		c.hits.Add(1)
 		return e, true, nil
 	}
-	if ctx.Err() != nil {
-		return nil, false, context.Cause(ctx)
-	}
-	e, f, shared := c.join(ctx, key, makeEntry)
-	switch {
-	case e != nil:
-		c.hits.Add(1)
-		return e, true, nil
-	case shared:
-		c.shared.Add(1)
-	default:
-		c.misses.Add(1)
+	f, e, hit, err := c.start(ctx, key, func(ctx context.Context, _ *Feed) (*Entry, error) { return makeEntry(ctx) })
+	if f == nil {
+		return e, hit, err
 	}
 	select {
 	case <-f.done:
-		return f.entry, shared && f.err == nil, f.err
+		return f.entry, hit && f.err == nil, f.err
 	case <-ctx.Done():
 		c.leave(key, f)
 		return nil, false, context.Cause(ctx)
 	}
+}
+
+// Stream is Do for a segment that may come in chunks. Once the maker calls Begin of its feed, all who wait get the feed in
+// place of an entry, and have to call its Leave when they are done.
+func (c *Cache) Stream(
+	ctx context.Context, key Key, makeEntry func(ctx context.Context, feed *Feed) (*Entry, error),
+) (*Entry, *Feed, error) {
+	if e, ok := c.lookup(key); ok {
+		c.hits.Add(1)
+		return e, nil, nil
+	}
+	f, e, _, err := c.start(ctx, key, makeEntry)
+	if f == nil {
+		return e, nil, err
+	}
+	select {
+	case <-f.done:
+		return f.entry, nil, f.err
+	case <-f.feed.begun:
+		return nil, f.feed, nil
+	case <-ctx.Done():
+		c.leave(key, f)
+		return nil, nil, context.Cause(ctx)
+	}
+}
+
+// start joins the flight for key, or returns an entry that was finished meanwhile; hit reports that this caller caused no
+// call.
+func (c *Cache) start(ctx context.Context, key Key, makeEntry makeFunc) (f *flight, e *Entry, hit bool, err error) {
+	if ctx.Err() != nil {
+		return nil, nil, false, context.Cause(ctx)
+	}
+	e, f, hit = c.join(ctx, key, makeEntry)
+	switch {
+	case e != nil:
+		c.hits.Add(1)
+		return nil, e, true, nil
+	case hit:
+		c.shared.Add(1)
+	default:
+		c.misses.Add(1)
+	}
+	return f, nil, hit, nil
 }
 
 // promote offers to ristretto what is no longer new, now that its requests have been counted.

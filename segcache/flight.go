@@ -12,11 +12,15 @@ type flight struct {
 	done    chan struct{} // closed when entry and err are set
 	entry   *Entry
 	err     error
+	feed    *Feed
 }
+
+// makeFunc makes an entry. It may hand it on chunk by chunk through feed meanwhile.
+type makeFunc func(ctx context.Context, feed *Feed) (*Entry, error)
 
 // join returns the flight for key, which it starts if there is none, and whether another caller had started it. An entry
 // that was finished meanwhile is returned instead.
-func (c *Cache) join(ctx context.Context, key Key, makeEntry func(context.Context) (*Entry, error)) (*Entry, *flight, bool) {
+func (c *Cache) join(ctx context.Context, key Key, makeEntry makeFunc) (*Entry, *flight, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.recent.get(key); e != nil && e.serves(key, c.now()) {
@@ -26,6 +30,7 @@ func (c *Cache) join(ctx context.Context, key Key, makeEntry func(context.Contex
 	if !shared {
 		detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		f = &flight{cancel: cancel, done: make(chan struct{})}
+		f.feed = newFeed(f, func() { c.leave(key, f) })
 		c.flights[key] = f
 		go c.fly(detached, key, f, makeEntry)
 	}
@@ -50,7 +55,7 @@ func (c *Cache) forget(key Key, f *flight) {
 	}
 }
 
-func (c *Cache) fly(ctx context.Context, key Key, f *flight, makeEntry func(context.Context) (*Entry, error)) {
+func (c *Cache) fly(ctx context.Context, key Key, f *flight, makeEntry makeFunc) {
 	defer f.cancel()
 	returned := false
 	defer func() { // also when makeEntry panics or ends the goroutine
@@ -59,9 +64,10 @@ func (c *Cache) fly(ctx context.Context, key Key, f *flight, makeEntry func(cont
 		}
 		oldest := c.land(key, f)
 		close(f.done)
+		f.feed.end()
 		c.promote(oldest)
 	}()
-	f.entry, f.err = makeEntry(ctx)
+	f.entry, f.err = makeEntry(ctx, f.feed)
 	returned = true
 }
 
