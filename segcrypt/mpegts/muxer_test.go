@@ -18,6 +18,7 @@ type muxStream struct {
 	stuffing    int  // in every packet, besides what the last one needs
 	clock       bool // PCR in the first packet of each PES packet
 	headerData  []byte
+	patch       func(packet []byte) // changes the first packet
 }
 
 const muxPMT, muxFirst = 0x100, 0x101
@@ -103,10 +104,13 @@ func (st *muxStream) packets(pid uint16) [][]byte {
 			rest = rest[n:]
 		}
 	}
+	if st.patch != nil {
+		st.patch(out[0])
+	}
 	return out
 }
 
-// slice returns a NAL unit of a slice that is full of what has to be escaped, and properly so.
+// testSlice returns a NAL unit of a slice that is full of what has to be escaped, and properly so.
 func testSlice(rnd *rand.Rand, size int) []byte {
 	nal := []byte{0x65}
 	for len(nal) < size-1 {

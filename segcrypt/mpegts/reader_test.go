@@ -19,6 +19,8 @@ type readStream struct {
 	pes         []readPES
 	packets     int
 	counters    []byte // continuity counter of every packet with payload
+	last        []byte // packet with payload
+	lastPayload []byte
 	adaptation  []byte // fields without stuffing, of all packets, one behind the other
 }
 
@@ -59,9 +61,16 @@ func usedAdaptation(field []byte) []byte {
 	if len(field) == 0 || field[0] == 0 {
 		return nil
 	}
-	end := len(field)
-	for end > 1 && field[end-1] == 0xFF {
-		end--
+	end := 1
+	for bit, size := range map[byte]int{0x10: 6, 0x08: 6, 0x04: 1} {
+		if field[0]&bit != 0 {
+			end += size
+		}
+	}
+	for _, bit := range []byte{2, 1} { // private data, extension
+		if field[0]&bit != 0 {
+			end += 1 + int(field[end])
+		}
 	}
 	return field[:end]
 }
@@ -101,8 +110,14 @@ func readTS(b []byte) (*readSegment, error) {
 				return nil, err
 			}
 		case st != nil:
+			if b[3]&0x10 != 0 && st.packets > 0 && b[3]&15 == st.last[3]&15 && bytes.Equal(payload, st.lastPayload) {
+				continue // sent twice
+			}
 			if err := st.add(b[1]&0x40 != 0, b[3], payload); err != nil {
 				return nil, fmt.Errorf("pid %d: %w", pid, err)
+			}
+			if b[3]&0x10 != 0 {
+				st.last, st.lastPayload = b[:188], payload
 			}
 			st.adaptation = append(st.adaptation, usedAdaptation(field)...)
 		default:
@@ -110,7 +125,14 @@ func readTS(b []byte) (*readSegment, error) {
 		}
 	}
 	for pid, st := range s.streams {
-		for i, p := range st.pes {
+		for i := range st.pes {
+			p := &st.pes[i]
+			if n := 9; st.streamType == 0x15 || st.streamType == 0x86 || st.streamType == 5 {
+				continue
+			} else if len(p.data) < n || len(p.data) < n+int(p.data[8]) {
+				return nil, fmt.Errorf("pid %d: PES packet %d ends in its header", pid, i)
+			}
+			p.header, p.data = p.data[:9+int(p.data[8])], p.data[9+int(p.data[8]):]
 			if want := binary.BigEndian.Uint16(p.header[4:]); want != 0 && int(want) != len(p.header)-6+len(p.data) {
 				return nil, fmt.Errorf("pid %d: PES packet %d says %d bytes, has %d", pid, i, want, len(p.header)-6+len(p.data))
 			}
@@ -143,11 +165,7 @@ func (st *readStream) add(start bool, control byte, payload []byte) error {
 	}
 	st.counters = append(st.counters, control&15)
 	if start {
-		if len(payload) < 9 || len(payload) < 9+int(payload[8]) {
-			return errors.New("PES header in several packets")
-		}
-		n := 9 + int(payload[8])
-		st.pes = append(st.pes, readPES{header: bytes.Clone(payload[:n]), data: bytes.Clone(payload[n:])})
+		st.pes = append(st.pes, readPES{data: bytes.Clone(payload)})
 		return nil
 	}
 	if len(st.pes) == 0 {
@@ -210,14 +228,15 @@ func audioFrames(es []byte) (headers, sizes []int, err error) {
 	for len(es) > 0 {
 		header, size := 0, 0
 		switch {
-		case len(es) < 7:
+		case len(es) < 6:
 			return nil, nil, errors.New("rest of a frame")
 		case es[0] == 0xFF && es[1]&0xF6 == 0xF0:
 			header, size = 9-2*int(es[1]&1), int(binary.BigEndian.Uint32(es[2:])>>5&0x1FFF)
 		case es[0] == 0x0B && es[5]>>3 > 10:
 			size = 2 * (int(binary.BigEndian.Uint16(es[2:])&0x7FF) + 1)
-		case es[0] == 0x0B && es[4]>>6 == 0: // 48 kHz
-			size = []int{64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1152, 1280}[es[4]&63/2] * 2
+		case es[0] == 0x0B:
+			rate := []int{32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640}[es[4]&63/2]
+			size = []int{rate * 4, (rate*320/147 + int(es[4]&1)) * 2, rate * 6}[es[4]>>6]
 		default:
 			return nil, nil, errors.New("no frame")
 		}
