@@ -13,6 +13,8 @@ var places = map[string][]string{
 	"BaseURL":         {"MPD", "Period", "AdaptationSet", "Representation"},
 	"Location":        {"MPD"},
 	"SegmentBase":     {"Period", "AdaptationSet", "Representation"},
+	"SegmentList":     {"Period", "AdaptationSet", "Representation"},
+	"SegmentURL":      {"SegmentList"},
 	"SegmentTemplate": {"Period", "AdaptationSet", "Representation"},
 	"SegmentTimeline": {"SegmentTemplate", "SegmentList"},
 	"Initialization":  {"SegmentTemplate", "SegmentBase", "SegmentList"},
@@ -20,8 +22,6 @@ var places = map[string][]string{
 
 // unsupported lists elements that cannot be sealed, and why.
 var unsupported = map[string]string{
-	"SegmentList":         "SegmentList; SegmentTemplate is needed",
-	"SegmentURL":          "SegmentURL; SegmentTemplate is needed",
 	"RepresentationIndex": "RepresentationIndex describes the clear segments",
 	"BitstreamSwitching":  "BitstreamSwitching segments",
 	"ImportedMPD":         "ImportedMPD",
@@ -81,22 +81,15 @@ func checkElement(n *node) error {
 			return fmt.Errorf("%w: SegmentTemplate@bitstreamSwitching", ErrUnsupported)
 		}
 		return checkSingle(n)
-	case "SegmentTimeline":
+	case "SegmentTimeline", "SegmentBase", "SegmentList":
 		return checkSingle(n)
 	case "BaseURL":
 		if _, ok := n.attr("byteRange"); ok {
 			return fmt.Errorf("%w: BaseURL@byteRange", ErrUnsupported)
 		}
-	case "SegmentBase":
-		if _, ok := n.attr("indexRange"); ok {
-			return fmt.Errorf("%w: SegmentBase with @indexRange; SegmentTemplate is needed", ErrUnsupported)
-		}
 	case "Initialization":
-		if n.parent.local == "SegmentBase" {
-			return fmt.Errorf("%w: SegmentBase; SegmentTemplate is needed", ErrUnsupported)
-		}
-		if _, ok := n.attr("range"); ok {
-			return fmt.Errorf("%w: Initialization@range counts bytes of the clear file", ErrUnsupported)
+		if _, ok := n.attr("range"); ok && n.parent.local == "SegmentTemplate" {
+			return fmt.Errorf("%w: Initialization@range in a SegmentTemplate", ErrUnsupported)
 		}
 		return checkSingle(n)
 	}

@@ -50,6 +50,12 @@ func (r *rewriter) remove(n *node) {
 	r.replace(r.doc.indentStart(n.start), n.end, "")
 }
 
+// replaceElement puts markup in the place of an element.
+func (r *rewriter) replaceElement(n *node, markup string) {
+	n.dropped = true
+	r.replace(n.start, n.end, markup)
+}
+
 // setText replaces the content of an element.
 func (r *rewriter) setText(n *node, text string) {
 	if n.selfClosed {

@@ -18,7 +18,11 @@ type everything struct{}
 func (everything) AdaptationSet(_ context.Context, set AdaptationSet) (Protection, error) {
 	p := Protection{Scheme: drm.SchemeCenc, KID: drm.KID{1}, LicenseURL: "/l"}
 	for range set.Representations {
-		p.Tracks = append(p.Tracks, TrackProtection{Elements: []string{"~seal"}})
+		p.Tracks = append(p.Tracks, TrackProtection{
+			Elements: []string{"~seal"},
+			Timeline: &Timeline{Timescale: 1, Segments: []TimelineSegment{{Duration: 2}}},
+			Segment:  func(Resource) ([]string, error) { return []string{"~seal"}, nil },
+		})
 	}
 	return p, nil
 }

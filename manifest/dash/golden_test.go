@@ -81,7 +81,9 @@ var schemaOrder = map[string][]string{
 		"ContentPopularityRate", "Resync", "Accessibility", "Role", "Rating", "Viewpoint", "ContentComponent", "BaseURL",
 		"SegmentBase", "SegmentList", "SegmentTemplate", "Representation",
 	},
-	"Representation": {"BaseURL", "ExtendedBandwidth", "SubRepresentation", "SegmentBase", "SegmentList", "SegmentTemplate"},
+	"Representation": {
+		"AudioChannelConfiguration", "ContentProtection", "Resync", "BaseURL", "ExtendedBandwidth", "SubRepresentation", "SegmentBase", "SegmentList", "SegmentTemplate",
+	},
 }
 
 func TestChildrenKeepTheOrderOfTheSchema(t *testing.T) {

@@ -2,19 +2,23 @@ package dash
 
 import "strings"
 
-// isThumbnails reports whether a set holds images addressed by a SegmentTemplate: there is no initialization segment that
-// could name a track, and nothing that could be encrypted.
+// isThumbnails reports whether a set holds images addressed as segments: there is no initialization segment that could name
+// a track, and nothing that could be encrypted.
 func isThumbnails(set *node, outer place) bool {
 	_, segmented := effective(outer.templates, "media")
-	segmented = segmented || set.child("SegmentTemplate") != nil
+	segmented = segmented || len(outer.lists) > 0 || hasSegments(set)
 	image := isImage(set)
 	for _, n := range set.children {
 		if n.is("Representation") {
 			image = image || isImage(n)
-			segmented = segmented || n.child("SegmentTemplate") != nil
+			segmented = segmented || hasSegments(n)
 		}
 	}
 	return image && segmented
+}
+
+func hasSegments(n *node) bool {
+	return n.child("SegmentTemplate") != nil || n.child("SegmentList") != nil
 }
 
 func isImage(n *node) bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,8 @@ type document struct {
 type node struct {
 	parent     *node
 	children   []*node
-	prefix     string // as written
+	items      []*node // of a SegmentList its SegmentURLs, of its SegmentTimeline the S: there may be very many
+	prefix     string  // as written
 	local, ns  string
 	attrs      []xml.Attr // Name.Space is a namespace, not a prefix
 	start      int        // of the start tag
@@ -91,7 +93,7 @@ func (n *node) path() string {
 		return name
 	}
 	index := 0
-	for _, c := range n.parent.children {
+	for _, c := range slices.Concat(n.parent.children, n.parent.items) {
 		if c == n {
 			break
 		}

@@ -93,12 +93,13 @@ func parse(mpd []byte) (*document, error) {
 	return p.doc, nil
 }
 
-// timelineOpened returns the SegmentTimeline whose start tag was just read, or nil.
+// timelineOpened returns the SegmentTimeline whose start tag was just read, or nil. That of a SegmentList is written anew, so
+// it has to be read.
 func (p *parser) timelineOpened(token xml.Token) *node {
 	if _, ok := token.(xml.StartElement); !ok {
 		return nil
 	}
-	if n := p.open[len(p.open)-1]; n.is("SegmentTimeline") && !n.selfClosed {
+	if n := p.open[len(p.open)-1]; n.is("SegmentTimeline") && !n.selfClosed && !n.parent.is("SegmentList") {
 		return n
 	}
 	return nil
@@ -245,17 +246,29 @@ func (p *parser) keep(n *node) {
 		return
 	}
 	if n.parent.ns == namespaceMPD {
-		switch n.parent.local {
-		case "MPD", "Period", "AdaptationSet", "Representation":
-			n.parent.children = append(n.parent.children, n)
-		case "SegmentTemplate":
-			// These are searched once per Representation, so others would cost more than they weigh.
-			if n.is("Initialization") || n.is("SegmentTimeline") {
-				n.parent.children = append(n.parent.children, n)
-			}
-		}
+		n.parent.adopt(n)
 	}
 	if n.ns == namespaceMPD && p.inEvent == 0 && isStray(n) {
 		p.doc.strays = append(p.doc.strays, n)
+	}
+}
+
+// adopt keeps the children of n that have a part in addresses.
+func (n *node) adopt(child *node) {
+	switch n.local {
+	case "MPD", "Period", "AdaptationSet", "Representation":
+		n.children = append(n.children, child)
+	case "SegmentTemplate", "SegmentBase", "SegmentList":
+		// Children are searched once per Representation, so others would cost more than they weigh.
+		switch {
+		case child.is("Initialization"), child.is("SegmentTimeline"):
+			n.children = append(n.children, child)
+		case child.is("SegmentURL"):
+			n.items = append(n.items, child)
+		}
+	case "SegmentTimeline":
+		if child.is("S") && n.parent.is("SegmentList") {
+			n.items = append(n.items, child)
+		}
 	}
 }

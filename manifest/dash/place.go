@@ -7,13 +7,13 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 )
 
-// place is what an element inherits: the base for its references and the SegmentTemplates around it.
+// place is what an element inherits: the base for its references and what says how segments are addressed.
 type place struct {
 	base address.Base
 	// target is what the innermost BaseURL names, query included: the resource itself where there are no segments.
 	target address.Target
-	// templates are the SegmentTemplates in force, outermost first (5.3.9.1).
-	templates []*node
+	// templates, bases and lists are the SegmentTemplates, SegmentBases and SegmentLists in force, outermost first (5.3.9.1).
+	templates, bases, lists []*node
 }
 
 // timingAttributes are why a BaseURL above a Representation may have to stay (5.6).
@@ -27,6 +27,11 @@ func (r *rewriter) enter(n *node, outer place) (place, error) {
 		return place{}, err
 	}
 	r.clearBases(n, chosen)
+	for _, name := range []string{"SegmentBase", "SegmentList"} {
+		if c := n.child(name); c != nil {
+			r.remove(c) // each Representation gets its own
+		}
+	}
 	if template := n.child("SegmentTemplate"); template != nil {
 		r.cleanTemplate(template)
 		for _, name := range []string{"media", "initialization"} {
@@ -38,7 +43,7 @@ func (r *rewriter) enter(n *node, outer place) (place, error) {
 	return here, nil
 }
 
-// resolvePlace resolves the BaseURLs and the SegmentTemplate of n, without changing them. chosen is the BaseURL that
+// resolvePlace resolves the BaseURLs of n and what it says about segments, without changing them. chosen is the BaseURL that
 // counts: of several, which are alternatives (5.6.5), the first that leads to a path of this site.
 func (r *rewriter) resolvePlace(n *node, outer place) (here place, chosen *node, err error) {
 	here = outer
@@ -65,10 +70,18 @@ func (r *rewriter) resolvePlace(n *node, outer place) (here place, chosen *node,
 	if chosen == nil && firstErr != nil {
 		return place{}, nil, firstErr
 	}
-	if own := n.child("SegmentTemplate"); own != nil {
-		here.templates = append(outer.templates[:len(outer.templates):len(outer.templates)], own)
-	}
+	here.templates = inForce(outer.templates, n.child("SegmentTemplate"))
+	here.bases = inForce(outer.bases, n.child("SegmentBase"))
+	here.lists = inForce(outer.lists, n.child("SegmentList"))
 	return here, chosen, nil
+}
+
+// inForce returns outer and, if there is one, what comes inside of it.
+func inForce(outer []*node, own *node) []*node {
+	if own == nil {
+		return outer
+	}
+	return append(outer[:len(outer):len(outer)], own)
 }
 
 // clearBases makes n add nothing to the base of a player. The chosen BaseURL stays where it says when segments become

@@ -25,6 +25,8 @@ type gateway struct {
 	sets     []dash.AdaptationSet
 	sidecars []address.Target
 	err      error
+	// segmentErr is the answer for the segments of a list.
+	segmentErr error
 }
 
 var testKID = drm.KID{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
@@ -57,11 +59,38 @@ func (g *gateway) AdaptationSet(_ context.Context, set dash.AdaptationSet) (dash
 		p = dash.Protection{}
 	}
 	for _, rep := range set.Representations {
-		s := address.Seal{Kind: address.SealMedia, Asset: g.asset, Scheme: p.Scheme, Class: drm.ClassShared, Init: rep.Init.Path, Template: rep.Media}
-		p.Tracks = append(p.Tracks, dash.TrackProtection{Elements: g.elements(s, "")})
+		p.Tracks = append(p.Tracks, g.protectTrack(rep, p.Scheme))
 	}
 	return p, nil
 }
+
+func (g *gateway) protectTrack(rep dash.Representation, scheme drm.ProtectionScheme) dash.TrackProtection {
+	s := address.Seal{
+		Kind: address.SealMedia, Asset: g.asset, Scheme: scheme, Class: drm.ClassShared,
+		Init: rep.Init.Path, InitRange: rep.Init.Range, Template: rep.Media, Index: rep.Index.Range,
+	}
+	switch {
+	case rep.List:
+		return dash.TrackProtection{Segment: func(part dash.Resource) ([]string, error) {
+			s := s
+			s.Range = part.Range
+			return g.elements(s, part.Path), g.segmentErr
+		}}
+	case !rep.Index.Range.IsZero():
+		return dash.TrackProtection{Elements: g.elements(s, rep.Index.Path), Timeline: testTimeline}
+	default:
+		return dash.TrackProtection{Elements: g.elements(s, "")}
+	}
+}
+
+// testTimeline is what every index of the test gateway says.
+var testTimeline = &dash.Timeline{Timescale: 1000, Segments: []dash.TimelineSegment{
+	{Time: 500, Duration: 2000},
+	{Time: 2500, Duration: 2000},
+	{Time: 4500, Duration: 1500},
+	{Time: 7000, Duration: 1500},
+	{Time: 8500, Duration: 1500},
+}}
 
 func (g *gateway) Sidecar(_ context.Context, target address.Target, _ string) ([]string, error) {
 	if g.err != nil {
@@ -79,21 +108,41 @@ type (
 		Period   []playerPeriod `xml:"Period"`
 	}
 	playerPeriod struct {
-		BaseURL  []string         `xml:"BaseURL"`
-		Template []playerTemplate `xml:"SegmentTemplate"`
-		Set      []playerSet      `xml:"AdaptationSet"`
+		BaseURL []string `xml:"BaseURL"`
+		playerSegments
+		Set []playerSet `xml:"AdaptationSet"`
 	}
 	playerSet struct {
-		BaseURL    []string           `xml:"BaseURL"`
-		Template   []playerTemplate   `xml:"SegmentTemplate"`
+		BaseURL []string `xml:"BaseURL"`
+		playerSegments
 		Protection []playerProtection `xml:"ContentProtection"`
 		Rep        []playerRep        `xml:"Representation"`
 	}
 	playerRep struct {
-		ID        string           `xml:"id,attr"`
-		Bandwidth string           `xml:"bandwidth,attr"`
-		BaseURL   []string         `xml:"BaseURL"`
-		Template  []playerTemplate `xml:"SegmentTemplate"`
+		ID        string   `xml:"id,attr"`
+		Bandwidth string   `xml:"bandwidth,attr"`
+		BaseURL   []string `xml:"BaseURL"`
+		playerSegments
+	}
+	playerSegments struct {
+		Template []playerTemplate `xml:"SegmentTemplate"`
+		Base     []playerBase     `xml:"SegmentBase"`
+		List     []playerList     `xml:"SegmentList"`
+	}
+	playerBase struct {
+		Index *string    `xml:"indexRange,attr"`
+		Init  *playerURL `xml:"Initialization"`
+	}
+	playerList struct {
+		Init *playerURL  `xml:"Initialization"`
+		URL  []playerURL `xml:"SegmentURL"`
+	}
+	// playerURL is an Initialization or a SegmentURL.
+	playerURL struct {
+		Source string `xml:"sourceURL,attr"`
+		Media  string `xml:"media,attr"`
+		Range  string `xml:"range,attr"`
+		Part   string `xml:"mediaRange,attr"`
 	}
 	playerTemplate struct {
 		Media *string `xml:"media,attr"`
@@ -112,10 +161,12 @@ type fetched struct {
 	url       *url.URL
 	protected bool // its AdaptationSet signals protection
 	sidecar   bool
+	// part says which bytes of url are wanted.
+	part string
 }
 
 // play returns every kind of URL that a player would make of the MPD at from: init and one media segment, with number 7
-// and time 900, per Representation.
+// and time 900, per Representation; of a list every segment.
 func play(mpd []byte, from string) ([]fetched, playerMPD, error) {
 	var m playerMPD
 	if err := xml.Unmarshal(mpd, &m); err != nil {
@@ -135,32 +186,81 @@ func play(mpd []byte, from string) ([]fetched, playerMPD, error) {
 						return nil, m, err
 					}
 				}
-				media, init := "", ""
-				for _, level := range [][]playerTemplate{period.Template, set.Template, rep.Template} {
-					for _, t := range level {
-						if t.Media != nil {
-							media = *t.Media
-						}
-						if t.Init != nil {
-							init = *t.Init
-						}
-					}
+				made, err := playRepresentation(base, rep, period.playerSegments, set.playerSegments, rep.playerSegments)
+				if err != nil {
+					return nil, m, err
 				}
-				if media == "" {
-					urls = append(urls, fetched{url: base, sidecar: true, protected: len(set.Protection) > 0})
-					continue
-				}
-				for _, text := range []string{init, media} {
-					u, err := base.Parse(fill(text, rep))
-					if err != nil {
-						return nil, m, err
-					}
-					urls = append(urls, fetched{url: u, protected: len(set.Protection) > 0})
+				for _, f := range made {
+					f.protected = len(set.Protection) > 0
+					urls = append(urls, f)
 				}
 			}
 		}
 	}
 	return urls, m, nil
+}
+
+// playRepresentation makes the URLs of one Representation from the levels that say how it is addressed, outermost first.
+func playRepresentation(base *url.URL, rep playerRep, levels ...playerSegments) ([]fetched, error) {
+	media, init, index := "", "", ""
+	var initOf *playerURL
+	var listed []playerURL
+	for _, level := range levels {
+		for _, t := range level.Template {
+			media, init = or(t.Media, media), or(t.Init, init)
+		}
+		for _, b := range level.Base {
+			if index = or(b.Index, index); b.Init != nil {
+				initOf = b.Init
+			}
+		}
+		for _, l := range level.List {
+			if l.Init != nil {
+				initOf = l.Init
+			}
+			if len(l.URL) > 0 {
+				listed = l.URL
+			}
+		}
+	}
+	switch {
+	case media != "":
+		return playURLs(base, playerURL{Source: fill(init, rep)}, playerURL{Source: fill(media, rep)})
+	case index != "":
+		if initOf == nil {
+			first, _, _ := strings.Cut(index, "-")
+			n, _ := strconv.Atoi(first)
+			initOf = &playerURL{Range: "0-" + strconv.Itoa(n-1)}
+		}
+		made, err := playURLs(base, *initOf, playerURL{})
+		if err == nil {
+			made[1].part = "segment 7 of " + index
+		}
+		return made, err
+	case len(listed) > 0 && initOf != nil:
+		return playURLs(base, append([]playerURL{*initOf}, listed...)...)
+	default:
+		return []fetched{{url: base, sidecar: true}}, nil
+	}
+}
+
+func or(value *string, otherwise string) string {
+	if value == nil {
+		return otherwise
+	}
+	return *value
+}
+
+func playURLs(base *url.URL, urls ...playerURL) ([]fetched, error) {
+	var made []fetched
+	for _, u := range urls {
+		parsed, err := base.Parse(strings.TrimSpace(u.Source + u.Media))
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, fetched{url: parsed, part: strings.TrimSpace(u.Range + u.Part)})
+	}
+	return made, nil
 }
 
 func join(base *url.URL, level []string) (*url.URL, error) {
@@ -176,6 +276,8 @@ func fill(template string, rep playerRep) string {
 		name, format, _ := strings.Cut(pieces[i], "%")
 		width, _ := strconv.Atoi(strings.TrimSuffix(format, "d"))
 		switch name {
+		case "":
+			pieces[i] = "$"
 		case "RepresentationID":
 			pieces[i] = rep.ID
 		case "Bandwidth":
@@ -206,12 +308,30 @@ func (g *gateway) open(f fetched) (string, error) {
 	if f.sidecar {
 		kind = address.SealSidecar
 	}
-	if _, err := g.sealer.Open(a.Seal, kind, a.Path); err != nil {
+	seal, err := g.sealer.Open(a.Seal, kind, a.Path)
+	if err != nil {
 		return "", fmt.Errorf("%s: %w", f.url, err)
+	}
+	if f.part != "" || (a.Number != 0) && seal.Index.IsZero() {
+		return "", fmt.Errorf("%s: bytes %q, segment %d without an index", f.url, f.part, a.Number)
 	}
 	clean := string(a.Path)
 	if f.url.RawQuery != "" {
 		clean += "?" + f.url.RawQuery
 	}
-	return clean, nil
+	return clean + partOf(seal, a.Number), nil
+}
+
+// partOf says in the words of play which bytes a sealed URL stands for.
+func partOf(seal address.Seal, number uint64) string {
+	bytes := func(r address.Range) string { return strings.TrimPrefix(r.Header(), "bytes=") }
+	switch {
+	case number != 0:
+		return fmt.Sprintf(" segment %d of %s", number, bytes(seal.Index))
+	case !seal.Index.IsZero():
+		return " " + bytes(seal.InitRange)
+	case !seal.Range.IsZero():
+		return " " + bytes(seal.Range)
+	}
+	return ""
 }

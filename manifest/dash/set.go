@@ -2,24 +2,10 @@ package dash
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/caddy-drm/caddy-drm/address"
 )
-
-// track is a Representation on its way from what the MPD says to what it will say.
-type track struct {
-	Representation
-	node        *node
-	place       place
-	chosen      *node // its own BaseURL, or nil
-	segmented   bool  // addressed by a SegmentTemplate
-	init, media reference
-	// override is set when a BaseURL cannot carry the seal: the templates are written for this Representation alone.
-	override bool
-}
 
 // rewriteSet protects one AdaptationSet, or takes it out if it holds thumbnails.
 func (r *rewriter) rewriteSet(set *node, outer place, period int) error {
@@ -43,7 +29,7 @@ func (r *rewriter) rewriteSet(set *node, outer place, period int) error {
 		if err != nil {
 			return err
 		}
-		if t.segmented {
+		if t.by != byFile {
 			segmented++
 		}
 		tracks = append(tracks, t)
@@ -54,7 +40,7 @@ func (r *rewriter) rewriteSet(set *node, outer place, period int) error {
 	case segmented == 0:
 		return r.sealSidecars(tracks)
 	case segmented < len(tracks):
-		return r.doc.errorf(set, "%w: segments and single files in one AdaptationSet", ErrUnsupported)
+		return r.doc.errorf(set, "%w: segments and files without SegmentBase@indexRange in one AdaptationSet", ErrUnsupported)
 	}
 	return r.protectSet(set, tracks, period)
 }
@@ -84,20 +70,43 @@ func (r *rewriter) protectSet(set *node, tracks []*track, period int) error {
 		r.signal(set, answer)
 	}
 	for i, t := range tracks {
-		if err := checkElements(answer.Tracks[i].Elements, true); err != nil {
-			return r.doc.errorAt(t.node, err)
+		if err := r.sealTrack(t, answer.Tracks[i]); err != nil {
+			return err
 		}
-		r.sealTrack(t, answer.Tracks[i].Elements)
-		if r.written > maxWritten {
-			return r.doc.errorf(t.node, "%w: sealed URLs of more than %d bytes", ErrLimit, maxWritten)
+		if err := r.checkWritten(t.node, 0); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// sealTrack makes every segment URL of t hold the elements.
-func (r *rewriter) sealTrack(t *track, elements []string) {
+// checkWritten bounds the bytes of all edits and of one that is being made.
+func (r *rewriter) checkWritten(n *node, more int) error {
+	if r.written+more > maxWritten {
+		return r.doc.errorf(n, "%w: sealed URLs of more than %d bytes", ErrLimit, maxWritten)
+	}
+	return nil
+}
+
+// sealTrack makes every segment URL of t hold path elements of ours.
+func (r *rewriter) sealTrack(t *track, answer TrackProtection) error {
 	r.sealed++
+	switch t.by {
+	case byIndex:
+		return r.sealIndex(t, answer)
+	case byList:
+		return r.sealList(t, answer)
+	case byTemplate, byFile:
+	}
+	if err := checkElements(answer.Elements, true); err != nil {
+		return r.doc.errorAt(t.node, err)
+	}
+	r.sealTemplate(t, answer.Elements)
+	return nil
+}
+
+// sealTemplate seals the URLs of a SegmentTemplate: by a BaseURL where the templates reach only downwards from it.
+func (r *rewriter) sealTemplate(t *track, elements []string) {
 	own := t.node.child("SegmentTemplate")
 	if own != nil {
 		r.cleanTemplate(own)
@@ -140,10 +149,15 @@ func (r *rewriter) setBase(t *track, url string) {
 func (r *rewriter) sealSidecars(tracks []*track) error {
 	for _, t := range tracks {
 		if !isSidecarType(t.MIMEType) {
-			return r.doc.errorf(t.node, "%w: a single file; SegmentTemplate is needed", ErrUnsupported)
+			return r.doc.errorf(t.node, "%w: a single file without SegmentBase@indexRange", ErrUnsupported)
+		}
+		for _, base := range t.place.bases {
+			if base.parent != t.node && hasAny(base, []string{"timescale", "presentationTimeOffset"}) {
+				return r.doc.errorf(t.node, "%w: a single file under the times of a SegmentBase above it", ErrUnsupported)
+			}
 		}
 		target := t.place.target
-		if target.Path == "" || target.Path.IsDir() {
+		if !namesFile(target) {
 			return r.doc.errorf(t.node, "%w: no BaseURL names a resource", ErrStructure)
 		}
 		elements, err := r.Protector.Sidecar(r.ctx, target, t.MIMEType)
@@ -157,116 +171,6 @@ func (r *rewriter) sealSidecars(tracks []*track) error {
 		r.setBase(t, address.Relative(r.From, target, elements...))
 	}
 	return nil
-}
-
-// readTrack resolves one Representation. here is the place of its AdaptationSet.
-func (r *rewriter) readTrack(n, set *node, here place) (*track, error) {
-	if err := r.ctx.Err(); err != nil {
-		return nil, fmt.Errorf("rewriting MPD: %w", err)
-	}
-	where, chosen, err := r.resolvePlace(n, here)
-	if err != nil {
-		return nil, err
-	}
-	t := &track{node: n, place: where, chosen: chosen}
-	// Not trimmed: players put it into templates as it is.
-	if t.ID, _ = n.attr("id"); t.ID == "" {
-		return nil, r.doc.errorf(n, "%w: Representation without id", ErrStructure)
-	}
-	if strings.ContainsFunc(t.ID, unicode.IsControl) { // it becomes part of URLs
-		return nil, r.doc.errorf(n, "%w: Representation with a control character in its id", ErrStructure)
-	}
-	t.MIMEType, t.Codecs = inherited(n, set, "mimeType"), inherited(n, set, "codecs")
-	t.ContentType = set.trimmed("contentType")
-	if t.ContentType == "" {
-		t.ContentType, _, _ = strings.Cut(t.MIMEType, "/")
-	}
-	for name, field := range map[string]*uint32{"width": &t.Width, "height": &t.Height, "bandwidth": &t.Bandwidth} {
-		if *field, err = parseUint32(inherited(n, set, name)); err != nil {
-			return nil, r.doc.errorf(n, "%w: @%s is not an unsigned integer", ErrStructure, name)
-		}
-	}
-	if _, t.segmented = effective(where.templates, "media"); t.segmented {
-		err = r.readSegments(t)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !t.segmented && n.child("SegmentTemplate") != nil {
-		return nil, r.doc.errorf(n, "%w: SegmentTemplate without @media", ErrStructure)
-	}
-	return t, nil
-}
-
-// readSegments resolves the templates of t.
-func (r *rewriter) readSegments(t *track) error {
-	bandwidth, _ := t.node.attr("bandwidth")
-	values := address.TemplateValues{RepresentationID: t.ID, Bandwidth: bandwidth}
-	mediaText, _ := effective(t.place.templates, "media")
-	initText, hasInit := effective(t.place.templates, "initialization")
-	if element := effectiveChild(t.place.templates, "Initialization"); element != nil {
-		if initText = element.trimmed("sourceURL"); hasInit || initText == "" || strings.Contains(initText, "$") {
-			return r.doc.errorf(element, "%w: Initialization besides @initialization, or without a usable @sourceURL", ErrUnsupported)
-		}
-		hasInit, t.override = true, true
-	}
-	_, timed := effective(t.place.templates, "duration")
-	timed = timed || effectiveChild(t.place.templates, "SegmentTimeline") != nil
-	switch _, indexed := effective(t.place.templates, "index"); {
-	case !hasInit:
-		return r.doc.errorf(t.node, "%w: no initialization segment", ErrUnsupported)
-	case indexed && !timed:
-		return r.doc.errorf(t.node, "%w: SegmentTemplate@index without SegmentTimeline or @duration", ErrUnsupported)
-	}
-	var err error
-	if t.media, err = resolveReference(t.place.base, mediaText, values); err != nil {
-		return r.doc.errorf(t.node, "resolving @media: %w", err)
-	}
-	if t.init, err = resolveReference(t.place.base, initText, values); err != nil {
-		return r.doc.errorf(t.node, "resolving @initialization: %w", err)
-	}
-	if t.init.template.HasNumber() || t.init.template.HasTime() {
-		return r.doc.errorf(t.node, "resolving @initialization: %w: an identifier of media segments", address.ErrTemplate)
-	}
-	t.Init, t.Media = Resource{Path: address.Path(t.init.template.String())}, t.media.template
-	// Above the manifest's own directory a seal would hide elements of the path in front of the gateway.
-	t.override = t.override || !t.init.plain || !t.media.plain || !t.place.base.Path().Under(r.Base.Path().Dir())
-	return nil
-}
-
-// effective returns the attribute of the innermost template that has it (5.3.9.1).
-func effective(templates []*node, name string) (string, bool) {
-	for i := len(templates) - 1; i >= 0; i-- {
-		if value, ok := templates[i].attr(name); ok {
-			return value, true
-		}
-	}
-	return "", false
-}
-
-func effectiveChild(templates []*node, name string) *node {
-	for i := len(templates) - 1; i >= 0; i-- {
-		if c := templates[i].child(name); c != nil {
-			return c
-		}
-	}
-	return nil
-}
-
-func inherited(n, set *node, name string) string {
-	if value := n.trimmed(name); value != "" {
-		return value
-	}
-	return set.trimmed(name)
-}
-
-// parseUint32 reads xs:unsignedInt; an attribute that is not there counts as zero.
-func parseUint32(s string) (uint32, error) {
-	if s == "" {
-		return 0, nil
-	}
-	v, err := strconv.ParseUint(s, 10, 32)
-	return uint32(v), err
 }
 
 var (

@@ -126,6 +126,9 @@ func checkSamePaths(t *rapid.T, g *gateway, mpd, out, from string) {
 		if u.url.RawQuery != "" {
 			want += "?" + u.url.RawQuery
 		}
+		if u.part != "" {
+			want += " " + u.part
+		}
 		if got, _ := g.open(after[i]); got != want {
 			t.Fatalf("%q became %q in\n%s\nfrom\n%s", want, got, out, mpd)
 		}
