@@ -151,3 +151,21 @@ func hasReference(tag string) bool {
 		return false
 	}
 }
+
+// isReference reports whether a player can follow the value of an attribute with this name.
+func isReference(name string) bool {
+	switch name {
+	case attrURI, attrAssetURI, attrAssetList, attrServerURI:
+		return true
+	default:
+		return false
+	}
+}
+
+// Attributes that hold a reference.
+const (
+	attrURI       = "URI"
+	attrAssetURI  = "X-ASSET-URI"  // of an interstitial
+	attrAssetList = "X-ASSET-LIST" // of an interstitial
+	attrServerURI = "SERVER-URI"   // of EXT-X-CONTENT-STEERING
+)

@@ -192,11 +192,10 @@ func (r *rewriter) sealPlaylistURI() error {
 // nothing, so that the whole line is dropped when the asset cannot be sealed. A list of assets is a document of
 // references that nobody would rewrite, and is dropped always.
 func (r *rewriter) dateRange() error {
-	if _, ok := find(r.attrs, "X-ASSET-LIST"); ok {
+	if _, ok := find(r.attrs, attrAssetList); ok {
 		return nil
 	}
-	const attrAsset = "X-ASSET-URI"
-	asset, ok := find(r.attrs, attrAsset)
+	asset, ok := find(r.attrs, attrAssetURI)
 	if !ok {
 		return r.writeAttributes()
 	}
@@ -207,5 +206,5 @@ func (r *rewriter) dateRange() error {
 	if err != nil {
 		return r.ctx.Err()
 	}
-	return r.writeAttributes(edit{name: attrAsset, value: text})
+	return r.writeAttributes(edit{name: attrAssetURI, value: text})
 }

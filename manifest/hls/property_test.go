@@ -60,7 +60,7 @@ func drawPlaylist(t *rapid.T) string {
 		case shape == 0:
 			write("# ", free.Draw(t, "comment"))
 		case shape == 1:
-			write("#EXT-X-ACME:", free.Draw(t, "unknown"))
+			write("#EXT-X-ACME:v", free.Draw(t, "unknown"))
 		case shape == 2:
 			write()
 		case multivariant && shape < 6:
@@ -109,8 +109,8 @@ func unsealed(playlist, from string) string {
 		if strings.HasPrefix(l, "#EXTINF:") && !extInf.MatchString(l) {
 			return "half-read " + l
 		}
-		if strings.HasPrefix(l, "#EXT-X-BYTERANGE:") || strings.Contains(l, "CAN-SKIP") && strings.HasPrefix(l, "#EXT-X-SERVER-CONTROL:") {
-			return "clear file or delta update " + l
+		if strings.HasPrefix(l, "#EXT-X-BYTERANGE:") {
+			return "byte range " + l
 		}
 		for _, place := range anyTag.FindAllStringIndex(l, -1) {
 			if l[place[0]:place[1]] == "#EXT-X-KEY:" {
@@ -118,8 +118,8 @@ func unsealed(playlist, from string) string {
 			}
 			for _, attribute := range anyAttribute.FindAllStringSubmatch(l[place[1]:], -1) {
 				name, value := attribute[1], strings.Trim(attribute[2], `"`)
-				if strings.HasPrefix(name, "BYTERANGE") && isRangeTag(l) {
-					return "byte range " + attribute[0]
+				if strings.HasPrefix(name, "BYTERANGE") && isRangeTag(l) || name == attrSkipUntil && strings.HasPrefix(l, "#EXT-X-SERVER-CONTROL:") {
+					return "byte range or delta update " + attribute[0]
 				}
 				if (name == "URI" || name == "X-ASSET-URI" || name == "X-ASSET-LIST" || name == "SERVER-URI") && !isSealed(value, from) {
 					return "attribute " + attribute[0]

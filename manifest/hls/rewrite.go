@@ -206,8 +206,6 @@ func (r *rewriter) requireURI() (string, error) {
 	return r.line.value[a.start:a.end], nil
 }
 
-const attrURI = "URI"
-
 // says reports whether an attribute of the line at hand has the given value.
 func (r *rewriter) says(name, value string) bool {
 	a, ok := find(r.attrs, name)
@@ -238,8 +236,8 @@ type edit struct {
 	drop        bool
 }
 
-// writeAttributes writes the line at hand with edits made, and the variables in all other attributes expanded. One of
-// them has to be left.
+// writeAttributes writes the line at hand with edits made, and the variables in all other attributes expanded. References
+// that are not among edits have no meaning in that line, and are left out.
 func (r *rewriter) writeAttributes(edits ...edit) error {
 	l := r.line
 	r.out = append(r.out, l.body[:len(l.body)-len(l.value)]...)
@@ -249,7 +247,7 @@ func (r *rewriter) writeAttributes(edits ...edit) error {
 		i := slices.IndexFunc(edits, func(e edit) bool { return e.name == a.name })
 		rest = a.to
 		switch {
-		case i >= 0 && edits[i].drop:
+		case i >= 0 && edits[i].drop, i < 0 && isReference(a.name):
 			rest = len(l.value) // a comma behind the last one goes with it
 			continue
 		case i >= 0:

@@ -73,6 +73,7 @@ func TestRewriteMedia(t *testing.T) {
 		{"interstitial of this site", "#EXT-X-DATERANGE:ID=\"x\",X-ASSET-URI=\"ad.m3u8\"\n", "#EXT-X-DATERANGE:ID=\"x\",X-ASSET-URI=\"../~p/ad.m3u8\"\n"},
 		{"interstitial of another host", "#EXT-X-DATERANGE:ID=\"x\",X-ASSET-URI=\"https://a.example/ad.m3u8\"\n", ""},
 		{"interstitial list", "#EXT-X-DATERANGE:ID=\"x\",X-ASSET-LIST=\"ads.json\"\n", ""},
+		{"reference where none belongs", "#EXT-X-START:TIME-OFFSET=1,URI=\"https://a.example/\"\n#EXT-X-DATERANGE:URI=\"/b\",ID=\"a\"\n", "#EXT-X-START:TIME-OFFSET=1\n#EXT-X-DATERANGE:ID=\"a\"\n"},
 		{"comment with a URL", "## https://a.example/\n", "## https://a.example/\n"},
 		{"comment with a tag in it", "## #EXT-X-MAP:URI=\"https://a.example/\"\n", ""},
 		{"unknown tag", "#EXT-X-CUE-OUT:30.0, x\n#EXT-ACME\n", "#EXT-X-CUE-OUT:30.0, x\n#EXT-ACME\n"},
