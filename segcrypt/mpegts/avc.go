@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+
+	"github.com/caddy-drm/caddy-drm/segcrypt/internal/aes128"
 )
 
 // edit is where the protected stream differs in length from the clear one: before the byte at pos, an emulation prevention byte
 // is inserted if drop is 0, else the bytes from pos are left out.
 type edit struct{ pos, drop uint32 }
+
+// slice is an encrypted NAL unit: where it begins and ends in the stream, and how many zeros behind it are left out.
+type slice struct{ from, to, drop uint32 }
 
 // NAL units (SAMPLE-AES, video).
 const (
@@ -33,13 +38,13 @@ var (
 	errStreamSize = errors.New("the stream is too long")
 )
 
-// protectAVC encrypts the slices of the stream in place, and notes where they must be escaped.
+// findSlices finds the slices of the stream, and hands over what of each is encrypted.
 //
 // A NAL unit is encrypted as it stands in the stream, emulation prevention bytes included; then it is escaped again, so that no
 // start code comes up in it. Decoders take one layer off, decrypt, and have the clear NAL unit with its own escapes. Zeros behind
 // an encrypted NAL unit are left out, but for the one that belongs to the start code: some decoders count them in, and take
 // another block for the last one.
-func (st *stream) protectAVC(encrypt func(run []byte)) (offset int, err error) {
+func (st *stream) findSlices(lanes *aes128.Lanes) (offset int, err error) {
 	es := st.es
 	if len(es) > maxStream {
 		return 0, errStreamSize
@@ -68,14 +73,12 @@ func (st *stream) protectAVC(encrypt func(run []byte)) (offset int, err error) {
 			return from, fmt.Errorf("NAL units of type %d have no form of SAMPLE-AES", t)
 		} else if (t == nalSlice || t == nalIDR) && end-from > minProtectedNAL {
 			// Of the last 16 bytes or less nothing is encrypted, so a run that ends one byte early holds the right blocks.
-			encrypt(es[from+nalLeader : end-1 : end-1])
-			st.escape(from, end)
+			lanes.Add(from+nalLeader, end-1-from-nalLeader)
+			drop := to - end
 			if next >= 0 {
-				end = min(end+1, to) // zero_byte
+				drop = max(0, drop-1) // zero_byte
 			}
-			if end < to {
-				st.edits = append(st.edits, edit{pos: uint32(end), drop: uint32(to - end)})
-			}
+			st.slices = append(st.slices, slice{from: uint32(from), to: uint32(end), drop: uint32(drop)})
 		}
 		if next < 0 {
 			return 0, nil
@@ -84,16 +87,22 @@ func (st *stream) protectAVC(encrypt func(run []byte)) (offset int, err error) {
 	}
 }
 
-// escape notes where emulation prevention bytes go into a NAL unit (H.264, 7.4.1.1): wherever a byte of 0 to 3 follows two
-// zeros. The last byte is not zero.
-func (st *stream) escape(from, to int) {
-	for {
-		i := bytes.Index(st.es[from:to], twoZeros)
-		if i < 0 || from+i+2 >= to {
-			return
+// escape notes where emulation prevention bytes go into the encrypted slices (H.264, 7.4.1.1): wherever a byte of 0 to 3 follows two
+// zeros. The last byte of a NAL unit is not zero.
+func (st *stream) escape() {
+	for _, s := range st.slices {
+		nal := st.es[:s.to]
+		for pos := int(s.from); ; {
+			i := bytes.Index(nal[pos:], twoZeros)
+			if i < 0 || pos+i+2 >= len(nal) {
+				break
+			}
+			if pos += i + 2; nal[pos] <= 3 {
+				st.edits = append(st.edits, edit{pos: uint32(pos)})
+			}
 		}
-		if from += i + 2; st.es[from] <= 3 {
-			st.edits = append(st.edits, edit{pos: uint32(from)})
+		if s.drop > 0 {
+			st.edits = append(st.edits, edit{pos: s.to, drop: s.drop})
 		}
 	}
 }

@@ -36,6 +36,7 @@ type stream struct {
 	es      []byte
 	headers []byte // of all PES packets, one behind the other
 	pes     []pesPacket
+	slices  []slice
 	edits   []edit
 	last    packet // with payload
 	missing int    // bytes of the PES header that is being read
@@ -145,7 +146,7 @@ func (s *segment) addStream(e *entry) *stream {
 		s.streams = append(s.streams, stream{})
 	}
 	st := &s.streams[len(s.streams)-1]
-	*st = stream{entry: e, es: st.es[:0], headers: st.headers[:0], pes: st.pes[:0], edits: st.edits[:0]}
+	*st = stream{entry: e, es: st.es[:0], headers: st.headers[:0], pes: st.pes[:0], slices: st.slices[:0], edits: st.edits[:0]}
 	return st
 }
 

@@ -1,30 +1,25 @@
 package mpegts
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"encoding/binary"
 	"sync"
 
 	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/segcrypt/internal/aes128"
 	"github.com/caddy-drm/caddy-drm/segcrypt/internal/audioframe"
 )
 
 // Encryptor protects the segments of a title under one content key. It is safe for concurrent use.
 type Encryptor struct {
-	block   cipher.Block
-	iv      [aes.BlockSize]byte
+	key     *aes128.Key
+	iv      [aes128.BlockSize]byte
 	scratch sync.Pool // *segment; what is in them never leaves
 }
 
 // New returns an Encryptor with the key and its constant IV, which EXT-X-KEY has to name.
 func New(key drm.ContentKey) *Encryptor {
-	secret := key.Secret()
-	block, err := aes.NewCipher(secret[:])
-	if err != nil {
-		panic(err) // a secret always has the size of a key
+	return &Encryptor{
+		key: aes128.NewKey(key.Secret()), iv: key.ConstantIV(), scratch: sync.Pool{New: func() any { return new(segment) }},
 	}
-	return &Encryptor{block: block, iv: key.ConstantIV(), scratch: sync.Pool{New: func() any { return new(segment) }}}
 }
 
 // ProtectSegment appends the protected form of a clear segment to dst. The segment is a transport stream of whole packets of 188
@@ -71,9 +66,16 @@ func (e *Encryptor) encrypt(st *stream) error {
 	var offset int
 	var err error
 	if st.entry.kind == kindAVC {
-		offset, err = st.protectAVC(func(run []byte) { e.cbc(run, 10*aes.BlockSize) })
+		lanes := e.key.Lanes(st.es, &e.iv, aes128.PatternStride)
+		if offset, err = st.findSlices(&lanes); err == nil {
+			lanes.Finish()
+			st.escape()
+		}
 	} else {
-		offset, err = audioframe.Protect(st.entry.codec, st.es, func(run []byte) { e.cbc(run, aes.BlockSize) })
+		lanes := e.key.Lanes(st.es, &e.iv, aes128.BlockSize)
+		if offset, err = audioframe.Walk(st.entry.codec, st.es, lanes.Add); err == nil {
+			lanes.Finish()
+		}
 	}
 	if err != nil {
 		return formatError(pidPath(st.entry.pid), st.pesAt(offset), err)
@@ -91,16 +93,4 @@ func (st *stream) pesAt(offset int) int {
 		at = st.pes[i].offset
 	}
 	return at
-}
-
-// cbc encrypts a block of every stride bytes in place, each run from the IV. What is less than a block stays clear.
-func (e *Encryptor) cbc(b []byte, stride int) {
-	p0, p1 := binary.LittleEndian.Uint64(e.iv[:8]), binary.LittleEndian.Uint64(e.iv[8:])
-	for off := 0; len(b)-off >= aes.BlockSize; off += stride {
-		x := b[off : off+aes.BlockSize : off+aes.BlockSize]
-		binary.LittleEndian.PutUint64(x[:8], binary.LittleEndian.Uint64(x[:8])^p0)
-		binary.LittleEndian.PutUint64(x[8:], binary.LittleEndian.Uint64(x[8:])^p1)
-		e.block.Encrypt(x, x)
-		p0, p1 = binary.LittleEndian.Uint64(x[:8]), binary.LittleEndian.Uint64(x[8:])
-	}
 }

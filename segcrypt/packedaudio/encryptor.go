@@ -1,13 +1,12 @@
 package packedaudio
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"errors"
 	"slices"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
+	"github.com/caddy-drm/caddy-drm/segcrypt/internal/aes128"
 	"github.com/caddy-drm/caddy-drm/segcrypt/internal/audioframe"
 )
 
@@ -15,18 +14,13 @@ var errCodec = errors.New("neither AAC in ADTS nor AC-3 nor E-AC-3 begins behind
 
 // Encryptor protects the segments of a title under one content key. It is safe for concurrent use.
 type Encryptor struct {
-	block cipher.Block
-	iv    [aes.BlockSize]byte
+	key *aes128.Key
+	iv  [aes128.BlockSize]byte
 }
 
 // New returns an Encryptor with the key and its constant IV, which EXT-X-KEY has to name.
 func New(key drm.ContentKey) *Encryptor {
-	secret := key.Secret()
-	block, err := aes.NewCipher(secret[:])
-	if err != nil {
-		panic(err) // a secret always has the size of a key
-	}
-	return &Encryptor{block: block, iv: key.ConstantIV()}
+	return &Encryptor{key: aes128.NewKey(key.Secret()), iv: key.ConstantIV()}
 }
 
 // ProtectSegment appends the protected form of a clear segment to dst: ID3 tags, the first with a timestamp, and whole frames.
@@ -63,10 +57,11 @@ func (e *Encryptor) ProtectSegment(dst, seg []byte) ([]byte, error) {
 	dst = appendTag(dst, t, description)
 	dst = append(dst, seg[first:]...)
 	frames := dst[len(dst)-(len(seg)-start):]
-	offset, err := audioframe.Protect(codec, frames, e.encrypt)
-	if err != nil {
+	lanes := e.key.Lanes(frames, &e.iv, aes128.BlockSize)
+	if offset, err := audioframe.Walk(codec, frames, lanes.Add); err != nil {
 		return nil, formatError("frames", start+offset, err)
 	}
+	lanes.Finish()
 	return dst, nil
 }
 
@@ -82,11 +77,6 @@ func skipTags(seg []byte, from int) (int, error) {
 		}
 		from += n
 	}
-}
-
-// encrypt encrypts a run of whole blocks in place, each run from the IV.
-func (e *Encryptor) encrypt(run []byte) {
-	cipher.NewCBCEncrypter(e.block, e.iv[:]).CryptBlocks(run, run)
 }
 
 func formatError(path string, offset int, err error) error {

@@ -1,30 +1,22 @@
 package wholesegment
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"encoding/binary"
 	"slices"
 
 	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/segcrypt/internal/aes128"
 )
 
-const blockSize = aes.BlockSize
+const blockSize = aes128.BlockSize
 
 // Encryptor encrypts segments under one content key. It is safe for concurrent use.
 type Encryptor struct {
-	block cipher.Block
+	key *aes128.Key
 }
 
 // New returns an Encryptor with the secret of key. Its constant IV is not used: each segment has one of its own.
-func New(key drm.ContentKey) *Encryptor {
-	secret := key.Secret()
-	block, err := aes.NewCipher(secret[:])
-	if err != nil {
-		panic(err) // a secret always has the size of a key
-	}
-	return &Encryptor{block: block}
-}
+func New(key drm.ContentKey) *Encryptor { return &Encryptor{key: aes128.NewKey(key.Secret())} }
 
 // Size returns the number of bytes that n clear bytes become: whole blocks, and one more if n is a multiple of 16.
 func Size(n int) int { return n + blockSize - n%blockSize }
@@ -51,7 +43,7 @@ func (e *Encryptor) EncryptInPlace(buf []byte, iv [16]byte) []byte {
 	for i := n; i < len(buf); i++ {
 		buf[i] = padding
 	}
-	cipher.NewCBCEncrypter(e.block, iv[:]).CryptBlocks(buf, buf)
+	e.key.CBCEncrypt(buf, &iv)
 	return buf
 }
 

@@ -71,17 +71,16 @@ func Next(c Codec, b []byte) (Frame, error) {
 	return f, err
 }
 
-// Protect calls encrypt for the protected run of every frame in es, a slice of es whose length is a multiple of 16 and not
-// zero. On an error it returns the offset of the frame that is at fault; the frames in front of it have been encrypted.
-func Protect(c Codec, es []byte, encrypt func(run []byte)) (offset int, err error) {
+// Walk calls visit for the protected run of every frame in es: where it begins and its length, a multiple of 16 and not zero. On an
+// error it returns the offset of the frame that is at fault; those in front of it have been visited.
+func Walk(c Codec, es []byte, visit func(offset, n int)) (offset int, err error) {
 	for offset < len(es) {
 		f, err := Next(c, es[offset:])
 		if err != nil {
 			return offset, err
 		}
 		if n := f.Protected(); n > 0 {
-			run := es[offset+f.Clear:]
-			encrypt(run[:n:n])
+			visit(offset+f.Clear, n)
 		}
 		offset += f.Size
 	}
