@@ -13,6 +13,7 @@ const maxInitBytes = 1 << 20
 type Init struct {
 	clear   []byte
 	digest  [16]byte
+	options ParseOptions
 	track   Track
 	entries []sampleEntry
 	trex    trackDefaults
@@ -45,11 +46,14 @@ var (
 // like every other fault. b is copied.
 //
 // Source: 14496-12, 8.2 to 8.5 and 8.8; 23000-19, 7.3.2.
-func ParseInit(b Clear) (*Init, error) {
+func ParseInit(b Clear) (*Init, error) { return ParseInitWith(b, ParseOptions{}) }
+
+// ParseInitWith is ParseInit with options.
+func ParseInitWith(b Clear, o ParseOptions) (*Init, error) {
 	if len(b) == 0 || len(b) > maxInitBytes {
 		return nil, formatErrorf("init", 0, "%w", errInitSize)
 	}
-	in := &Init{clear: bytes.Clone(b)}
+	in := &Init{clear: bytes.Clone(b), options: o}
 	sum := sha256.Sum256(b)
 	copy(in.digest[:], sum[:])
 	found := false
@@ -241,7 +245,7 @@ func (in *Init) parseStsd(stsd box, handler fourCC) error {
 	const path = "stsd"
 	version := in.clear[stsd.payload()]
 	err := eachBox(in.clear, stsd.payload()+8, stsd.end, path, func(x box) error {
-		e, err := parseSampleEntry(in.clear, x, version, handler)
+		e, err := parseSampleEntry(in.clear, x, version, handler, in.options)
 		if err != nil {
 			return atPath(path+"/"+x.typ.String(), x.off, err)
 		}

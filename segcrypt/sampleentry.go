@@ -17,6 +17,7 @@ const (
 	codecHEVC
 	codecAV1
 	codecVP9
+	codecVVC // if ParseOptions has it
 	codecAC4
 	codecPassing // text, captions, metadata
 )
@@ -31,6 +32,7 @@ type sampleEntry struct {
 	lengthSize    int  // bytes of a NAL unit length
 	avc           *avcParams
 	hevc          *hevcParams
+	vvc           *vvcParams
 	av1Raw        []byte
 	av1           *av1.SequenceHeader
 	check         func(sample []byte) error // of a track that passes
@@ -54,6 +56,7 @@ var sampleCodecs = map[fourCC]struct {
 	cc("dvh1"): {KindVideo, codecHEVC}, cc("dvhe"): {KindVideo, codecHEVC},
 	cc("av01"): {KindVideo, codecAV1}, cc("dav1"): {KindVideo, codecAV1},
 	cc("vp09"): {KindVideo, codecVP9},
+	cc("vvc1"): {KindVideo, codecVVC}, cc("vvi1"): {KindVideo, codecVVC},
 	cc("mp4a"): {KindAudio, codecWhole}, // AAC in all profiles, MP3
 	cc("Opus"): {KindAudio, codecWhole}, cc("fLaC"): {KindAudio, codecWhole}, cc("alac"): {KindAudio, codecWhole},
 	cc("ac-3"): {KindAudio, codecWhole}, cc("ec-3"): {KindAudio, codecWhole}, cc("ac-4"): {KindAudio, codecAC4},
@@ -81,11 +84,11 @@ var (
 )
 
 // parseSampleEntry reads the entry x of an stsd of the given version.
-func parseSampleEntry(buf []byte, x box, stsdVersion byte, handler fourCC) (sampleEntry, error) {
+func parseSampleEntry(buf []byte, x box, stsdVersion byte, handler fourCC, o ParseOptions) (sampleEntry, error) {
 	if protectedEntries[x.typ] {
 		return sampleEntry{}, ErrAlreadyProtected
 	}
-	e, err := findCodec(x)
+	e, err := findCodec(x, o)
 	if err != nil {
 		return sampleEntry{}, err
 	}
@@ -129,8 +132,8 @@ func parseSampleEntry(buf []byte, x box, stsdVersion byte, handler fourCC) (samp
 }
 
 // findCodec looks a sample entry up.
-func findCodec(x box) (sampleEntry, error) {
-	if known, ok := sampleCodecs[x.typ]; ok {
+func findCodec(x box, o ParseOptions) (sampleEntry, error) {
+	if known, ok := sampleCodecs[x.typ]; ok && (known.codec != codecVVC || o.VVC) {
 		return sampleEntry{box: x, kind: known.kind, codec: known.codec}, nil
 	}
 	if check, ok := passingChecks[x.typ]; ok {
@@ -186,6 +189,9 @@ func (e *sampleEntry) configure(buf []byte, c box) error {
 	case e.codec == codecHEVC && c.typ == cc("hvcC"):
 		e.hevc = &hevcParams{}
 		e.lengthSize, err = e.hevc.addConfig(record)
+	case e.codec == codecVVC && c.typ == cc("vvcC"):
+		e.vvc = &vvcParams{}
+		e.lengthSize, err = e.vvc.addConfig(record)
 	case e.codec == codecAV1 && c.typ == cc("av1C"):
 		if len(record) < 4 || record[0] != 0x81 {
 			return atPath("av1C", c.off, errCodecConfig)

@@ -16,6 +16,8 @@ type codecState struct {
 	hevc   hevcParams
 	av1    av1State
 	vp9    vp9State
+	vvc    vvcParams
+	vvcPic vvcPicture // of the sample at hand
 	runs   subsampleBuilder
 }
 
@@ -37,6 +39,8 @@ func (c *codecState) use(e *sampleEntry, scheme drm.ProtectionScheme) {
 		c.avc = *e.avc
 	case codecHEVC:
 		c.hevc = *e.hevc
+	case codecVVC:
+		c.vvc = *e.vvc
 	case codecAV1:
 		c.av1.reset(e.av1Raw, e.av1)
 	}
@@ -56,6 +60,8 @@ func (c *codecState) reset() {
 		c.av1 = av1State{}
 	case codecVP9:
 		c.vp9 = vp9State{}
+	case codecVVC:
+		c.vvc, c.vvcPic = vvcParams{}, vvcPicture{}
 	}
 	c.entry = nil
 }
@@ -88,6 +94,9 @@ func (c *codecState) mapSample(b []byte, subs []subsample) ([]subsample, error) 
 		err = c.eachNAL(b, 1, c.addAVC)
 	case codecHEVC:
 		err = c.eachNAL(b, 2, c.addHEVC)
+	case codecVVC:
+		c.vvcPic = vvcPicture{}
+		err = c.eachNAL(b, 2, c.addVVC)
 	case codecAV1:
 		err = c.av1.walk(b, &c.runs)
 	case codecVP9:
@@ -170,6 +179,30 @@ func (c *codecState) addHEVC(nal []byte) (int, error) {
 			return len(nal), c.hevc.addSPS(nal)
 		}
 		return len(nal), c.hevc.addPPS(nal)
+	}
+	return len(nal), nil
+}
+
+// addVVC is addHEVC for VVC, whose picture headers are NAL units of their own or lie in the slice header.
+func (c *codecState) addVVC(nal []byte) (int, error) {
+	typ := nal[1] >> 3
+	switch {
+	case typ <= vvcLastVCL && nal[0]&63 > 0:
+		return 0, errVVCLayer
+	case typ < vvcFirstReserved || typ >= vvcIDRWithRADL && typ <= vvcGDR:
+		return c.vvc.sliceHeaderSize(nal, &c.vvcPic)
+	case typ <= vvcLastVCL:
+		return 0, errVVCType
+	case nal[0]&63 > 0:
+	case typ == vvcPHType:
+		var err error
+		c.vvcPic, err = c.vvc.pictureHeader(nal)
+		return len(nal), err
+	case (typ == vvcSPSType || typ == vvcPPSType) && !c.vvc.has(nal):
+		if typ == vvcSPSType {
+			return len(nal), c.vvc.addSPS(nal)
+		}
+		return len(nal), c.vvc.addPPS(nal)
 	}
 	return len(nal), nil
 }
