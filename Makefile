@@ -8,7 +8,6 @@ GO        ?= go
 TAGS      := nobadger,nomysql,nopgx
 FLAGS     := -trimpath -tags $(TAGS)
 FUZZTIME  ?= 10s
-BENCHTIME ?= 1s
 
 # A checkout is not always a repository that git agrees to read. Without cgo, as xcaddy builds; only the race detector
 # needs it.
@@ -54,8 +53,15 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 		$(GO) test $(FLAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	done
 
-bench: ## every benchmark, with allocations
-	$(GO) test $(FLAGS) -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -p 1 ./...
+# Stock Caddy is the same version with the same flags, so most of it is compiled already.
+bench: ## library and server against mp4ff, stock Caddy, nginx, openssl: one table; BENCH_QUICK=1 is short
+	scripts/bench-tools.sh
+	$(GO) build $(FLAGS) -ldflags "-w -s" -o .cache/bench/caddy ./cmd/caddy
+	$(GO) build $(FLAGS) -ldflags "-w -s" -o .cache/bench/stock-caddy github.com/caddyserver/caddy/v2/cmd/caddy
+	$(GO) test $(FLAGS) -c -o .cache/bench/segcrypt.test ./segcrypt
+	$(GO) test $(FLAGS) -c -o .cache/bench/bench.test ./bench
+	$(GO) build $(FLAGS) -o .cache/bench/bench ./bench
+	.cache/bench/bench -tests .cache/bench/segcrypt.test=segcrypt,.cache/bench/bench.test=bench
 
 release: ## build ./caddy as a release: ./xcaddy.sh, versions pinned
 	./xcaddy.sh

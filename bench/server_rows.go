@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// lab is what all measurements of servers share.
+type lab struct {
+	settings
+	root, scratch       string
+	generator           *generator
+	options             gatewayOptions
+	nginx               *server
+	nginxAddress        string
+	videos, audios, six []segment
+}
+
+// serverSections measures the whole server, with each setting of the garbage collector.
+func serverSections(ctx context.Context, s settings, root, scratch string) (sections []section, err error) {
+	l := &lab{settings: s, root: root, scratch: scratch}
+	if l.generator, err = newGenerator(scratch); err != nil {
+		return nil, err
+	}
+	if l.options, err = probeGateway(ctx, s.gateway, scratch); err != nil {
+		return nil, err
+	}
+	if l.videos, err = segments(root, twoSeconds, video); err != nil {
+		return nil, err
+	}
+	if l.audios, err = segments(root, twoSeconds, audio); err != nil {
+		return nil, err
+	}
+	if l.six, err = segments(root, sixSeconds, video); err != nil {
+		return nil, err
+	}
+	if l.nginx, l.nginxAddress, err = startNginx(scratch, root); err != nil {
+		return nil, err
+	}
+	defer l.nginx.stop()
+	for _, set := range []gc{gcDefault, gcLimit} {
+		rows, err := l.measure(ctx, set)
+		name := "Server, " + set.name
+		if set.name == gcDefault.name {
+			name += " (judged)"
+		} else {
+			rows = unjudged(rows)
+		}
+		sections = append(sections, section{heading: name, rows: rows})
+		if err != nil {
+			return sections, fmt.Errorf("%s: %w", set.name, err)
+		}
+	}
+	return sections, nil
+}
+
+// unjudged takes the limits away.
+func unjudged(rows []row) []row {
+	for i := range rows {
+		rows[i].bound, rows[i].absolute = bound{}, nil
+	}
+	return rows
+}
+
+// trio are the servers that are compared under one setting of the garbage collector.
+type trio struct {
+	plain, cached, stock *caddy // cached is nil if the gateway has no cache
+}
+
+func (l *lab) start(set gc) (t trio, stop func(), err error) {
+	var started []*caddy
+	stop = func() {
+		for _, c := range started {
+			c.stop()
+		}
+	}
+	begin := func(name, program, handler, global string) *caddy {
+		if err != nil {
+			return nil
+		}
+		var c *caddy
+		config := caddyConfig{root: l.root, upstream: l.nginxAddress, handler: handler, global: global}
+		if c, err = startCaddy(name, program, l.scratch, set, config); err == nil {
+			started = append(started, c)
+		}
+		return c
+	}
+	t.plain = begin("the gateway", l.gateway, drmHandler, l.options.global("off"))
+	if l.options.cache {
+		t.cached = begin("the gateway with a cache", l.gateway, drmHandler, l.options.global("256MiB"))
+	}
+	t.stock = begin("stock Caddy", l.stock, "", "")
+	if err != nil {
+		stop()
+	}
+	return t, stop, err
+}
+
+// Names of targets.
+const (
+	plainFiles  = "not cached"
+	cachedFiles = "cached"
+	stockFiles  = "file_server"
+	nginxFiles  = "nginx"
+	plainProxy  = "behind reverse_proxy, not cached"
+	cachedProxy = "behind reverse_proxy, cached"
+	stockProxy  = "reverse_proxy"
+)
+
+// measure returns all rows for one setting of the garbage collector.
+func (l *lab) measure(ctx context.Context, set gc) ([]row, error) {
+	t, stop, err := l.start(set)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	began := time.Now()
+	progress("server, "+set.name+": 1.5 MB", began)
+	rows, err := l.videoRows(ctx, t)
+	if err != nil {
+		return rows, err
+	}
+	progress("33 KB", began)
+	more, err := l.audioRows(ctx, t)
+	rows = append(rows, more...)
+	if err != nil {
+		return rows, err
+	}
+	progress("first byte", began)
+	first, err := l.firstByteRow(ctx, t.plain)
+	if err != nil {
+		return rows, err
+	}
+	rows = append(rows, first)
+	progress("slow clients", began)
+	more, err = l.slowRows(ctx, t.plain)
+	return append(rows, more...), err
+}
+
+// targets opens the same segments on every server.
+func (l *lab) targets(ctx context.Context, t trio, representation string, numbers []segment, proxied bool) ([]target, error) {
+	var all []target
+	add := func(name, base string, protected bool, servers ...*server) error {
+		res, err := open(ctx, base, twoSeconds, representation, numbers, protected)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, target{name: name, res: res, servers: servers})
+		return nil
+	}
+	err := add(plainFiles, t.plain.files, true, t.plain.server)
+	if err == nil && t.cached != nil {
+		err = add(cachedFiles, t.cached.files, true, t.cached.server)
+	}
+	if err == nil {
+		err = add(stockFiles, t.stock.files, false, t.stock.server)
+	}
+	if err == nil {
+		err = add(nginxFiles, "http://"+l.nginxAddress, false, l.nginx)
+	}
+	if err != nil || !proxied {
+		return all, err
+	}
+	// The upstream works for both sides, and counts on both.
+	if err = add(plainProxy, t.plain.proxied, true, t.plain.server, l.nginx); err != nil {
+		return nil, err
+	}
+	if t.cached != nil {
+		if err = add(cachedProxy, t.cached.proxied, true, t.cached.server, l.nginx); err != nil {
+			return nil, err
+		}
+	}
+	err = add(stockProxy, t.stock.proxied, false, t.stock.server, l.nginx)
+	return all, err
+}
+
+// compare returns two rows, one of requests a second and one of processor time. The first is judged as a ratio, the second
+// by its own median.
+func compare(results map[string]series, what, name, peer string, requests, cpu bound) []row {
+	ours, others := results[name], results[peer]
+	if len(ours) == 0 {
+		return []row{{what: what + ", " + name, note: "this build has no cache"}}
+	}
+	cpuMedian := spreadOf(ours.cpuPerGB()).median
+	return []row{{
+		what: what + ", " + name + ": requests/s", ours: spreadOf(ours.perSecond()).String(),
+		against: peer + " " + spreadOf(others.perSecond()).String(),
+		ratio:   spreadOf(ratios(ours.perSecond(), others.perSecond())), bound: requests,
+	}, {
+		what: what + ", " + name + ": CPU-s/GB", ours: spreadOf(ours.cpuPerGB()).String(),
+		against: peer + " " + spreadOf(others.cpuPerGB()).String(),
+		ratio:   spreadOf(ratios(ours.cpuPerGB(), others.cpuPerGB())), bound: cpu, absolute: &cpuMedian,
+	}}
+}
+
+func (l *lab) videoRows(ctx context.Context, t trio) ([]row, error) {
+	targets, err := l.targets(ctx, t, video, l.videos, true)
+	if err != nil {
+		return nil, err
+	}
+	results, err := interleave(ctx, l.generator, targets, l.rounds, l.round)
+	if err != nil {
+		return nil, err
+	}
+	what := "2 s cenc, 1.5 MB"
+	rows := compare(results, what, plainFiles, stockFiles, atLeast(1.3, 1.8), atMost(0.7, 0.5))
+	rows = append(rows, compare(results, what, cachedFiles, stockFiles, atLeast(2, 2.6), atMost(0.3, 0.22))...)
+	rows = append(rows, compare(results, what, plainProxy, stockProxy, atLeast(0.7, 0.85), bound{})...)
+	rows = append(rows, compare(results, what, cachedProxy, stockProxy, bound{}, bound{})...)
+	return append(rows, compare(results, what+" clear, an anchor", nginxFiles, stockFiles, bound{}, bound{})...), nil
+}
+
+func (l *lab) audioRows(ctx context.Context, t trio) ([]row, error) {
+	targets, err := l.targets(ctx, t, audio, l.audios, false)
+	if err != nil {
+		return nil, err
+	}
+	results, err := interleave(ctx, l.generator, targets, l.rounds, l.round)
+	if err != nil {
+		return nil, err
+	}
+	what := "2 s of audio, 33 KB"
+	rows := compare(results, what, plainFiles, stockFiles, atLeast(0.8, 1), bound{})
+	rows = append(rows, compare(results, what, cachedFiles, stockFiles, atLeast(1.2, 2), bound{})...)
+	for _, name := range []string{plainFiles, cachedFiles} {
+		if ours := results[name]; len(ours) > 0 {
+			rows = append(rows, row{
+				what: what + ", " + name + ": CPU µs/request", ours: spreadOf(ours.cpuPerReq()).String(),
+				against: stockFiles + " " + spreadOf(results[stockFiles].cpuPerReq()).String(),
+				ratio:   spreadOf(ratios(ours.cpuPerReq(), results[stockFiles].cpuPerReq())),
+			})
+		}
+	}
+	return append(rows, compare(results, what+" clear, an anchor", nginxFiles, stockFiles, bound{}, bound{})...), nil
+}
+
+// firstByteRow compares the first byte of a 6 s segment with the time to read and encrypt all of it.
+func (l *lab) firstByteRow(ctx context.Context, gateway *caddy) (row, error) {
+	res, err := open(ctx, gateway.files, sixSeconds, video, l.six, true)
+	if err != nil {
+		return row{}, err
+	}
+	whole, err := newWholeSegment(l.root, l.six)
+	if err != nil {
+		return row{}, err
+	}
+	c, err := dial(gateway.files)
+	if err != nil {
+		return row{}, err
+	}
+	defer c.conn.Close()
+	var firsts, wholes []float64
+	for round := range l.rounds + 1 {
+		first, all, err := firstByteRound(ctx, c, res, whole, l.firstBytes)
+		if err != nil {
+			return row{}, err
+		}
+		if round > 0 { // the first one warms up
+			firsts, wholes = append(firsts, first.Seconds()*1e3), append(wholes, all.Seconds()*1e3)
+		}
+	}
+	return row{
+		what: "6 s cenc, 4.5 MB, not cached: first byte, ms", ours: spreadOf(firsts).String(),
+		against: "read and encrypt all " + spreadOf(wholes).String(), ratio: spreadOf(ratios(firsts, wholes)), bound: atMost(0.7, 0.55),
+	}, nil
+}
+
+// slowRows lets 500 clients read slowly.
+func (l *lab) slowRows(ctx context.Context, gateway *caddy) ([]row, error) {
+	numbers, err := segments(l.root, slowMedia, video)
+	if err != nil {
+		return nil, err
+	}
+	// Opened in front of the servers' disk cache, but not of the gateway's memory: one segment shows that the address holds.
+	res, err := open(ctx, gateway.files, slowMedia, video, numbers[:1], true)
+	if err != nil {
+		return nil, err
+	}
+	if res.paths, err = numbered(ctx, gateway.files, slowMedia, numbers); err != nil {
+		return nil, err
+	}
+	fast, err := open(ctx, gateway.files, twoSeconds, video, l.videos, true)
+	if err != nil {
+		return nil, err
+	}
+	result, err := slowLoad(ctx, gateway.server, res, fast, l.slow)
+	if err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("%d clients at 50 KB/s, 5 MB each", slowClients)
+	memory := float64(result.memory) / (1 << 20)
+	slowdown := spread{median: result.loaded.median / result.unloaded.median, rounds: 1}
+	budget := "the default"
+	if l.options.inFlight {
+		budget = inFlightBudget
+	}
+	return []row{{
+		what: what + ": memory, MiB", ours: short(memory), against: "in_flight " + budget,
+		bound: atMost(inFlightBudgetBytes>>20, 0), absolute: &memory,
+	}, {
+		what: what + ": served", ours: fmt.Sprintf("%d, %d wait, %d refused", result.served, result.waiting, result.refused),
+		against: fmt.Sprintf("%d answers 503", result.refusals), note: "longest wait " + result.longestWait.Round(time.Millisecond).String(),
+	}, {
+		what: "a fast client beside them, 1.5 MB: ms", ours: result.loaded.String(), against: "alone " + result.unloaded.String(),
+		ratio: slowdown, bound: atMost(2, 0),
+	}}, nil
+}
