@@ -33,6 +33,9 @@ func dial(base string) (*client, error) {
 	return &client{host: host, conn: conn, in: bufio.NewReaderSize(conn, 4096)}, nil
 }
 
+// errBusy is an answer 503.
+var errBusy = errors.New("the server is busy")
+
 // get returns how long it took until the first byte of the body was there, and until the last.
 func (c *client) get(path string) (first, all time.Duration, err error) {
 	start := time.Now()
@@ -49,10 +52,14 @@ func (c *client) get(path string) (first, all time.Duration, err error) {
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		return 0, 0, err
 	}
-	if response.StatusCode != http.StatusOK {
+	switch response.StatusCode {
+	case http.StatusOK:
+		return first, time.Since(start), nil
+	case http.StatusServiceUnavailable:
+		return 0, 0, errBusy
+	default:
 		return 0, 0, fmt.Errorf("%w: %s", errNotServed, response.Status)
 	}
-	return first, time.Since(start), nil
 }
 
 func (c *client) ask(path string) (*http.Response, error) {

@@ -181,3 +181,32 @@ func TestCodecRows(t *testing.T) {
 		t.Errorf("whole segments: %+v", whole)
 	}
 }
+
+func TestSlowTable(t *testing.T) {
+	fine := slowResult{
+		served: 500, memory: 500 << 20, unloaded: spread{2, 1, 3, 9}, loaded: spread{3, 2, 9, 9}, longestWait: 1234 * time.Millisecond,
+	}
+	tooMuch, refused := fine, fine
+	tooMuch.memory, tooMuch.loaded.median = 513<<20, 4.1
+	refused.fastRefused, refused.loaded = 3, spread{}
+	for _, test := range []struct {
+		name   string
+		result slowResult
+		want   [3]string
+	}{
+		{"within all limits", fine, [3]string{"met", "longest wait 1.23s", "met"}},
+		{"too much memory, too slow", tooMuch, [3]string{"MISSED", "longest wait 1.23s", "MISSED"}},
+		{"a fast client that was never served", refused, [3]string{"met", "longest wait 1.23s", "MISSED: 3 refused"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for i, r := range slowTable(test.result, "slow", "budget", 0) {
+				if got := r.result(); got != test.want[i] {
+					t.Errorf("%s: %q, want %q", r.what, got, test.want[i])
+				}
+			}
+		})
+	}
+	if got := slowTable(tooMuch, "slow", "budget", 1<<20)[0].result(); got != "met" {
+		t.Errorf("513 MiB with a budget of 512 and a cache of 1: %q", got)
+	}
+}

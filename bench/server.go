@@ -20,6 +20,7 @@ type server struct {
 	cmd  *exec.Cmd
 	log  *logBuffer
 	gone chan struct{} // closed when the process has ended
+	idle int64         // its memory, in bytes, before it served anything
 }
 
 // startServer runs a command until stop, and returns once it listens on all addresses.
@@ -38,6 +39,11 @@ func startServer(name string, cmd *exec.Cmd, addresses ...string) (*server, erro
 			s.stop()
 			return nil, err
 		}
+	}
+	var err error
+	if s.idle, err = anonymousMemory(s.pid()); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, nil
 }

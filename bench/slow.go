@@ -25,23 +25,20 @@ type slowResult struct {
 	served, waiting, refused int           // clients: got bytes; still wait; were refused at the end
 	refusals                 int           // answers 503, each with Retry-After
 	longestWait              time.Duration // until the first byte, of those that were served
-	memory                   int64         // the most that the server had more than before, in bytes
+	memory                   int64         // the most that the server had more than when it was idle, in bytes
+	fastRefused              int           // answers 503 to the fast client
 	unloaded, loaded         spread        // of a fast client, in milliseconds for a segment of 2 s
 }
 
 // slowLoad lets all paths of res be read slowly at once for so long, while a fast client goes on.
 func slowLoad(ctx context.Context, s *server, res, fast resource, length time.Duration) (slowResult, error) {
 	var result slowResult
-	before, err := anonymousMemory(s.pid())
-	if err != nil {
-		return result, err
-	}
 	fastClient, err := dial(fast.base)
 	if err != nil {
 		return result, err
 	}
 	defer fastClient.conn.Close()
-	if result.unloaded, err = fastClient.repeat(ctx, fast, 3*time.Second); err != nil {
+	if result.unloaded, result.fastRefused, err = fastClient.repeat(ctx, fast, 3*time.Second); err != nil {
 		return result, fmt.Errorf("fast client: %w", err)
 	}
 	slowCtx, cancel := context.WithTimeout(ctx, length)
@@ -54,11 +51,14 @@ func slowLoad(ctx context.Context, s *server, res, fast resource, length time.Du
 	peak := make(chan int64, 1)
 	go func() { peak <- peakMemory(slowCtx, s.pid()) }()
 	sleep(slowCtx, length/4) // until the crowd is there
-	if result.loaded, err = fastClient.repeat(slowCtx, fast, length/2); err != nil {
+	loaded, refused, err := fastClient.repeat(slowCtx, fast, length/2)
+	if err != nil {
 		return result, fmt.Errorf("fast client among slow ones: %w", err)
 	}
+	result.loaded = loaded
+	result.fastRefused += refused
 	running.Wait()
-	result.memory = <-peak - before
+	result.memory = <-peak - s.idle
 	for _, c := range clients {
 		if c.err != nil {
 			return result, fmt.Errorf("slow client: %w", c.err)
@@ -87,18 +87,23 @@ func peakMemory(ctx context.Context, pid int) (peak int64) {
 	return peak
 }
 
-// repeat asks for one segment after the other, with a pause between them, and returns how long they took.
-func (c *client) repeat(ctx context.Context, res resource, length time.Duration) (spread, error) {
+// repeat asks for one segment after the other, with a pause between them, and returns how long they took, in milliseconds,
+// and how many were refused with 503.
+func (c *client) repeat(ctx context.Context, res resource, length time.Duration) (_ spread, refused int, err error) {
 	var took []float64
 	for i, end := 0, time.Now().Add(length); time.Now().Before(end) && ctx.Err() == nil; i++ {
 		_, all, err := c.get(res.paths[i%len(res.paths)])
-		if err != nil {
-			return spread{}, err
+		switch {
+		case errors.Is(err, errBusy):
+			refused++
+		case err != nil:
+			return spread{}, 0, err
+		default:
+			took = append(took, all.Seconds()*1e3)
 		}
-		took = append(took, all.Seconds()*1e3)
 		sleep(ctx, 50*time.Millisecond)
 	}
-	return spreadOf(took), nil
+	return spreadOf(took), refused, nil
 }
 
 // slowClient is one client and what it saw.
