@@ -72,7 +72,11 @@ func (r *rewriter) rangeAttribute() (byteRange, error) {
 	if !a.quoted {
 		return byteRange{}, r.fault(errByteRange)
 	}
-	b, err := parseByteRange(r.line.value[a.start:a.end])
+	text, err := r.variables.expand(r.line.value[a.start:a.end])
+	if err != nil {
+		return byteRange{}, r.fault(err)
+	}
+	b, err := parseByteRange(text)
 	if err != nil {
 		return byteRange{}, r.fault(err)
 	}

@@ -59,11 +59,7 @@ func (l *lead) cut() { l.parts = nil }
 
 // partTag rewrites EXT-X-PART (8216bis, 4.4.4.9).
 func (r *rewriter) partTag() error {
-	ref, err := r.requireURI()
-	if err != nil {
-		return err
-	}
-	target, err := r.resolve(ref)
+	target, err := r.resolveURI()
 	if err != nil {
 		return err
 	}
@@ -98,7 +94,13 @@ func (r *rewriter) preloadHint() error {
 	_, ranged := find(r.attrs, attrRangeStart)
 	_, closed := find(r.attrs, attrRangeLength)
 	isMap := r.says("TYPE", "MAP")
-	if ranged && !closed || !isMap && !r.says("TYPE", "PART") {
+	switch {
+	case ranged && !closed:
+		if isMap {
+			r.media.mapHinted, r.media.hintedMap = true, nil
+		}
+		return nil
+	case !isMap && !r.says("TYPE", "PART"):
 		return nil
 	}
 	hinted, err := r.hinted()
@@ -136,11 +138,7 @@ func (r *rewriter) hintedSegment(hinted Resource, isMap bool) (Segment, *openTra
 
 // hinted returns what the EXT-X-PRELOAD-HINT at hand names.
 func (r *rewriter) hinted() (Resource, error) {
-	ref, err := r.requireURI()
-	if err != nil {
-		return Resource{}, err
-	}
-	target, err := r.resolve(ref)
+	target, err := r.resolveURI()
 	if err != nil {
 		return Resource{}, err
 	}

@@ -118,7 +118,7 @@ func unsealed(playlist, from string) string {
 			}
 			for _, attribute := range anyAttribute.FindAllStringSubmatch(l[place[1]:], -1) {
 				name, value := attribute[1], strings.Trim(attribute[2], `"`)
-				if strings.HasPrefix(name, "BYTERANGE") && isRangeTag(l) || name == attrSkipUntil && strings.HasPrefix(l, "#EXT-X-SERVER-CONTROL:") {
+				if isRange(l, name) || name == attrSkipUntil && strings.HasPrefix(l, "#EXT-X-SERVER-CONTROL:") {
 					return "byte range or delta update " + attribute[0]
 				}
 				if (name == "URI" || name == "X-ASSET-URI" || name == "X-ASSET-LIST" || name == "SERVER-URI") && !isSealed(value, from) {
@@ -191,9 +191,12 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// isRangeTag reports whether a line is a tag whose byte ranges are those of its URI.
-func isRangeTag(l string) bool {
-	return strings.HasPrefix(l, "#EXT-X-MAP:") || strings.HasPrefix(l, "#EXT-X-PART:") || strings.HasPrefix(l, "#EXT-X-PRELOAD-HINT:")
+// isRange reports whether an attribute of a line is a byte range of its URI.
+func isRange(l, name string) bool {
+	if strings.HasPrefix(l, "#EXT-X-PRELOAD-HINT:") {
+		return name == attrRangeStart || name == attrRangeLength
+	}
+	return name == attrByteRange && (strings.HasPrefix(l, "#EXT-X-MAP:") || strings.HasPrefix(l, "#EXT-X-PART:"))
 }
 
 // onlyDropped reports whether a playlist may have had no tag of its kind but those that are dropped.

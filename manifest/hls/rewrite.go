@@ -206,6 +206,15 @@ func (r *rewriter) requireURI() (string, error) {
 	return r.line.value[a.start:a.end], nil
 }
 
+// resolveURI resolves the URI of the line at hand.
+func (r *rewriter) resolveURI() (address.Target, error) {
+	ref, err := r.requireURI()
+	if err != nil {
+		return address.Target{}, err
+	}
+	return r.resolve(ref)
+}
+
 // says reports whether an attribute of the line at hand has the given value.
 func (r *rewriter) says(name, value string) bool {
 	a, ok := find(r.attrs, name)

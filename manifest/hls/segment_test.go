@@ -42,6 +42,7 @@ func TestRewriteByteRanges(t *testing.T) {
 		{"a range is for one segment", mapIn + inf + "#EXT-X-BYTERANGE:10@40\na.mp4\n" + inf + "a.mp4\n", mapOut + inf + "../~init.10-40/a.mp4\n" + inf + "../~init/a.mp4\n"},
 		{"the largest offset", mapIn + inf + "#EXT-X-BYTERANGE:1@9223372036854775806\na.mp4\n", mapOut + inf + "../~init.1-9223372036854775806/a.mp4\n"},
 		{"init segment in the same file", "#EXT-X-MAP:BYTERANGE=\"812@0\",URI=\"init.mp4\"\n" + inf + "#EXT-X-BYTERANGE:10@812\ninit.mp4\n", keyLine + "#EXT-X-MAP:URI=\"../~init.812-0/init.mp4\"\n" + inf + "../~init.10-812/init.mp4\n"},
+		{"range by a variable", "#EXT-X-DEFINE:NAME=\"n\",VALUE=\"812@0\"\n#EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=\"{$n}\"\n", keyLine + "#EXT-X-MAP:URI=\"../~init.812-0/init.mp4\"\n"},
 		{"init segment without offset", "#EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=\"812\"\n", keyLine + "#EXT-X-MAP:URI=\"../~init.812-0/init.mp4\"\n"},
 		{"an init segment does not place the segment behind it", mapIn + inf + "#EXT-X-BYTERANGE:10@0\na.mp4\n#EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=\"812\"\n" + inf + "#EXT-X-BYTERANGE:5\na.mp4\n", mapOut + inf + "../~init.10-0/a.mp4\n#EXT-X-MAP:URI=\"../~init.812-0/init.mp4\"\n" + inf + "../~init.5-10/a.mp4\n"},
 		{"parts", mapIn + "#EXT-X-PART:DURATION=1,URI=\"a.mp4\",BYTERANGE=\"10@0\"\n#EXT-X-PART:DURATION=1,URI=\"a.mp4\",BYTERANGE=\"5\",INDEPENDENT=YES\n" + inf + "a.mp4\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"b.mp4\",BYTERANGE-START=15\n", mapOut + partOut + ".10-0/a.mp4\"\n" + partOut + ".5-10/a.mp4\",INDEPENDENT=YES\n" + inf + "../~init/a.mp4\n"},
@@ -87,6 +88,7 @@ func TestRewriteHintsOfAnInitSegment(t *testing.T) {
 	const part = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p.m4s\"\n"
 	testRewrites(t, mediaTop, []struct{ name, in, want string }{
 		{"unknown: its part is dropped too", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init2.mp4\"\n" + part, mapOut},
+		{"unknown, for its range is open", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init.mp4\",BYTERANGE-START=0\n" + part, mapOut},
 		{"unknown by its range", mapIn + "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init.mp4\",BYTERANGE-LENGTH=5\n" + part, mapOut},
 		{"known: its part is its own", "#EXT-X-MAP:URI=\"text.mp4\"\n" + mapIn + "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"text.mp4\"\n" + part, "#EXT-X-MAP:URI=\"../~text/text.mp4\"\n" + mapOut + "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"../~text/text.mp4\"\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"../~text/p.m4s\"\n"},
 	})

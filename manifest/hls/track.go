@@ -29,11 +29,7 @@ type tracks struct {
 // line (8216bis, 4.4.4.4), and players want it before the init segment that names it. It also applies to the init segment,
 // so that those of a track whose init segment stays clear stand behind it, and none is in force in front of it.
 func (r *rewriter) mapTag() error {
-	ref, err := r.requireURI()
-	if err != nil {
-		return err
-	}
-	target, err := r.resolve(ref)
+	target, err := r.resolveURI()
 	if err != nil {
 		return err
 	}
