@@ -12,13 +12,22 @@
 //	SegmentTemplate     @media and @initialization are kept where they reach only downwards; otherwise the Representation
 //	                    gets templates of its own and the unusable ones above it are taken out.
 //	Initialization      inside SegmentTemplate becomes @initialization.
+//	SegmentBase         with @indexRange becomes a SegmentTemplate of its Representation: one URL per entry of the segment
+//	                    index, by number, and a SegmentTimeline with the times of the index. presentationTimeOffset is kept,
+//	                    in ticks of the index. Without Initialization@range, what lies in front of the index initializes.
+//	SegmentList         is written anew in each Representation: a URL per segment in place of ranges of one file, no index,
+//	                    and one S per segment, because one player counts S elements and not their repeats.
 //	Location            kept for another name in the directory of the manifest, since one player resolves against it;
 //	                    taken out otherwise, and the player comes back to the URL that it asked for.
 //	UTCTiming           taken out when an http scheme of it leads to a media origin or is relative.
 //	taken out           PatchLocation, ContentSteering, InitializationSet, SegmentTemplate@index, descriptors for font
 //	                    download, MPD chaining and fallback, image AdaptationSets with a SegmentTemplate (thumbnails).
-//	refused             SegmentBase, SegmentList, xlink, ImportedMPD, RepresentationIndex, BitstreamSwitching,
-//	                    BaseURL@byteRange, ContentProtection, hosts that are not ours.
+//	refused             single files without an index, unless they are text; a mix of SegmentTemplate, SegmentBase and
+//	                    SegmentList for one Representation; RepresentationIndex, BitstreamSwitching, BaseURL@byteRange,
+//	                    $SubNumber$, xlink, ImportedMPD, ContentProtection, hosts that are not ours.
+//
+// What low latency adds (@availabilityTimeOffset, @availabilityTimeComplete, ServiceDescription, ProducerReferenceTime, Resync)
+// is kept as it is.
 //
 // The package is pure: no I/O of its own, no clock, no configuration. Clause numbers are those of ISO/IEC 23009-1:2022.
 package dash

@@ -26,13 +26,16 @@ func segments(init, media string) string {
 	return `<SegmentTemplate duration="2" initialization="` + init + `" media="` + media + `"/>`
 }
 
+// refusal is a document, and where and why it is refused.
+type refusal struct {
+	mpd  string
+	want error
+	path string
+	line int
+}
+
 func TestRefusals(t *testing.T) {
-	tests := map[string]struct {
-		mpd  string
-		want error
-		path string
-		line int
-	}{
+	tests := map[string]refusal{
 		"empty":                     {"", dash.ErrMalformed, "", 1},
 		"text only":                 {"secret", dash.ErrMalformed, "", 1},
 		"HTML error page":           {"<html><body>502</body></html>", dash.ErrNamespace, "html", 1},
@@ -128,25 +131,27 @@ func TestRefusals(t *testing.T) {
 		"unknown left clear":      {head + `<Period><AdaptationSet contentType="text">` + goodTemplate + goodRep + `</AdaptationSet></Period>` + tail, dash.ErrClear, inRep, 1},
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			out, err := dash.Rewrite(t.Context(), []byte(test.mpd), options(newGateway()))
-			if out != nil {
-				t.Errorf("a result with the error: %s", out)
-			}
-			if !errors.Is(err, test.want) {
-				t.Fatalf("got %v, want %v", err, test.want)
-			}
-			var syntax *dash.SyntaxError
-			if !errors.As(err, &syntax) {
-				t.Fatalf("%T is no SyntaxError", err)
-			}
-			if syntax.Path != test.path || syntax.Line != test.line {
-				t.Errorf("at %q line %d, want %q line %d", syntax.Path, syntax.Line, test.path, test.line)
-			}
-			if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "example") {
-				t.Errorf("the error quotes the document: %v", err)
-			}
-		})
+		t.Run(name, test.check)
+	}
+}
+
+func (test refusal) check(t *testing.T) {
+	out, err := dash.Rewrite(t.Context(), []byte(test.mpd), options(newGateway()))
+	if out != nil {
+		t.Errorf("a result with the error: %s", out)
+	}
+	if !errors.Is(err, test.want) {
+		t.Fatalf("got %v, want %v", err, test.want)
+	}
+	var syntax *dash.SyntaxError
+	if !errors.As(err, &syntax) {
+		t.Fatalf("%T is no SyntaxError", err)
+	}
+	if syntax.Path != test.path || syntax.Line != test.line {
+		t.Errorf("at %q line %d, want %q line %d", syntax.Path, syntax.Line, test.path, test.line)
+	}
+	if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "example") {
+		t.Errorf("the error quotes the document: %v", err)
 	}
 }
 

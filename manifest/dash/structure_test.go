@@ -45,6 +45,47 @@ func drawTemplate(t *rapid.T, needed bool) string {
 	return b.String()
 }
 
+// drawAddressing draws how the Representations of a set are addressed: what the set says, and what each of them says.
+func drawAddressing(t *rapid.T) (ofSet func() string, ofRepresentation func() string) {
+	file := func(s string) func() string { return func() string { return s } }
+	switch rapid.IntRange(0, 3).Draw(t, "addressing") {
+	case 0:
+		return file(`<SegmentBase timescale="10" presentationTimeOffset="3"/>`), func() string {
+			return "<BaseURL>" + rapid.SampledFrom(drawnReferences[:3]).Draw(t, "file") + ".mp4?a=1</BaseURL>\n" +
+				rapid.SampledFrom(drawnIndexes).Draw(t, "index")
+		}
+	case 1:
+		list := func() string {
+			var b strings.Builder
+			b.WriteString("<SegmentList>" + rapid.SampledFrom(drawnInits).Draw(t, "init"))
+			b.WriteString(rapid.SampledFrom([]string{"", `<SegmentTimeline><S t="4" d="2" r="-1"/></SegmentTimeline>`}).Draw(t, "times"))
+			for range rapid.IntRange(0, 3).Draw(t, "listed") {
+				b.WriteString(rapid.SampledFrom(drawnSegments).Draw(t, "segment"))
+			}
+			return b.String() + "</SegmentList>"
+		}
+		return list, func() string { return rapid.SampledFrom([]string{"", list()}).Draw(t, "own list") }
+	default:
+		return func() string { return drawTemplate(t, true) }, func() string { return drawTemplate(t, false) }
+	}
+}
+
+// Pieces of single files and of lists.
+var (
+	drawnIndexes = []string{
+		`<SegmentBase indexRange="100-199"/>`, `<SegmentBase indexRange="100-199"><Initialization range="3-80"/></SegmentBase>`,
+		`<SegmentBase indexRange="0-99"/>`, `<SegmentBase indexRange="100-199"><Initialization sourceURL="i.mp4"/></SegmentBase>`, `<SegmentBase/>`,
+	}
+	drawnInits = []string{
+		"", `<Initialization sourceURL="i.mp4"/>`, `<Initialization sourceURL="../x y/i.mp4" range="0-99"/>`, `<Initialization range="0-99"/>`,
+		`<Initialization sourceURL=" https://origin.example/clear/i.mp4?a&amp;b " range="0-0"/>`,
+	}
+	drawnSegments = []string{
+		`<SegmentURL media="1.m4s"/>`, `<SegmentURL media="../2$Time$.m4s?a=1" index="2.idx" mediaRange="5-9"/>`, `<SegmentURL mediaRange="100-199" indexRange="100-120"/>`,
+		`<SegmentURL media="/c:d/3.m4s" index="https://x.example/"/>`, `<SegmentURL/>`, `<SegmentURL media="https://origin.example/clear/4"/>`,
+	}
+)
+
 func drawMPD(t *rapid.T) string {
 	var b strings.Builder
 	base := func(level string) { b.WriteString(rapid.SampledFrom(drawnBases).Draw(t, level)) }
@@ -58,11 +99,12 @@ func drawMPD(t *rapid.T) string {
 			kind := rapid.SampledFrom([]string{"video/mp4", "audio/mp4", "application/mp4"}).Draw(t, "type")
 			b.WriteString(`<AdaptationSet mimeType="` + kind + `">`)
 			base("set BaseURL")
-			b.WriteString(drawTemplate(t, true))
+			ofSet, ofRepresentation := drawAddressing(t)
+			b.WriteString(ofSet())
 			for range rapid.IntRange(1, 3).Draw(t, "Representations") {
 				b.WriteString(`<Representation id="` + rapid.SampledFrom(drawnIDs).Draw(t, "id") + `" bandwidth="1234">`)
 				base("own BaseURL")
-				b.WriteString(drawTemplate(t, false) + "</Representation>")
+				b.WriteString(ofRepresentation() + "</Representation>")
 			}
 			b.WriteString("</AdaptationSet>")
 		}
