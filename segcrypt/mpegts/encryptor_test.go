@@ -55,7 +55,7 @@ var fixtures = []struct {
 }{
 	{"avc-aac.ts", map[byte]byte{0x1B: 0xDB, 0x0F: 0xCF}},
 	{"avc-b-slices.ts", map[byte]byte{0x1B: 0xDB, 0x0F: 0xCF}},
-	{"avc-flat.ts", map[byte]byte{0x1B: 0xDB}},
+	{"avc-pcm.ts", map[byte]byte{0x1B: 0xDB}},
 	{"aac.ts", map[byte]byte{0x0F: 0xCF}},
 	{"aac-single.ts", map[byte]byte{0x0F: 0xCF}},
 	{"avc-ac3.ts", map[byte]byte{0x1B: 0xDB, 0x81: 0xC1}},
@@ -202,7 +202,7 @@ func TestProtectSegment(t *testing.T) {
 			if _, err := New(testKey(t)).ProtectSegment(nil, protected); !errors.Is(err, segcrypt.ErrAlreadyProtected) {
 				t.Errorf("the output as input: %v", err)
 			}
-			if i := leakedRun(before, after); i >= 0 && f.name != "avc-flat.ts" { // which repeats itself
+			if i := leakedRun(before, after); i >= 0 {
 				t.Errorf("64 clear bytes at %d of a stream stand in the output", i)
 			}
 		})
@@ -250,7 +250,7 @@ func TestPMT(t *testing.T) {
 		fixture string
 		want    string // descriptors of the last stream
 	}{
-		"video":    {"avc-flat.ts", "0f04" + hex.EncodeToString([]byte("zavc"))},
+		"video":    {"avc-pcm.ts", "0f04" + hex.EncodeToString([]byte("zavc"))},
 		"AAC":      {"aac.ts", "0f04" + hex.EncodeToString([]byte("aacd")) + "050e" + hex.EncodeToString([]byte("apadzaac")) + "000001021188"},
 		"AC-3":     {"ac3.ts", "0f04" + hex.EncodeToString([]byte("ac3d")) + "0516" + hex.EncodeToString([]byte("apadzac3")) + "0000010a"},
 		"E-AC-3":   {"eac3.ts", "0f04" + hex.EncodeToString([]byte("ec3d")) + "0511" + hex.EncodeToString([]byte("apadzec3")) + "00000105" + "0600200400"},

@@ -48,7 +48,7 @@ func checkFuzzed(t *testing.T, e *Encryptor, seg []byte) {
 func FuzzProtectSegment(f *testing.F) {
 	for _, fixture := range fixtures {
 		f.Add(readFixture(f, fixture.name)[:188*16])
-		f.Add(readFixture(f, fixture.name))
+		f.Add(readFixture(f, fixture.name)[:188*50])
 	}
 	rnd := rand.New(rand.NewPCG(5, 5)) //nolint:gosec // test data
 	f.Add(mux(videoStream(testSlice(rnd, 400), testSlice(rnd, 49)), audioStream(adts(200), adts(20)), muxStream{streamType: 0x15, pes: [][]byte{{1}}}))

@@ -17,9 +17,9 @@ encode() { # shellcheck disable=SC2086 # lists of options
 	encode $video $tone -t 1 $x264 -bf 0 -c:a aac -b:a 64k $exact -f mpegts avc-aac.ts
 	# Several slices in a picture, B-frames, one audio frame in a PES packet.
 	encode $video $tone -t 1 $x264 -bf 2 -x264-params slices=3 -c:a aac -b:a 64k $exact -pes_payload_size 0 -f mpegts avc-b-slices.ts
-	# A flat picture compresses to long runs of zeros, which are escaped.
-	encode -f lavfi -i color=gray:size=320x180:rate=25 -t 1 -pix_fmt yuv420p -c:v libx264 -preset veryfast -g 25 -qp 0 -bf 0 \
-		-x264-params cabac=0:aud=1 -threads 1 $exact -f mpegts avc-flat.ts
+	# Noise of black and white, which the encoder writes as it is, so that there are thousands of zeros to escape.
+	encode -f lavfi -i "color=black:size=64x64:rate=25,format=yuv420p,geq=lum='if(gt(random(0),0.5),0,255)':cb=0:cr=0" -t 0.4 \
+		-c:v libx264 -preset medium -x264-params psy=0:psy-rd=0,0:subme=7:aud=1 -qp 1 -bf 0 -threads 1 $exact -f mpegts avc-pcm.ts
 	encode $tone -t 1 -c:a aac -b:a 64k $exact -f mpegts aac.ts
 	encode $tone -t 1 -c:a aac -b:a 64k $exact -pes_payload_size 0 -f mpegts aac-single.ts
 	encode $video $tone -t 0.5 $x264 -bf 0 -c:a ac3 -b:a 96k $exact -pes_payload_size 0 -f mpegts avc-ac3.ts
