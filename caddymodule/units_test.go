@@ -305,7 +305,7 @@ func TestFailuresHaveRows(t *testing.T) {
 		}
 	}
 	for _, err := range []error{
-		&segcrypt.FormatError{Path: "moof", Err: segcrypt.ErrMuxed}, &dash.SyntaxError{Err: dash.ErrXlink}, &hls.SyntaxError{Err: hls.ErrUnsupported},
+		&segcrypt.FormatError{Path: "moof", Err: segcrypt.ErrTrackMismatch}, &dash.SyntaxError{Err: dash.ErrXlink}, &hls.SyntaxError{Err: hls.ErrUnsupported},
 	} {
 		if a := answerFor(err); a.status != 502 || !strings.HasSuffix(a.reason, "_malformed") || !a.detail {
 			t.Errorf("%T: %+v", err, a)

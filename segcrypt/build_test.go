@@ -50,7 +50,8 @@ type initParts struct {
 	after    []byte // further top-level boxes
 }
 
-func (p initParts) build() Clear {
+// fill sets what is zero.
+func (p *initParts) fill() {
 	if p.handler == "" {
 		p.handler = "soun"
 	}
@@ -63,19 +64,92 @@ func (p initParts) build() Clear {
 	if p.trexID == 0 {
 		p.trexID = p.trackID
 	}
+}
+
+func (p initParts) trex() []byte { return mk("trex", n32(0, p.trexID, 1, 1024, p.trexSize, 0)) }
+
+func (p initParts) trak() []byte {
 	stsd := mk("stsd", n32(0, uint32(len(p.entries))), slices.Concat(p.entries...))
 	stbl := mk("stbl", stsd, mk("stts", n32(0, p.stts)), mk("stsc", n32(0, 0)), mk("stsz", n32(0, 0, 0)), mk("stco", n32(0, 0)))
 	tkhd := mk("tkhd", n32(7, 0, 0, p.trackID), make([]byte, 68))
 	mdia := mk("mdia", mk("mdhd", n32(0, 0, 0, 48000, 0, 0)), mk("hdlr", n32(0, 0), []byte(p.handler), make([]byte, 13)),
 		mk("minf", stbl))
+	return mk("trak", tkhd, mdia)
+}
+
+func (p initParts) build() Clear {
+	p.fill()
 	moov := mk("mvhd", make([]byte, 100))
 	for range max(p.traks, 1) {
-		moov = append(moov, mk("trak", tkhd, mdia)...)
+		moov = append(moov, p.trak()...)
 	}
 	if !p.noMvex {
-		moov = append(moov, mk("mvex", mk("trex", n32(0, p.trexID, 1, 1024, p.trexSize, 0)))...)
+		moov = append(moov, mk("mvex", p.trex())...)
 	}
 	return slices.Concat(mk("ftyp", []byte("cmfc"), n32(0)), mk("moov", moov, p.moov), p.after)
+}
+
+// muxedInit is an init segment of several tracks, which are numbered from 1.
+func muxedInit(tracks ...initParts) Clear {
+	moov, mvex := mk("mvhd", make([]byte, 100)), []byte(nil)
+	for i, p := range tracks {
+		p.trackID = uint32(i + 1)
+		p.fill()
+		moov, mvex = append(moov, p.trak()...), append(mvex, p.trex()...)
+	}
+	return slices.Concat(mk("ftyp", []byte("iso6"), n32(0)), mk("moov", moov, mk("mvex", mvex)))
+}
+
+// placedRun is a trun of a trafParts: samples from byte at of mdat's contents on.
+type placedRun struct {
+	at       int
+	sizes    []uint32
+	noOffset bool
+}
+
+// trafParts is one traf of a muxed chunk.
+type trafParts struct {
+	trackID uint32
+	flags   uint32
+	base    uint64 // with tfhdBaseOffset: where in a file the moof is
+	runs    []placedRun
+	boxes   []byte // further children, after tfhd
+}
+
+// muxedChunk is a chunk of several trafs. Their data_offsets count from where tfhd's flags say.
+func muxedChunk(data []byte, trafs ...trafParts) []byte {
+	moof := muxedMoof(0, trafs)
+	return append(muxedMoof(len(moof), trafs), mk("mdat", data)...)
+}
+
+func muxedMoof(size int, trafs []trafParts) []byte {
+	moof := mk("mfhd", n32(0, 1))
+	end := 0 // of the data before, from the start of moof
+	for i, p := range trafs {
+		base := 0
+		tfhd := n32(p.flags, p.trackID)
+		switch {
+		case p.flags&tfhdBaseOffset != 0:
+			tfhd = binary.BigEndian.AppendUint64(tfhd, p.base)
+		case p.flags&tfhdBaseIsMoof == 0 && i > 0:
+			base = end
+		}
+		traf := append(mk("tfhd", tfhd), p.boxes...)
+		for _, r := range p.runs {
+			at := size + 8 + r.at
+			trun := n32(trunSize, uint32(len(r.sizes)))
+			if !r.noOffset {
+				trun = n32(trunSize|trunDataOffset, uint32(len(r.sizes)), uint32(at-base))
+			}
+			end = at
+			for _, n := range r.sizes {
+				trun, end = put32(trun, n), end+int(n)
+			}
+			traf = append(traf, mk("trun", trun)...)
+		}
+		moof = append(moof, mk("traf", traf)...)
+	}
+	return mk("moof", moof)
 }
 
 // runParts is one trun.

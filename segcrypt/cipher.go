@@ -1,31 +1,78 @@
 package segcrypt
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"encoding/binary"
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/segcrypt/internal/aes128"
 )
 
-// cencStream returns the key stream of one sample: its 8-byte IV, then a block counter from zero that runs on over all
-// protected runs of the sample (23001-7, 9.2 and 10.1). It is the one allocation that a sample costs; counter is scratch.
-func cencStream(block cipher.Block, counter *[aes.BlockSize]byte, iv uint64) cipher.Stream {
-	*counter = [aes.BlockSize]byte{}
-	binary.BigEndian.PutUint64(counter[:], iv)
-	return cipher.NewCTR(block, counter[:])
+// sampleCipher encrypts the samples of one track under one key. It is immutable and safe for concurrent use, and its methods
+// allocate nothing where the processor has AES instructions.
+type sampleCipher struct {
+	key        *aes128.Key
+	constantIV [aes128.BlockSize]byte // for cbcs
 }
 
-// encryptCbcs encrypts one protected run in place: one block of every stride bytes, chained over the encrypted blocks alone
-// from iv. What is left of less than a block stays clear. Stride is 160 for the 1:9 pattern of video and 16 for audio.
+func newSampleCipher(key drm.ContentKey) sampleCipher {
+	return sampleCipher{key: aes128.NewKey(key.Secret()), constantIV: key.ConstantIV()}
+}
+
+// encryptCenc writes samples, which lie one behind the other in src, to out, which has room for them: protected where their
+// subsamples in subs say so, or whole without any. The first sample has the IV iv, each further one the next. out and src are
+// the same memory or share none.
 //
-// Source: 23001-7, 9.4.4 (pattern) and 10.4 (cbcs).
-func encryptCbcs(block cipher.Block, iv *[aes.BlockSize]byte, b []byte, stride int) {
-	// XOR does not care for byte order, so the halves are loaded in the machine's.
-	p0, p1 := binary.LittleEndian.Uint64(iv[:8]), binary.LittleEndian.Uint64(iv[8:])
-	for off := 0; len(b)-off >= aes.BlockSize; off += stride {
-		x := b[off : off+aes.BlockSize : off+aes.BlockSize]
-		binary.LittleEndian.PutUint64(x[:8], binary.LittleEndian.Uint64(x[:8])^p0)
-		binary.LittleEndian.PutUint64(x[8:], binary.LittleEndian.Uint64(x[8:])^p1)
-		block.Encrypt(x, x)
-		p0, p1 = binary.LittleEndian.Uint64(x[:8]), binary.LittleEndian.Uint64(x[8:])
+// Source: 23001-7, 9.2 and 10.1; the counter of a sample runs on over all its protected runs.
+func (c *sampleCipher) encryptCenc(out, src []byte, samples []sample, subs []subsample, iv uint64) {
+	at := 0
+	for _, s := range samples {
+		if s.numSubs == 0 {
+			c.key.CTR(out[at:at+s.size], src[at:at+s.size], iv, 0)
+			at += s.size
+			iv++
+			continue
+		}
+		used := 0 // of the key stream
+		for _, sub := range subs[s.firstSub : s.firstSub+s.numSubs] {
+			copyUnlessSame(out[at:at+int(sub.clear)], src[at:])
+			at += int(sub.clear)
+			end := at + int(sub.protected)
+			c.key.CTR(out[at:end], src[at:end], iv, uint64(used))
+			at, used = end, used+int(sub.protected)
+		}
+		iv++
+	}
+}
+
+// encryptCbcs is encryptCenc for cbcs: every protected run is a chain that starts again from the constant IV, and what is left
+// of less than a block at its end stays clear. Nothing in out is ready before it returns.
+//
+// Source: 23001-7, 9.6 (pattern) and 10.4.
+func (c *sampleCipher) encryptCbcs(out, src []byte, samples []sample, subs []subsample) {
+	// Samples with subsamples have the pattern of drm.ProtectionScheme.VideoPattern, in sound (AC-4) as in video; whole samples
+	// have none.
+	stride := aes128.BlockSize
+	if len(samples) > 0 && samples[0].numSubs > 0 {
+		stride = aes128.PatternStride
+	}
+	lanes := c.key.Lanes(out, &c.constantIV, stride)
+	at := 0
+	for _, s := range samples {
+		copyUnlessSame(out[at:at+s.size], src[at:])
+		if s.numSubs == 0 {
+			lanes.Add(at, s.size)
+			at += s.size
+			continue
+		}
+		for _, sub := range subs[s.firstSub : s.firstSub+s.numSubs] {
+			lanes.Add(at+int(sub.clear), int(sub.protected))
+			at += int(sub.clear) + int(sub.protected)
+		}
+	}
+	lanes.Finish()
+}
+
+// copyUnlessSame fills out from src, unless they are the same memory.
+func copyUnlessSame(out, src []byte) {
+	if len(out) > 0 && &out[0] != &src[0] {
+		copy(out, src)
 	}
 }

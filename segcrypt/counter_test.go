@@ -102,7 +102,7 @@ func TestTrexChangesIV(t *testing.T) {
 		t.Fatal(err)
 	}
 	pl.samples[0].size, pl.samples[1].size = 100, 60
-	if iv := first.ivs.first(other, pl, &pl.fragments[0]); iv == out[0].iv {
+	if first.ivs.derive(other, pl, &pl.fragments[0], first.tracks); pl.trafs[0].iv == out[0].iv {
 		t.Error("another plan has the same IV")
 	}
 }
@@ -150,16 +150,18 @@ func TestIVSource(t *testing.T) {
 	if err := pl.build(seg, pr.init, drm.SchemeCenc); err != nil {
 		t.Fatal(err)
 	}
-	p := testProtection(drm.SchemeCenc)
-	first, second := newIVSource(p.IVSecret, p.Key.KID(), 1, 0), newIVSource(p.IVSecret, p.Key.KID(), 2, 0)
-	iv := first.first(seg, pl, &pl.fragments[0])
-	if second.first(seg, pl, &pl.fragments[0]) == iv {
+	iv := func(seg []byte, track trackProtector) uint64 {
+		pr.ivs.derive(seg, pl, &pl.fragments[0], []trackProtector{track})
+		return pl.trafs[0].iv
+	}
+	want := iv(seg, pr.tracks[0])
+	if iv(seg, trackProtector{ivPrefix: newIVPrefix(testKey().KID(), 2, 0)}) == want {
 		t.Error("another track, the same IV")
 	}
 	for _, at := range []int{pl.fragments[0].moof.off + 20, len(seg) - 1} {
 		other := bytes.Clone(seg)
 		other[at] ^= 1
-		if first.first(other, pl, &pl.fragments[0]) == iv {
+		if iv(other, pr.tracks[0]) == want {
 			t.Errorf("another byte %d, the same IV", at)
 		}
 	}

@@ -11,9 +11,11 @@ import (
 
 // readSample is one sample of a protected segment, as read back from its boxes.
 type readSample struct {
-	iv   uint64
-	subs []subsample // nil: whole
-	data []byte
+	iv    uint64
+	subs  []subsample // nil: whole
+	data  []byte
+	at    int // of data in the segment
+	track uint32
 }
 
 // readProtected reads a protected segment with code of its own: it trusts offsets and auxiliary information only, and checks
@@ -24,58 +26,62 @@ func readProtected(seg []byte, scheme drm.ProtectionScheme, defaultSize uint32) 
 		if moof.typ != typMoof {
 			return nil
 		}
-		samples, err := readMoof(seg, moof, scheme, defaultSize)
-		all = append(all, samples...)
-		return err
+		return eachBox(seg, moof.payload(), moof.end, "moof", func(traf box) error {
+			if traf.typ != typTraf {
+				return nil
+			}
+			samples, err := readTrackFragment(seg, moof, traf, scheme, defaultSize)
+			all = append(all, samples...)
+			return err
+		})
 	})
 	return all, err
 }
 
-func readMoof(seg []byte, moof box, scheme drm.ProtectionScheme, defaultSize uint32) ([]readSample, error) {
+func readTrackFragment(seg []byte, moof, traf box, scheme drm.ProtectionScheme, defaultSize uint32) ([]readSample, error) {
 	var samples []readSample
-	boxes := map[fourCC]box{}
-	err := eachBox(seg, moof.payload(), moof.end, "moof", func(traf box) error {
-		if traf.typ != typTraf {
-			return nil
+	boxes, track := map[fourCC]box{}, uint32(0)
+	err := eachBox(seg, traf.payload(), traf.end, "traf", func(b box) error {
+		if _, again := boxes[b.typ]; again && (b.typ == typSenc || b.typ == typSaiz || b.typ == typSaio) {
+			return fmt.Errorf("a second %s", b.typ)
 		}
-		return eachBox(seg, traf.payload(), traf.end, "traf", func(b box) error {
-			boxes[b.typ] = b
-			p := b.payload()
-			switch b.typ {
-			case typTfhd:
-				flags := be32(seg, p)
-				if flags&tfhdBaseOffset != 0 || flags&tfhdBaseIsMoof == 0 {
-					return fmt.Errorf("tfhd flags %#x", flags)
-				}
-				p += 8
-				for _, f := range []uint32{tfhdDescription, tfhdDuration} {
-					if flags&f != 0 {
-						p += 4
-					}
-				}
-				if flags&tfhdSize != 0 {
-					defaultSize = be32(seg, p)
-				}
-			case typTrun:
-				flags, count := be32(seg, p), int(be32(seg, p+4))
-				at := moof.off + int(int32(be32(seg, p+8)))
-				p += 12
-				if flags&trunFirstFlags != 0 {
+		boxes[b.typ] = b
+		p := b.payload()
+		switch b.typ {
+		case typTfhd:
+			flags := be32(seg, p)
+			if flags&tfhdBaseOffset != 0 || flags&tfhdBaseIsMoof == 0 {
+				return fmt.Errorf("tfhd flags %#x", flags)
+			}
+			track = be32(seg, p+4)
+			p += 8
+			for _, f := range []uint32{tfhdDescription, tfhdDuration} {
+				if flags&f != 0 {
 					p += 4
 				}
-				stride, sizeAt := trunStride(flags & 0xffffff)
-				for range count {
-					size := int(defaultSize)
-					if sizeAt >= 0 {
-						size = int(be32(seg, p+sizeAt))
-					}
-					samples = append(samples, readSample{data: seg[at : at+size]})
-					at += size
-					p += stride
-				}
 			}
-			return nil
-		})
+			if flags&tfhdSize != 0 {
+				defaultSize = be32(seg, p)
+			}
+		case typTrun:
+			flags, count := be32(seg, p), int(be32(seg, p+4))
+			at := moof.off + int(int32(be32(seg, p+8)))
+			p += 12
+			if flags&trunFirstFlags != 0 {
+				p += 4
+			}
+			stride, sizeAt := trunStride(flags & 0xffffff)
+			for range count {
+				size := int(defaultSize)
+				if sizeAt >= 0 {
+					size = int(be32(seg, p+sizeAt))
+				}
+				samples = append(samples, readSample{data: seg[at : at+size], at: at, track: track})
+				at += size
+				p += stride
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -167,21 +173,30 @@ func decryptSample(s readSample, scheme drm.ProtectionScheme, key, iv []byte) ([
 	return out, nil
 }
 
-// decryptSegment returns the clear samples of a protected segment, one behind the other.
+// decryptSegment returns the contents of all mdat boxes of a protected segment, decrypted.
 func decryptSegment(seg []byte, scheme drm.ProtectionScheme, defaultSize uint32) ([]byte, []readSample, error) {
+	return decryptTracks(seg, scheme, defaultSize, func(uint32) []byte { return mustHex(testKeyHex) })
+}
+
+// decryptTracks is decryptSegment with a key per track; nil for a clear one.
+func decryptTracks(seg []byte, scheme drm.ProtectionScheme, defaultSize uint32, key func(track uint32) []byte) ([]byte, []readSample, error) {
 	samples, err := readProtected(seg, scheme, defaultSize)
 	if err != nil {
 		return nil, nil, err
 	}
-	var out []byte
+	out := append([]byte(nil), seg...)
 	for i, s := range samples {
-		b, err := decryptSample(s, scheme, mustHex(testKeyHex), mustHex(testIVHex))
+		k := key(s.track)
+		if k == nil {
+			continue
+		}
+		b, err := decryptSample(s, scheme, k, mustHex(testIVHex))
 		if err != nil {
 			return nil, nil, fmt.Errorf("sample %d: %w", i, err)
 		}
-		out = append(out, b...)
+		copy(out[s.at:], b)
 	}
-	return out, samples, nil
+	return mdatPayload(out), samples, nil
 }
 
 // mdatPayload returns the contents of all mdat boxes.

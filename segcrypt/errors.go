@@ -10,9 +10,7 @@ var (
 	ErrAlreadyProtected = errors.New("the media is already protected")
 	// ErrUnsupportedSampleEntry is returned for a codec whose clear parts are not known here; the error names it.
 	ErrUnsupportedSampleEntry = errors.New("unsupported sample entry")
-	// ErrMuxed is returned for an init segment or a fragment with more than one track.
-	ErrMuxed = errors.New("more than one track")
-	// ErrTrackMismatch is returned for a media segment of another track than the init segment's.
+	// ErrTrackMismatch is returned for a media segment of a track that the init segment does not have.
 	ErrTrackMismatch = errors.New("the fragment belongs to another track")
 	// ErrParameterSets is returned for a sample that depends on parameter sets, or on an AV1 frame, that neither the init
 	// segment nor an earlier chunk gave.

@@ -1,7 +1,6 @@
 package segcrypt
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -10,14 +9,26 @@ import (
 type fragment struct {
 	number     int // from 1, for error texts
 	moof, mdat box
-	traf, sdtp box
-	tfhd       tfhd
-	entry      *sampleEntry
-	first      int // index of the first sample in plan.samples
-	count      int
+	firstTraf  int // index into plan.trafs
+	trafs      int
+	firstRun   int // index into plan.runs and, in the order of their data, plan.order
+	runs       int
+
+	moofSize int // in the output, set by layout
+}
+
+// trackFragment is one traf.
+type trackFragment struct {
+	box, sdtp box
+	tfhd      tfhd
+	track     int // index into Init.tracks
+	entry     *sampleEntry
+	first     int // index of the first sample in plan.samples
+	count     int
+	iv        uint64 // of the first sample, set when the fragment is written
 
 	// Sizes in the output, set by layout.
-	moofSize, trafSize             int
+	size                           int
 	saizSize, saioSize, sencSize   int
 	defaultInfoSize, sampleInfoSum int
 }
@@ -48,53 +59,44 @@ var (
 	errNoTraf      = errors.New("moof has no traf")
 	errNoTfhd      = errors.New("traf does not start with tfhd")
 	errSampleCount = errors.New("too many samples")
-	errDataPlace   = errors.New("samples do not lie one behind the other from the start of mdat")
-	errDataPast    = errors.New("samples reach past the end of mdat")
-	errDataUnused  = errors.New("bytes of mdat belong to no sample")
 )
 
 // moofTreatment and trafTreatment are the allow-lists inside a moof. What is not listed may hold anything, and is refused;
-// sample groups, sub-sample and dependency information describe samples without holding them.
+// sample groups, sub-sample and dependency information describe samples without holding them. senc, saiz and saio in a
+// segment whose init segment is clear are left over from another life of the file: no player looks at them, ours take their
+// place.
 var (
-	moofTreatment = map[fourCC]treatment{typMfhd: treatCopy, typTraf: treatFragment, typFree: treatDrop, typSkip: treatDrop}
+	moofTreatment = map[fourCC]treatment{
+		typMfhd: treatCopy, typTraf: treatFragment, typFree: treatDrop, typSkip: treatDrop, typUUID: treatDrop,
+	}
 	trafTreatment = map[fourCC]treatment{
 		typTfhd: treatFragment, typTrun: treatFragment, typTfdt: treatCopy, typSdtp: treatCopy, typSubs: treatCopy,
 		typSbgp: treatCopy, typSgpd: treatCopy, typFree: treatDrop, typSkip: treatDrop,
+		typSenc: treatDrop, typSaiz: treatDrop, typSaio: treatDrop, typUUID: treatDrop,
 	}
 )
 
-// piffTypes are the extended types of the encryption boxes of PIFF 1.1, which protected Smooth Streaming files carry.
-var piffTypes = [...][16]byte{
-	{0xa2, 0x39, 0x4f, 0x52, 0x5a, 0x9b, 0x4f, 0x14, 0xa2, 0x44, 0x6c, 0x42, 0x7c, 0x64, 0x8d, 0xf4},
-	{0x89, 0x74, 0xdb, 0xce, 0x7b, 0xe7, 0x4c, 0x51, 0x84, 0xf9, 0x71, 0x48, 0xf9, 0x88, 0x25, 0x54},
-	{0xd0, 0x8a, 0x4f, 0x18, 0x10, 0xf3, 0x4a, 0x82, 0xb6, 0xc8, 0x32, 0xd8, 0xab, 0xa1, 0x83, 0xd3},
-}
-
-// isProtection reports whether a box in a moof or traf belongs to encryption.
+// isProtection reports whether a box in a moof or traf says that the samples are encrypted.
 func isProtection(seg []byte, b box) bool {
 	switch b.typ {
-	case typSenc, typSaiz, typSaio, typPssh, typTenc, typSinf:
+	case typPssh, typTenc, typSinf:
 		return true
 	case typSbgp, typSgpd:
 		return b.end-b.payload() >= 8 && fourCC(be32(seg, b.payload()+4)) == typSeig
 	case typUUID:
-		for _, id := range piffTypes {
-			if b.end-b.payload() >= 16 && [16]byte(seg[b.payload():]) == id {
-				return true
-			}
-		}
+		return isOneOf(seg, b, piffTypes[:])
 	}
 	return false
 }
 
-// read parses the moof of f and appends its samples to pl (14496-12, 8.8).
-func (f *fragment) read(seg []byte, in *Init, pl *plan) error {
-	trafs := 0
-	err := eachBox(seg, f.moof.payload(), f.moof.end, "moof", func(b box) error {
-		if isProtection(seg, b) {
+// readMoof parses the moof of f and appends its track fragments, runs and samples (14496-12, 8.8).
+func (pl *plan) readMoof(f *fragment) error {
+	f.firstTraf, f.firstRun = len(pl.trafs), len(pl.runs)
+	err := eachBox(pl.seg, f.moof.payload(), f.moof.end, "moof", func(b box) error {
+		if isProtection(pl.seg, b) && !pl.encrypted {
 			return formatErrorf("moof/"+b.typ.String(), b.off, "%w", ErrAlreadyProtected)
 		}
-		if _, ok := moofTreatment[b.typ]; !ok {
+		if _, ok := moofTreatment[b.typ]; !ok && b.typ != typPssh || b.typ == typUUID && !isTimingUUID(pl.seg, b) {
 			return formatErrorf("moof/"+b.typ.String(), b.off, "%w", errMoofBox)
 		}
 		switch b.typ {
@@ -103,9 +105,9 @@ func (f *fragment) read(seg []byte, in *Init, pl *plan) error {
 				return formatErrorf("moof/mfhd", b.off, "%w", errBoxLength)
 			}
 		case typTraf:
-			f.traf = b
-			if trafs++; trafs > 1 {
-				return formatErrorf("moof/traf", b.off, "%w: a second traf", ErrMuxed)
+			f.trafs++
+			if err := pl.readTraf(f, b); err != nil {
+				return numberTraf(err, f.trafs)
 			}
 		}
 		return nil
@@ -113,37 +115,41 @@ func (f *fragment) read(seg []byte, in *Init, pl *plan) error {
 	if err != nil {
 		return err
 	}
-	if trafs == 0 {
+	if f.trafs == 0 {
 		return formatErrorf("moof", f.moof.off, "%w", errNoTraf)
 	}
-	return f.readTraf(seg, in, pl)
+	f.runs = len(pl.runs) - f.firstRun
+	return pl.placeRuns(f)
 }
 
-func (f *fragment) readTraf(seg []byte, in *Init, pl *plan) error {
-	f.first = len(pl.samples)
-	at := f.mdat.payload()
-	err := eachBox(seg, f.traf.payload(), f.traf.end, "moof/traf", func(b box) error {
-		if isProtection(seg, b) {
+// readTraf appends a track fragment with its runs and samples.
+func (pl *plan) readTraf(f *fragment, traf box) error {
+	t := trackFragment{box: traf, track: -1, first: len(pl.samples)}
+	base := pl.implicitBase(f)
+	err := eachBox(pl.seg, traf.payload(), traf.end, "moof/traf", func(b box) error {
+		if isProtection(pl.seg, b) && !pl.encrypted {
 			return formatErrorf("moof/traf/"+b.typ.String(), b.off, "%w", ErrAlreadyProtected)
 		}
-		if _, ok := trafTreatment[b.typ]; !ok {
+		if _, ok := trafTreatment[b.typ]; !ok || b.typ == typUUID && !isTimingUUID(pl.seg, b) {
 			return formatErrorf("moof/traf/"+b.typ.String(), b.off, "%w", errTrafBox)
 		}
-		if (b.typ == typTfhd) != (b.off == f.traf.payload()) {
+		if (b.typ == typTfhd) != (b.off == traf.payload()) {
 			return formatErrorf("moof/traf", b.off, "%w", errNoTfhd)
 		}
 		var err error
 		switch b.typ {
 		case typTfhd:
-			err = f.readTfhd(seg, b, in)
+			if err = t.readTfhd(pl.seg, b, pl.init); err == nil {
+				base, err = t.tfhd.dataBase(f, base)
+			}
 		case typTfdt:
-			if want := 16 + 4*int(seg[b.payload()]&1); b.header != 8 || b.size() != want {
+			if want := 16 + 4*int(pl.seg[b.payload()]&1); b.header != 8 || b.size() != want {
 				err = errBoxLength
 			}
 		case typSdtp:
-			f.sdtp = b
+			t.sdtp = b
 		case typTrun:
-			at, err = f.readTrun(seg, b, at, pl)
+			err = pl.readTrun(f, &t, b, base)
 		}
 		if err != nil {
 			return atPath("moof/traf/"+b.typ.String(), b.off, err)
@@ -153,25 +159,27 @@ func (f *fragment) readTraf(seg []byte, in *Init, pl *plan) error {
 	if err != nil {
 		return err
 	}
-	if f.entry == nil {
-		return formatErrorf("moof/traf", f.traf.off, "%w", errNoTfhd)
+	if t.track < 0 {
+		return formatErrorf("moof/traf", traf.off, "%w", errNoTfhd)
 	}
-	if at != f.mdat.end {
-		return formatErrorf("mdat", at, "%w", errDataUnused)
+	t.count = len(pl.samples) - t.first
+	if t.sdtp.end > 0 && t.sdtp.size() != 12+t.count {
+		return formatErrorf("moof/traf/sdtp", t.sdtp.off, "%w", errBoxLength)
 	}
-	f.count = len(pl.samples) - f.first
-	if f.sdtp.end > 0 && f.sdtp.size() != 12+f.count {
-		return formatErrorf("moof/traf/sdtp", f.sdtp.off, "%w", errBoxLength)
-	}
+	pl.trafs = append(pl.trafs, t)
 	return nil
 }
 
-func (f *fragment) readTfhd(seg []byte, b box, in *Init) error {
+func (t *trackFragment) readTfhd(seg []byte, b box, in *Init) error {
 	p := b.payload()
 	if b.end-p < 8 {
 		return errBoxLength
 	}
-	h := tfhd{box: b, flags: be32(seg, p) & 0xffffff, defaults: in.trex}
+	if t.track = in.findTrack(be32(seg, p+4)); t.track < 0 {
+		return fmt.Errorf("%w: track_ID %d is not in the init segment", ErrTrackMismatch, be32(seg, p+4))
+	}
+	track := &in.tracks[t.track]
+	h := tfhd{box: b, flags: be32(seg, p) & 0xffffff, defaults: track.trex}
 	want := 8
 	for _, field := range [...]struct {
 		flag uint32
@@ -196,85 +204,10 @@ func (f *fragment) readTfhd(seg []byte, b box, in *Init) error {
 	if b.header != 8 || b.end-p != want {
 		return errBoxLength
 	}
-	if id := be32(seg, p+4); id != in.track.ID {
-		return fmt.Errorf("%w: track_ID %d, the init segment's is %d", ErrTrackMismatch, id, in.track.ID)
-	}
 	i := h.defaults.description
-	if i == 0 || uint64(i) > uint64(len(in.entries)) {
+	if i == 0 || uint64(i) > uint64(len(track.entries)) {
 		return errDescriptions
 	}
-	f.tfhd, f.entry = h, &in.entries[i-1]
+	t.tfhd, t.entry = h, &track.entries[i-1]
 	return nil
 }
-
-// readTrun appends the samples of one track run, which starts at byte at of the segment, and returns where it ends.
-//
-//	version(1) flags(3) sample_count(4) [data_offset(4)] [first_sample_flags(4)]
-//	( [duration(4)] [size(4)] [flags(4)] [composition_time_offset(4)] ) × sample_count
-func (f *fragment) readTrun(seg []byte, b box, at int, pl *plan) (int, error) {
-	p := b.payload()
-	if b.header != 8 || b.end-p < 8 {
-		return 0, errBoxLength
-	}
-	flags, count := be32(seg, p)&0xffffff, be32(seg, p+4)
-	p += 8
-	if flags&trunDataOffset != 0 {
-		if b.end-p < 4 {
-			return 0, errBoxLength
-		}
-		if !f.startsAt(at, int64(int32(be32(seg, p)))) {
-			return 0, errDataPlace
-		}
-		p += 4
-	}
-	if flags&trunFirstFlags != 0 {
-		p += 4
-	}
-	stride, sizeAt := trunStride(flags)
-	if p > b.end || uint64(b.end-p) != uint64(stride)*uint64(count) {
-		return 0, errBoxLength
-	}
-	if uint64(count) > uint64(maxSamples-len(pl.samples)) {
-		return 0, errSampleCount
-	}
-	for range count {
-		size := f.tfhd.defaults.sampleSize
-		if sizeAt >= 0 {
-			size = be32(seg, p+sizeAt)
-		}
-		p += stride
-		if uint64(size) > uint64(f.mdat.end-at) {
-			return 0, errDataPast
-		}
-		pl.samples = append(pl.samples, sample{size: int(size)})
-		at += int(size)
-	}
-	return at, nil
-}
-
-// trunStride returns the bytes per sample of a trun, and where the size is among them; -1 for nowhere.
-func trunStride(flags uint32) (stride, sizeAt int) {
-	sizeAt = -1
-	for _, field := range [...]uint32{trunDuration, trunSize, trunFlags, trunComposed} {
-		if flags&field == 0 {
-			continue
-		}
-		if field == trunSize {
-			sizeAt = stride
-		}
-		stride += 4
-	}
-	return stride, sizeAt
-}
-
-// startsAt reports whether a data_offset means byte at of the segment. With base_data_offset, a position in a file that we
-// see only part of, the data may also be counted from where the moof is here.
-func (f *fragment) startsAt(at int, dataOffset int64) bool {
-	if int64(f.moof.off)+dataOffset == int64(at) {
-		return true
-	}
-	return f.tfhd.flags&tfhdBaseOffset != 0 && f.tfhd.base < 1<<62 && int64(f.tfhd.base)+dataOffset == int64(at)
-}
-
-// trunSampleCount reads sample_count of a trun that readTrun has checked.
-func trunSampleCount(seg []byte, b box) int { return int(binary.BigEndian.Uint32(seg[b.payload()+4:])) }

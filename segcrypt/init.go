@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"slices"
 )
+
+// maxTracks bounds the tracks of one init segment: one of video, a few of sound and captions are usual. Each costs a few
+// kilobytes of state while a segment is read.
+const maxTracks = 32
 
 // maxInitBytes bounds an init segment. Real ones are a few kilobytes; parameter sets and metadata never need more.
 const maxInitBytes = 1 << 20
@@ -14,13 +19,22 @@ type Init struct {
 	clear   []byte
 	digest  [16]byte
 	options ParseOptions
-	track   Track
-	entries []sampleEntry
-	trex    trackDefaults
+	tracks  []initTrack
 
 	kept []box // top-level boxes that the protected init repeats
 	moov box
-	path []box // moov, trak, mdia, minf, stbl, stsd: what grows with a sample entry
+
+	encrypted bool // it is read by CheckProtected
+}
+
+// initTrack is what one trak, and its trex, says.
+type initTrack struct {
+	Track
+	entries []sampleEntry
+	trex    trackDefaults
+	path    []box // trak, mdia, minf, stbl, stsd: what grows with a sample entry, beside moov
+
+	encryption []trackEncryption // as entries, if the init segment is read by CheckProtected
 }
 
 // trackDefaults are the values of trex or tfhd that a track run falls back to.
@@ -36,28 +50,39 @@ var (
 	errRepeated     = errors.New("the box must occur once")
 	errProgressive  = errors.New("the movie is not fragmented: its sample tables are not empty")
 	errZeroTrackID  = errors.New("track_ID is zero")
+	errTrackCount   = errors.New("too many tracks")
+	errTrackID      = errors.New("two tracks have the same track_ID")
 	errTrexTrack    = errors.New("no trex box for the track")
 	errDescriptions = errors.New("sample_description_index names no sample entry")
 )
 
-// ParseInit reads a clear init segment: ftyp, and one moov with exactly one track.
+// ParseInit reads a clear init segment: ftyp, and one moov with one track or several.
 //
-// It returns ErrAlreadyProtected, ErrMuxed or ErrUnsupportedSampleEntry where they apply, each wrapped in a *FormatError
-// like every other fault. b is copied.
+// It returns ErrAlreadyProtected or ErrUnsupportedSampleEntry where they apply, each wrapped in a *FormatError like every
+// other fault. b is copied.
 //
 // Source: 14496-12, 8.2 to 8.5 and 8.8; 23000-19, 7.3.2.
 func ParseInit(b Clear) (*Init, error) { return ParseInitWith(b, ParseOptions{}) }
 
 // ParseInitWith is ParseInit with options.
 func ParseInitWith(b Clear, o ParseOptions) (*Init, error) {
-	if len(b) == 0 || len(b) > maxInitBytes {
-		return nil, formatErrorf("init", 0, "%w", errInitSize)
+	in := &Init{clear: b, options: o}
+	if err := in.parse(); err != nil {
+		return nil, err
 	}
-	in := &Init{clear: bytes.Clone(b), options: o}
+	in.clear = bytes.Clone(b)
 	sum := sha256.Sum256(b)
 	copy(in.digest[:], sum[:])
+	return in, nil
+}
+
+// parse reads in.clear.
+func (in *Init) parse() error {
+	if len(in.clear) == 0 || len(in.clear) > maxInitBytes {
+		return formatErrorf("init", 0, "%w", errInitSize)
+	}
 	found := false
-	err := eachBox(in.clear, 0, len(b), "init", func(x box) error {
+	err := eachBox(in.clear, 0, len(in.clear), "init", func(x box) error {
 		switch x.typ {
 		case typFtyp:
 		case typMoov:
@@ -74,19 +99,27 @@ func ParseInitWith(b Clear, o ParseOptions) (*Init, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !found {
-		return nil, formatErrorf("moov", len(b), "%w", errMissing)
+		return formatErrorf("moov", len(in.clear), "%w", errMissing)
 	}
-	if err := in.parseMoov(); err != nil {
-		return nil, err
-	}
-	return in, nil
+	return in.parseMoov()
 }
 
-// Tracks returns the tracks of the init segment, at present always one.
-func (in *Init) Tracks() []Track { return []Track{in.track} }
+// Tracks returns the tracks of the init segment in the order of their trak boxes, at least one.
+func (in *Init) Tracks() []Track {
+	tracks := make([]Track, len(in.tracks))
+	for i := range in.tracks {
+		tracks[i] = in.tracks[i].Track
+	}
+	return tracks
+}
+
+// findTrack returns the index of the track with an ID; -1 when there is none.
+func (in *Init) findTrack(id uint32) int {
+	return slices.IndexFunc(in.tracks, func(t initTrack) bool { return t.ID == id })
+}
 
 // Digest returns the first 16 bytes of the SHA-256 of the clear init segment.
 func (in *Init) Digest() [16]byte { return in.digest }
@@ -114,29 +147,25 @@ var initSingle = map[fourCC]bool{
 }
 
 func (in *Init) parseMoov() error {
-	var trak box
-	tracks := 0
 	err := eachBox(in.clear, in.moov.payload(), in.moov.end, "moov", func(x box) error {
 		switch x.typ {
 		case cc("trak"):
-			trak = x
-			tracks++
+			return in.addTrak(x)
 		case typPssh:
-			return formatErrorf("moov/pssh", x.off, "%w", ErrAlreadyProtected)
+			if !in.encrypted {
+				return formatErrorf("moov/pssh", x.off, "%w", ErrAlreadyProtected)
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if tracks == 0 {
+	if len(in.tracks) == 0 {
 		return formatErrorf("moov/trak", in.moov.off, "%w", errMissing)
 	}
-	if tracks > 1 {
-		return formatErrorf("moov", in.moov.off, "%w: the init segment has %d", ErrMuxed, tracks)
-	}
-	if err := in.parseTrak(trak); err != nil {
-		return err
+	if in.moov.header != 8 {
+		return formatErrorf("moov", in.moov.off, "%w", errBoxSize)
 	}
 	c, err := in.childrenOf(in.moov, "moov")
 	if err != nil {
@@ -161,7 +190,23 @@ func (in *Init) descend(c children, typ fourCC, path string, parent box, n int) 
 	return x, nil
 }
 
-func (in *Init) parseTrak(trak box) error {
+// addTrak reads one more track.
+func (in *Init) addTrak(trak box) error {
+	if len(in.tracks) == maxTracks {
+		return formatErrorf("moov/trak", trak.off, "%w", errTrackCount)
+	}
+	t := initTrack{path: []box{trak}}
+	if err := in.parseTrak(&t, trak); err != nil {
+		return err
+	}
+	if in.findTrack(t.ID) >= 0 {
+		return formatErrorf("moov/trak/tkhd", trak.off, "%w", errTrackID)
+	}
+	in.tracks = append(in.tracks, t)
+	return nil
+}
+
+func (in *Init) parseTrak(t *initTrack, trak box) error {
 	const path = "moov/trak"
 	c, err := in.childrenOf(trak, path)
 	if err != nil {
@@ -175,7 +220,7 @@ func (in *Init) parseTrak(trak box) error {
 	if in.clear[tkhd.payload()] == 1 {
 		at += 8
 	}
-	if in.track.ID = be32(in.clear, at); in.track.ID == 0 {
+	if t.ID = be32(in.clear, at); t.ID == 0 {
 		return formatErrorf(path+"/tkhd", tkhd.off, "%w", errZeroTrackID)
 	}
 	mdia, err := in.descend(c, cc("mdia"), path, trak, 0)
@@ -194,7 +239,7 @@ func (in *Init) parseTrak(trak box) error {
 	if in.clear[mdhd.payload()] == 1 {
 		at += 8
 	}
-	in.track.Timescale = be32(in.clear, at)
+	t.Timescale = be32(in.clear, at)
 	hdlr, err := in.descend(c, cc("hdlr"), path+"/mdia", mdia, 12)
 	if err != nil {
 		return err
@@ -203,11 +248,11 @@ func (in *Init) parseTrak(trak box) error {
 	if err != nil {
 		return err
 	}
-	in.path = []box{in.moov, trak, mdia, minf}
-	return in.parseMinf(minf, fourCC(be32(in.clear, hdlr.payload()+8)))
+	t.path = append(t.path, mdia, minf)
+	return in.parseMinf(t, minf, fourCC(be32(in.clear, hdlr.payload()+8)))
 }
 
-func (in *Init) parseMinf(minf box, handler fourCC) error {
+func (in *Init) parseMinf(t *initTrack, minf box, handler fourCC) error {
 	const path = "moov/trak/mdia/minf"
 	c, err := in.childrenOf(minf, path)
 	if err != nil {
@@ -231,46 +276,59 @@ func (in *Init) parseMinf(minf box, handler fourCC) error {
 	if err != nil {
 		return err
 	}
-	in.path = append(in.path, stbl, stsd)
-	for _, x := range in.path {
+	t.path = append(t.path, stbl, stsd)
+	for _, x := range t.path {
 		if x.header != 8 {
 			return formatErrorf(x.typ.String(), x.off, "%w", errBoxSize)
 		}
 	}
-	return in.parseStsd(stsd, handler)
+	if err := in.parseStsd(t, stsd, handler); err != nil {
+		return err
+	}
+	return in.checkGroups(t, stbl)
 }
 
 // parseStsd reads the sample entries (14496-12, 8.5.2). Several are allowed when all are of one kind.
-func (in *Init) parseStsd(stsd box, handler fourCC) error {
+func (in *Init) parseStsd(t *initTrack, stsd box, handler fourCC) error {
 	const path = "stsd"
 	version := in.clear[stsd.payload()]
 	err := eachBox(in.clear, stsd.payload()+8, stsd.end, path, func(x box) error {
-		e, err := parseSampleEntry(in.clear, x, version, handler, in.options)
+		e, err := in.parseEntry(t, x, version, handler)
 		if err != nil {
 			return atPath(path+"/"+x.typ.String(), x.off, err)
 		}
-		if len(in.entries) > 0 && in.entries[0].kind != e.kind {
+		if len(t.entries) > 0 && t.entries[0].kind != e.kind {
 			return formatErrorf(path+"/"+x.typ.String(), x.off, "%w: a %s entry beside a %s entry", ErrUnsupportedSampleEntry,
-				e.kind, in.entries[0].kind)
+				e.kind, t.entries[0].kind)
 		}
-		in.entries = append(in.entries, e)
+		t.entries = append(t.entries, e)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if n := be32(in.clear, stsd.payload()+4); n == 0 || uint64(n) != uint64(len(in.entries)) {
-		return formatErrorf(path, stsd.off, "entry_count is %d, sample entries are %d", n, len(in.entries))
+	if n := be32(in.clear, stsd.payload()+4); n == 0 || uint64(n) != uint64(len(t.entries)) {
+		return formatErrorf(path, stsd.off, "entry_count is %d, sample entries are %d", n, len(t.entries))
 	}
-	first := &in.entries[0]
-	in.track.Kind, in.track.SampleEntry = first.kind, first.box.typ.String()
-	in.track.Width, in.track.Height = first.width, first.height
+	first := &t.entries[0]
+	t.Kind, t.SampleEntry = first.kind, first.box.typ.String()
+	t.Width, t.Height = first.width, first.height
 	return nil
 }
 
-// parseMvex finds the track's defaults (14496-12, 8.8.3).
+// parseEntry reads a sample entry of a clear init segment, or of a protected one.
+func (in *Init) parseEntry(t *initTrack, x box, version byte, handler fourCC) (sampleEntry, error) {
+	if !in.encrypted {
+		return parseSampleEntry(in.clear, x, version, handler, in.options)
+	}
+	e, encryption, err := parseProtectedEntry(in.clear, x, version, handler)
+	t.encryption = append(t.encryption, encryption)
+	return e, err
+}
+
+// parseMvex finds the tracks' defaults (14496-12, 8.8.3).
 func (in *Init) parseMvex(mvex box) error {
-	found := false
+	seen := [maxTracks]bool{}
 	err := eachBox(in.clear, mvex.payload(), mvex.end, "moov/mvex", func(x box) error {
 		if x.typ != cc("trex") {
 			return nil
@@ -279,21 +337,28 @@ func (in *Init) parseMvex(mvex box) error {
 		if x.end-p != 24 {
 			return formatErrorf("moov/mvex/trex", x.off, "%w", errBoxLength)
 		}
-		if be32(in.clear, p+4) != in.track.ID {
+		i := in.findTrack(be32(in.clear, p+4))
+		if i < 0 {
 			return nil
 		}
-		found = true
-		in.trex = trackDefaults{description: be32(in.clear, p+8), sampleSize: be32(in.clear, p+16)}
+		if seen[i] {
+			return formatErrorf("moov/mvex/trex", x.off, "%w", errRepeated)
+		}
+		seen[i] = true
+		in.tracks[i].trex = trackDefaults{description: be32(in.clear, p+8), sampleSize: be32(in.clear, p+16)}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if !found {
-		return formatErrorf("moov/mvex", mvex.off, "%w", errTrexTrack)
-	}
-	if d := in.trex.description; d == 0 || uint64(d) > uint64(len(in.entries)) {
-		return formatErrorf("moov/mvex/trex", mvex.off, "%w", errDescriptions)
+	for i := range in.tracks {
+		t := &in.tracks[i]
+		if !seen[i] {
+			return formatErrorf("moov/mvex", mvex.off, "%w", errTrexTrack)
+		}
+		if d := t.trex.description; d == 0 || uint64(d) > uint64(len(t.entries)) {
+			return formatErrorf("moov/mvex/trex", mvex.off, "%w", errDescriptions)
+		}
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func TestParseInitRefuses(t *testing.T) {
 		"nothing":                {nil, "init", errInitSize},
 		"2 MiB":                  {make(Clear, 2<<20), "init", errInitSize},
 		"no moov":                {mk("ftyp", n32(0, 0)), "moov", errMissing},
-		"two tracks":             {initParts{traks: 2}.build(), "moov", ErrMuxed},
+		"a track twice":          {initParts{traks: 2}.build(), "moov/trak/tkhd", errTrackID},
 		"two moov":               {slices.Concat(initParts{}.build(), initParts{}.build()), "moov", errRepeated},
 		"media behind it":        {initParts{after: mk("mdat", pattern(9, 1))}.build(), "mdat", errInitBox},
 		"a file with a fragment": {slices.Concat(initParts{}.build(), defaultChunk().build()), "moof", errInitBox},

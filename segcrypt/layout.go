@@ -1,6 +1,10 @@
 package segcrypt
 
-import "github.com/caddy-drm/caddy-drm/drm"
+import (
+	"math"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+)
 
 // Fixed sizes of the boxes that protection adds to a traf (23001-7, 7.2; 14496-12, 8.7.8 and 8.7.9).
 const (
@@ -10,110 +14,119 @@ const (
 )
 
 // layout sizes every box of the output and places the top-level ones.
-func (pl *plan) layout(seg []byte) error {
+func (pl *plan) layout() error {
 	for i := range pl.fragments {
 		f := &pl.fragments[i]
-		pl.layoutAuxiliary(f)
-		if err := f.layoutMoof(seg); err != nil {
-			return err
+		for j := range f.trafs {
+			t := &pl.trafs[f.firstTraf+j]
+			pl.layoutAuxiliary(t)
+			t.layoutTraf(pl.seg)
 		}
+		pl.layoutMoof(f)
 	}
-	pl.place()
-	// Whether a sidx can be corrected depends on the input's layout alone, so leaving one out does not change the answer for
-	// another, only where things lie.
+	if err := pl.place(); err != nil {
+		return err
+	}
+	dropped := false
 	for i := range pl.boxes {
-		if b := &pl.boxes[i]; b.treatment == treatSidx && pl.correctSidx(nil, seg, b) == nil {
-			b.treatment = treatDrop
+		// Whether an index can be corrected depends on the input's layout and on the sizes of what it describes, so leaving
+		// one out does not change the answer for another, only where things lie.
+		if b := &pl.boxes[i]; b.treatment == treatSidx && pl.correctSidx(pl.digest[:0], b) == nil ||
+			b.treatment == treatSsix && pl.correctSsix(pl.digest[:0], i) == nil {
+			b.treatment, dropped = treatDrop, true
 		}
 	}
-	pl.place()
+	if dropped {
+		return pl.place()
+	}
 	return nil
 }
 
 // place computes where every top-level box lies in the output.
-func (pl *plan) place() {
-	at := 0
+func (pl *plan) place() error {
+	at := uint64(0)
 	for i := range pl.boxes {
 		b := &pl.boxes[i]
-		b.outOff = at
+		b.outOff = int(at)
 		switch b.treatment {
 		case treatDrop:
 		case treatFragment:
 			f := &pl.fragments[b.fragment]
-			at += f.moofSize + f.mdat.size()
+			at += uint64(f.moofSize) + uint64(f.mdat.size())
 		default:
-			at += b.size()
+			at += uint64(b.size())
 		}
-		b.outEnd = at
+		if at > math.MaxInt32 {
+			return formatErrorf(b.typ.String(), b.off, "%w", errTooLarge)
+		}
+		b.outEnd = int(at)
 	}
-	pl.size = at
+	pl.size = int(at)
+	return nil
 }
 
-// hasAuxiliary reports whether f gets senc, saiz and saio. Whole-sample encryption under a constant IV needs none of them
+// hasAuxiliary reports whether t gets senc, saiz and saio. Whole-sample encryption under a constant IV needs none of them
 // (23000-19, 8.2.2.1).
-func (pl *plan) hasAuxiliary(f *fragment) bool {
-	switch f.entry.kind {
-	case KindVideo:
-		return f.count > 0
-	case KindAudio:
-		return f.count > 0 && pl.scheme == drm.SchemeCenc
-	default:
-		return false
-	}
+func (pl *plan) hasAuxiliary(t *trackFragment) bool {
+	return t.entry.kind != KindText && t.count > 0 && (t.entry.subsampled() || pl.scheme == drm.SchemeCenc)
 }
 
 // layoutAuxiliary sizes senc, saiz and saio.
-func (pl *plan) layoutAuxiliary(f *fragment) {
-	if !pl.hasAuxiliary(f) {
+func (pl *plan) layoutAuxiliary(t *trackFragment) {
+	if !pl.hasAuxiliary(t) {
 		return
 	}
-	same := true
-	for i := range f.count {
-		n := pl.infoSize(f, i)
-		f.sampleInfoSum += n
-		same = same && n == pl.infoSize(f, 0)
+	samples, same := pl.samplesOf(t), true
+	first := pl.infoSize(t, samples[0])
+	for _, s := range samples {
+		n := pl.infoSize(t, s)
+		t.sampleInfoSum += n
+		same = same && n == first
 	}
-	f.saizSize, f.saioSize, f.sencSize = saizFixedBytes, saioBytes, sencFixedBytes+f.sampleInfoSum
+	t.saizSize, t.saioSize, t.sencSize = saizFixedBytes, saioBytes, sencFixedBytes+t.sampleInfoSum
 	if same {
-		f.defaultInfoSize = pl.infoSize(f, 0)
+		t.defaultInfoSize = first
 	} else {
-		f.saizSize += f.count
+		t.saizSize += t.count
 	}
 }
 
 // infoSize is the size of the auxiliary information of one sample, at most 255 (see maxSubsamplesCenc).
-func (pl *plan) infoSize(f *fragment, i int) int {
+func (pl *plan) infoSize(t *trackFragment, s sample) int {
 	n := pl.scheme.PerSampleIVSize()
-	if f.entry.kind == KindVideo {
-		n += 2 + 6*pl.samples[f.first+i].numSubs
+	if t.entry.subsampled() {
+		n += 2 + 6*s.numSubs
 	}
 	return n
 }
 
-// layoutMoof sizes the moof and traf of the output.
-func (f *fragment) layoutMoof(seg []byte) error {
-	f.trafSize = 8 + f.saizSize + f.saioSize + f.sencSize
-	_ = eachBox(seg, f.traf.payload(), f.traf.end, "", func(b box) error {
+// layoutTraf sizes the traf of the output.
+func (t *trackFragment) layoutTraf(seg []byte) {
+	t.size = 8 + t.saizSize + t.saioSize + t.sencSize
+	_ = eachBox(seg, t.box.payload(), t.box.end, "", func(b box) error {
 		switch {
 		case trafTreatment[b.typ] == treatDrop:
-		case b.typ == typTfhd && f.tfhd.flags&tfhdBaseOffset != 0:
-			f.trafSize += b.size() - 8
+		case b.typ == typTfhd && t.tfhd.flags&tfhdBaseOffset != 0:
+			t.size += b.size() - 8
 		case b.typ == typTrun && be32(seg, b.payload())&trunDataOffset == 0:
-			f.trafSize += b.size() + 4
+			t.size += b.size() + 4
 		default:
-			f.trafSize += b.size()
+			t.size += b.size()
 		}
 		return nil
 	})
-	f.moofSize = 8 + f.trafSize
-	_ = eachBox(seg, f.moof.payload(), f.moof.end, "", func(b box) error {
-		if b.typ != typTraf && moofTreatment[b.typ] != treatDrop {
+}
+
+// layoutMoof sizes the moof of the output.
+func (pl *plan) layoutMoof(f *fragment) {
+	f.moofSize = 8
+	for i := range f.trafs {
+		f.moofSize += pl.trafs[f.firstTraf+i].size
+	}
+	_ = eachBox(pl.seg, f.moof.payload(), f.moof.end, "", func(b box) error {
+		if moofTreatment[b.typ] == treatCopy {
 			f.moofSize += b.size()
 		}
 		return nil
 	})
-	if uint64(f.moofSize)+uint64(f.mdat.size()) > 1<<31-1 {
-		return formatErrorf("moof", f.moof.off, "%w", errTooLarge)
-	}
-	return nil
 }

@@ -69,7 +69,7 @@ func checkSegments(t *testing.T, init Clear, segments []string) {
 				t.Fatal(err)
 			}
 			out := mustProtect(t, pr, seg)
-			clear, _, err := decryptSegment(out, scheme, pr.init.trex.sampleSize)
+			clear, _, err := decryptSegment(out, scheme, pr.init.tracks[0].trex.sampleSize)
 			if err != nil || !bytes.Equal(clear, mdatPayload(seg)) {
 				t.Errorf("%s: %v", filepath.Base(path), err)
 			}

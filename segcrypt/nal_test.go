@@ -97,7 +97,7 @@ func TestInBandParameterSets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sps, pps := in.entries[0].avc.sps[0].raw, in.entries[0].avc.pps[0].raw
+	sps, pps := in.tracks[0].entries[0].avc.sps[0].raw, in.tracks[0].entries[0].avc.pps[0].raw
 	copy(init[bytes.Index(init, []byte("avc1")):], "avc3")
 	record := init[bytes.Index(init, []byte("avcC"))+4:]
 	record[5], record[6] = 0xe0, 0
@@ -141,7 +141,7 @@ func TestSliceHeaderSizes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := &in.entries[0]
+		e := &in.tracks[0].entries[0]
 		avcSPSs, avcPPSs := map[uint32]*avc.SPS{}, map[uint32]*avc.PPS{}
 		hevcSPSs, hevcPPSs := map[uint32]*hevc.SPS{}, map[uint32]*hevc.PPS{}
 		if e.codec == codecAVC {

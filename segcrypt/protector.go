@@ -1,8 +1,6 @@
 package segcrypt
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,10 +8,13 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// Protection says how one track is protected.
+// Protection says how the tracks of one init segment are protected.
 type Protection struct {
 	Scheme drm.ProtectionScheme
-	Key    drm.ContentKey
+	// Key protects every video and audio track that TrackKeys does not name. It may be zero when all are named.
+	Key drm.ContentKey
+	// TrackKeys are the keys of single tracks by track_ID, for files with several tracks.
+	TrackKeys map[uint32]drm.ContentKey
 	// Pssh is zero or more whole pssh boxes, which become the last children of moov.
 	Pssh []byte
 	// IVSecret keys the derivation of `cenc` IVs. It must be the same on all nodes that serve the same media; `cbcs` does
@@ -23,64 +24,95 @@ type Protection struct {
 	Variant byte
 }
 
-// Format prints the scheme and the KID under every verb, so that neither the key nor the IV secret reaches a log.
+// Format prints the scheme and the KID under every verb, so that neither a key nor the IV secret reaches a log.
 func (p Protection) Format(s fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(s, "%s %s", p.Scheme, p.Key.KID())
 }
 
-// Protector protects the segments of one track under one key. It is immutable and safe for concurrent use.
+// keyOf returns the key of a track.
+func (p *Protection) keyOf(trackID uint32) drm.ContentKey {
+	if key, ok := p.TrackKeys[trackID]; ok {
+		return key
+	}
+	return p.Key
+}
+
+// Protector protects the segments of one init segment. It is immutable and safe for concurrent use.
 type Protector struct {
-	init       *Init
-	scheme     drm.ProtectionScheme
-	block      cipher.Block
-	constantIV [aes.BlockSize]byte
-	ivs        ivSource
-	protected  []byte // the init segment
+	init      *Init
+	scheme    drm.ProtectionScheme
+	ivs       *ivSource        // nil unless the scheme is cenc
+	tracks    []trackProtector // as Init.tracks
+	protected []byte           // the init segment
 }
 
-// Format prints the scheme and what kind of track it protects, and no secret.
+// trackProtector is what one track is encrypted with; zero for text.
+type trackProtector struct {
+	cipher   sampleCipher
+	ivPrefix ivPrefix
+}
+
+// Format prints the scheme and what kind of track comes first, and no secret.
 func (p *Protector) Format(s fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(s, "%s %s", p.scheme, p.init.track.Kind)
+	_, _ = fmt.Fprintf(s, "%s %s", p.scheme, p.init.tracks[0].Kind)
 }
 
-// cbcsVideoStride is the distance of encrypted blocks under the pattern 1:9 (drm.ProtectionScheme.VideoPattern).
-const cbcsVideoStride = (1 + 9) * aes.BlockSize
-
-var errLayout = errors.New("the output is not as long as planned")
-
-// NewProtector expands the key and writes the protected init segment, once for all segments of the track.
+// NewProtector expands the keys and writes the protected init segment, once for all segments that follow it.
 //
-// It returns ErrProtection for an unknown scheme, a zero key, a zero IVSecret with `cenc`, or a Pssh that is not whole pssh
-// boxes. A text track is not protected; of its Protection nothing is used.
+// It returns ErrProtection for an unknown scheme, a video or audio track without a key, a key for a track that is not there
+// or has no use for one, a zero IVSecret with `cenc`, or a Pssh that is not whole pssh boxes. Text tracks are not protected;
+// where there are no others, nothing of p is used.
 func NewProtector(init *Init, p Protection) (*Protector, error) {
 	if init == nil {
 		return nil, fmt.Errorf("%w: no init segment", ErrProtection)
 	}
-	if init.track.Kind == KindText {
-		return &Protector{init: init, protected: init.clear}, nil
+	pr := &Protector{init: init, scheme: p.Scheme, tracks: make([]trackProtector, len(init.tracks))}
+	if !slices.ContainsFunc(init.tracks, func(t initTrack) bool { return t.Kind != KindText }) {
+		pr.scheme, pr.protected = 0, init.clear
+		return pr, nil
 	}
-	switch {
-	case !p.Scheme.Valid():
-		return nil, fmt.Errorf("%w: no protection scheme", ErrProtection)
-	case p.Key.IsZero():
-		return nil, fmt.Errorf("%w: no content key", ErrProtection)
-	case p.Scheme == drm.SchemeCenc && p.IVSecret == [32]byte{}:
-		return nil, fmt.Errorf("%w: no IV secret", ErrProtection)
-	}
-	if err := checkPssh(p.Pssh); err != nil {
+	if err := p.check(init); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrProtection, err)
 	}
-	secret := p.Key.Secret()
-	block, err := aes.NewCipher(secret[:])
-	if err != nil {
-		return nil, fmt.Errorf("expanding the key: %w", err)
-	}
-	pr := &Protector{init: init, scheme: p.Scheme, block: block, constantIV: p.Key.ConstantIV()}
 	if p.Scheme == drm.SchemeCenc {
-		pr.ivs = newIVSource(p.IVSecret, p.Key.KID(), init.track.ID, p.Variant)
+		pr.ivs = newIVSource(p.IVSecret)
 	}
-	pr.protected = init.protect(p)
+	for i := range init.tracks {
+		t := &init.tracks[i]
+		if t.Kind == KindText {
+			continue
+		}
+		key := p.keyOf(t.ID)
+		pr.tracks[i] = trackProtector{newSampleCipher(key), newIVPrefix(key.KID(), t.ID, p.Variant)}
+	}
+	pr.protected = init.protect(&p)
 	return pr, nil
+}
+
+var (
+	errNoScheme   = errors.New("no scheme of Common Encryption")
+	errNoIVSecret = errors.New("no IV secret")
+)
+
+// check refuses a Protection that cannot work for init.
+func (p *Protection) check(init *Init) error {
+	switch {
+	case !p.Scheme.Common():
+		return errNoScheme
+	case p.Scheme == drm.SchemeCenc && p.IVSecret == [32]byte{}:
+		return errNoIVSecret
+	}
+	for id := range p.TrackKeys {
+		if i := init.findTrack(id); i < 0 || init.tracks[i].Kind == KindText {
+			return fmt.Errorf("a key for track_ID %d, which has no use for it", id)
+		}
+	}
+	for _, t := range init.tracks {
+		if key := p.keyOf(t.ID); t.Kind != KindText && key.IsZero() {
+			return fmt.Errorf("no content key for track_ID %d", t.ID)
+		}
+	}
+	return checkPssh(p.Pssh)
 }
 
 func checkPssh(b []byte) error {
@@ -92,27 +124,37 @@ func checkPssh(b []byte) error {
 	})
 }
 
-// Init returns the protected init segment, or the clear one of a text track. The caller must not change it.
+// Init returns the protected init segment, or the clear one where there are only text tracks. The caller must not change it.
 func (p *Protector) Init() Protected { return p.protected }
 
-// ProtectSegment appends the protected form of one clear media segment to dst and returns the longer slice; without dst it
-// allocates exactly what is needed. seg may hold several chunks (moof and mdat); it is not changed, and must not share
-// memory with dst.
+// Plan checks and maps one clear media segment completely; nothing is encrypted yet. seg may hold several chunks (moof and
+// mdat), and must stay as it is until the Segment is written or released.
 //
-// Every box and every sample is checked before anything is written. On error, a *FormatError that wraps ErrAlreadyProtected,
-// ErrMuxed or ErrTrackMismatch where they apply, the result is nil and nothing that was clear has been copied.
+// On error, a *FormatError that wraps ErrAlreadyProtected, ErrTrackMismatch or ErrParameterSets where they apply, the
+// Segment is nil.
 //
 // Time and memory are proportional to len(seg), whatever sizes and counts it claims.
-func (p *Protector) ProtectSegment(dst []byte, seg Clear) (Protected, error) {
-	pl := plans.Get().(*plan)
-	defer pl.release()
-	if err := pl.build(seg, p.init, p.scheme); err != nil {
+func (p *Protector) Plan(seg Clear) (*Segment, error) {
+	s := newSegment(p)
+	if err := s.build(seg, p.init, p.scheme); err != nil {
+		s.Release()
 		return nil, err
 	}
-	start := len(dst)
-	dst = p.write(slices.Grow(dst, pl.size), seg, pl)
-	if len(dst)-start != pl.size {
-		return nil, errLayout
+	s.cut = s.size
+	return s, nil
+}
+
+// ProtectSegment appends the protected form of one clear media segment to dst and returns the longer slice; without dst it
+// allocates exactly what is needed. It is Plan and Segment.AppendTo in one: seg is not changed, and must not share memory with
+// dst.
+//
+// Every box and every sample is checked before anything is written. On error, that of Plan, the result is nil and nothing
+// that was clear has been copied.
+func (p *Protector) ProtectSegment(dst []byte, seg Clear) (Protected, error) {
+	s, err := p.Plan(seg)
+	if err != nil {
+		return nil, err
 	}
-	return dst, nil
+	defer s.Release()
+	return s.AppendTo(dst), nil
 }

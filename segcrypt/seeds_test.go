@@ -29,7 +29,7 @@ func TestWriteSeeds(t *testing.T) {
 		}
 		at := pl.fragments[0].mdat.payload()
 		b := slices.Clone(m.fragments[0][at : at+pl.samples[0].size])
-		if e := in.entries[0]; e.codec == codecHEVC {
+		if e := in.tracks[0].entries[0]; e.codec == codecHEVC {
 			small := at + pl.samples[0].size
 			b = slices.Concat(nal(e.hevc.sps[0].raw...), nal(e.hevc.pps[0].raw...), m.fragments[0][small:small+pl.samples[1].size])
 		}

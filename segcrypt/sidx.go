@@ -14,14 +14,15 @@ const sidxReferenceBytes = 12
 //	reserved(2) reference_count(2) ( reference_type(1 bit) referenced_size(31 bits) subsegment_duration(4) SAP(4) ) × n
 //
 // Source: 14496-12, 8.16.3.
-func (pl *plan) correctSidx(dst, seg []byte, b *placedBox) []byte {
+func (pl *plan) correctSidx(dst []byte, b *placedBox) []byte {
+	seg := pl.seg
 	x, ok := readSidx(seg, b)
 	if !ok || x.firstOffset > uint64(len(seg)-b.end) {
 		return nil
 	}
 	at := b.end + int(x.firstOffset)
 	out, ok := pl.outputOffset(at)
-	if !ok || out < b.outEnd {
+	if !ok {
 		return nil
 	}
 	dst = append(dst, seg[b.off:x.offsetAt]...)
@@ -80,12 +81,30 @@ func readSidx(seg []byte, b *placedBox) (x sidxFields, ok bool) {
 
 // outputOffset maps the start of a top-level box, or the end of the segment, to the output.
 func (pl *plan) outputOffset(in int) (int, bool) {
-	if in == pl.boxes[len(pl.boxes)-1].end {
+	if out, ok := pl.outputPlace(in); ok && (in == len(pl.seg) || pl.boxes[pl.boxAt(in)].off == in) {
+		return out, true
+	}
+	return 0, false
+}
+
+// outputPlace maps a place to the output: the start of a top-level box, one inside the contents of an mdat, or the end of the
+// segment. Boxes other than mdat change inside, so places within them have no counterpart.
+func (pl *plan) outputPlace(in int) (int, bool) {
+	if in == len(pl.seg) {
 		return pl.size, true
 	}
-	i := sort.Search(len(pl.boxes), func(i int) bool { return pl.boxes[i].off >= in })
-	if i == len(pl.boxes) || pl.boxes[i].off != in {
+	b := &pl.boxes[pl.boxAt(in)]
+	if in == b.off {
+		return b.outOff, true
+	}
+	if b.treatment != treatFragment {
 		return 0, false
 	}
-	return pl.boxes[i].outOff, true
+	f := &pl.fragments[b.fragment]
+	return b.outOff + f.moofSize + in - f.mdat.off, in >= f.mdat.payload()
+}
+
+// boxAt returns the index of the top-level box that holds byte in of the segment.
+func (pl *plan) boxAt(in int) int {
+	return sort.Search(len(pl.boxes), func(i int) bool { return pl.boxes[i].end > in })
 }
