@@ -46,9 +46,7 @@ func (p *hevcParams) sliceHeaderSize(nal []byte) (int, error) {
 		s.skip(8 * uint64(s.ueMax(256, errHEVCSlice)))
 	}
 	// byte_alignment: a one, then zeros to the end of the byte.
-	if !s.flag() || s.u(s.left) != 0 {
-		s.fail(errHEVCAlign)
-	}
+	s.trailingBits(errHEVCAlign)
 	return s.bytesRead(), s.err
 }
 

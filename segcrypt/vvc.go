@@ -131,6 +131,7 @@ func (p *vvcParams) addSPS(nal []byte) error {
 	transform64 := s.partitioning(&r)
 	s.tools(&r, chromaFormat, transform64)
 	s.trailer(&r, full, subLayers)
+	r.trailingBits(errVVCParam)
 	if r.err != nil {
 		return r.err
 	}
@@ -157,6 +158,14 @@ func vvcProfile(r *bitReader, subLayers uint32) {
 
 // align skips to the next whole byte.
 func (r *bitReader) align() { r.u(r.left) }
+
+// trailingBits reads a one and zeros up to the next whole byte, as parameter sets and slice headers end in. Anything else means
+// that the syntax before was misread.
+func (r *bitReader) trailingBits(what error) {
+	if !r.flag() || r.u(r.left) != 0 {
+		r.fail(what)
+	}
+}
 
 // subpictureInfo reads from sps_subpic_info_present_flag to sps_subpic_id.
 func (s *vvcSPS) subpictureInfo(r *bitReader) {

@@ -86,6 +86,7 @@ func (p *vvcParams) addPPS(nal []byte) error {
 	if r.flag() { // pps_extension_flag: could change slice headers
 		r.fail(errVVCParam)
 	}
+	r.trailingBits(errVVCParam)
 	if r.err != nil {
 		return r.err
 	}

@@ -26,9 +26,7 @@ func (p *vvcParams) pictureHeader(nal []byte) (vvcPicture, error) {
 	h := vvcHeader{bitReader: bitReader{buf: nal, escaped: true}}
 	h.skip(16)
 	h.picture(p)
-	if !h.flag() || h.u(h.left) != 0 {
-		h.fail(errVVCAlign)
-	}
+	h.trailingBits(errVVCAlign)
 	return h.vvcPicture, h.err
 }
 
@@ -76,9 +74,7 @@ func (p *vvcParams) sliceHeaderSize(nal []byte, picture *vvcPicture) (int, error
 		h.skip(8 * uint64(h.ueMax(256, errVVCSlice)))
 	}
 	h.entryPoints(substreams)
-	if !h.flag() || h.u(h.left) != 0 {
-		h.fail(errVVCAlign)
-	}
+	h.trailingBits(errVVCAlign)
 	return h.bytesRead(), h.err
 }
 
