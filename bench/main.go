@@ -20,6 +20,7 @@ type settings struct {
 	dir            string // scratch, with the media, kept between runs
 	gateway, stock string // the programs of the two Caddys
 	tests          []testProgram
+	profile        string // folder for profiles, if any are wanted
 	rounds         int
 	round          time.Duration // of one target in one round
 	benchTime      time.Duration // of one Go benchmark in one round
@@ -34,6 +35,7 @@ func main() {
 	flag.StringVar(&s.gateway, "gateway", ".cache/bench/caddy", "Caddy with the plugin")
 	flag.StringVar(&s.stock, "stock", ".cache/bench/stock-caddy", "Caddy without the plugin")
 	flag.StringVar(&tests, "tests", "", "compiled tests whose benchmarks run, as file=folder,…")
+	flag.StringVar(&s.profile, "profile", os.Getenv("BENCH_PROFILE"), "folder for processor profiles of the gateway, taken at the end")
 	flag.Parse()
 	s.rounds, s.round, s.benchTime, s.firstBytes, s.slow = 5, 2*time.Second, 300*time.Millisecond, 100, 30*time.Second
 	if os.Getenv("BENCH_QUICK") != "" {

@@ -168,13 +168,18 @@ func environment(home string) []string {
 type caddyConfig struct {
 	root, upstream string
 	files, proxied string
+	admin          string // address of the admin endpoint, if there is to be one
 	global         string // lines of the global block
 	handler        string // the directive in front of the origin
 }
 
 func (c caddyConfig) caddyfile() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "{\n\tadmin off\n\tauto_https off\n\tskip_install_trust\n%s}\n", c.global)
+	admin := "off"
+	if c.admin != "" {
+		admin = c.admin
+	}
+	fmt.Fprintf(&b, "{\n\tadmin %s\n\tauto_https off\n\tskip_install_trust\n%s}\n", admin, c.global)
 	fmt.Fprintf(&b, "http://%s {\n\troot %s\n%s\tfile_server\n}\n", c.files, c.root, c.handler)
 	fmt.Fprintf(&b, "http://%s {\n%s\treverse_proxy %s\n}\n", c.proxied, c.handler, c.upstream)
 	return b.Bytes()

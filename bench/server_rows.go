@@ -54,8 +54,11 @@ func serverSections(ctx context.Context, s settings, root, scratch string) (sect
 			failures = errors.Join(failures, fmt.Errorf("%s: %w", set.name, err))
 		}
 		if ctx.Err() != nil {
-			break
+			return sections, failures
 		}
+	}
+	if s.profile != "" {
+		failures = errors.Join(failures, l.profileGateway(ctx, s.profile))
 	}
 	return sections, failures
 }
