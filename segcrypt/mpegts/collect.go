@@ -38,9 +38,10 @@ type stream struct {
 	pes     []pesPacket
 	slices  []slice
 	edits   []edit
-	last    packet // with payload
-	missing int    // bytes of the PES header that is being read
-	sized   bool   // whether missing counts up to the end of the header, and not of its fixed part only
+	rooms   []uint8 // payload of each packet of the last PES packet
+	last    packet  // with payload
+	missing int     // bytes of the PES header that is being read
+	sized   bool    // whether missing counts up to the end of the header, and not of its fixed part only
 	out     output
 }
 
@@ -146,7 +147,9 @@ func (s *segment) addStream(e *entry) *stream {
 		s.streams = append(s.streams, stream{})
 	}
 	st := &s.streams[len(s.streams)-1]
-	*st = stream{entry: e, es: st.es[:0], headers: st.headers[:0], pes: st.pes[:0], slices: st.slices[:0], edits: st.edits[:0]}
+	*st = stream{
+		entry: e, es: st.es[:0], headers: st.headers[:0], pes: st.pes[:0], slices: st.slices[:0], edits: st.edits[:0], rooms: st.rooms[:0],
+	}
 	return st
 }
 
@@ -201,7 +204,7 @@ func (st *stream) add(p packet, offset int) error {
 			return err
 		}
 		st.pes = append(st.pes, pesPacket{offset: offset, header: len(st.headers), from: len(st.es)})
-		st.missing, st.sized = pesFixed, false
+		st.missing, st.sized, st.rooms = pesFixed, false, st.rooms[:0]
 	}
 	st.last = p
 	if len(st.pes) == 0 {
@@ -211,6 +214,7 @@ func (st *stream) add(p packet, offset int) error {
 	current.room += current.lastRoom
 	current.packets++
 	current.lastRoom = p.space()
+	st.rooms = append(st.rooms, uint8(p.space()))
 	payload := p.b[p.payload:]
 	for st.missing > 0 && len(payload) > 0 {
 		n := min(st.missing, len(payload))

@@ -113,6 +113,8 @@ func checkProtected(clearSegment, protected []byte) error {
 			continue
 		case len(got.pes) != len(want.pes):
 			return errors.New("the number of PES packets differs")
+		case got.stray && !want.stray:
+			return errors.New("a packet without payload has moved the continuity counter")
 		case !bytes.Equal(got.adaptation, want.adaptation):
 			return errors.New("adaptation fields differ")
 		}

@@ -17,6 +17,7 @@ type muxStream struct {
 	sized       bool // PES_packet_length is given
 	stuffing    int  // in every packet, besides what the last one needs
 	clock       bool // PCR in the first packet of each PES packet
+	clocks      bool // PCR in every packet
 	headerData  []byte
 	patch       func(packet []byte) // changes the first packet
 }
@@ -72,7 +73,7 @@ func (st *muxStream) packets(pid uint16) [][]byte {
 		rest := slices.Concat(header, data)
 		for first := true; len(rest) > 0; first = false {
 			field := []byte{} // flags and all, without the length
-			if st.clock && first {
+			if st.clock && first || st.clocks {
 				field = []byte{0x10, 1, 2, 3, 4, 5, 6}
 			}
 			if st.stuffing > 0 {
@@ -213,5 +214,52 @@ func TestNALSizes(t *testing.T) {
 				t.Errorf("%d blocks are encrypted, want %d", blocks, test.blocks)
 			}
 		})
+	}
+}
+
+// TestZeros: of zeros behind an encrypted slice one is kept if a start code follows. Packets that have nothing left to carry go, unless
+// they have a clock.
+func TestZeros(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(4, 4)) //nolint:gosec // test data
+	slice, short := testSlice(rnd, 1000), bytes.Repeat([]byte{0x41}, 20)
+	start, zeros := []byte{0, 0, 1}, make([]byte, 900)
+	for name, test := range map[string]struct {
+		pes  [][]byte
+		want int // zeros that are left, of those behind NAL units
+	}{
+		"at the end":           {[][]byte{slices.Concat(start, slice, zeros)}, 0},
+		"in front of another":  {[][]byte{slices.Concat(start, slice, zeros, start, short)}, 1},
+		"zero_byte":            {[][]byte{slices.Concat(start, slice, zeros[:1], start, short)}, 1},
+		"three-byte code":      {[][]byte{slices.Concat(start, slice, start, short)}, 0},
+		"behind a clear one":   {[][]byte{slices.Concat(start, short, zeros[:7], start, slice)}, 7},
+		"over PES packets":     {[][]byte{slices.Concat(start, slice, zeros[:500]), slices.Concat(zeros[:333], start, slice)}, 1},
+		"a PES packet of them": {[][]byte{slices.Concat(start, slice), zeros, slices.Concat(start, slice)}, 1},
+	} {
+		for _, clocks := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, clocks), func(t *testing.T) {
+				seg := mux(muxStream{streamType: 0x1B, pes: test.pes, clocks: clocks, sized: clocks})
+				protected := mustProtect(t, seg)
+				if err := checkProtected(seg, protected); err != nil {
+					t.Fatal(err)
+				}
+				left := 0
+				for _, part := range bytes.Split(mustRead(t, protected).streams[muxFirst].es(), start)[1:] {
+					left += len(part) - len(bytes.TrimRight(part, "\x00"))
+				}
+				if left != test.want {
+					t.Errorf("%d zeros are left, want %d", left, test.want)
+				}
+			})
+		}
+	}
+}
+
+// TestShortSlices: decoders do not unescape what they do not decrypt, so it must not be escaped.
+func TestShortSlices(t *testing.T) {
+	short := slices.Concat([]byte{0x41}, bytes.Repeat([]byte{0, 0, 3, 1}, 11), []byte{7, 8, 9})
+	seg := mux(videoStream(short, testSlice(rand.New(rand.NewPCG(7, 7)), 500))) //nolint:gosec // test data
+	got := splitNALs(mustRead(t, mustProtect(t, seg)).streams[muxFirst].es())[0]
+	if len(short) != minProtectedNAL || !bytes.Equal(got, short) {
+		t.Errorf("%d bytes became %d", len(short), len(got))
 	}
 }

@@ -19,6 +19,7 @@ type readStream struct {
 	pes         []readPES
 	packets     int
 	counters    []byte // continuity counter of every packet with payload
+	stray       bool   // a packet without payload has another counter than the one before
 	last        []byte // packet with payload
 	lastPayload []byte
 	adaptation  []byte // fields without stuffing, of all packets, one behind the other
@@ -161,6 +162,7 @@ func (s *readSegment) readPMT(b []byte) error {
 func (st *readStream) add(start bool, control byte, payload []byte) error {
 	st.packets++
 	if control&0x10 == 0 {
+		st.stray = st.stray || len(st.counters) > 0 && control&15 != st.counters[len(st.counters)-1]
 		return nil
 	}
 	st.counters = append(st.counters, control&15)

@@ -48,28 +48,34 @@ func (st *stream) layOut() int {
 			}
 			header[4], header[5] = byte(length>>8), byte(length)
 		}
-		added += max(0, extraPackets(p, p.size))
+		added += packetsOf(p.size - p.room - p.lastRoom)
 	}
 	st.out = output{packet: -1, edits: st.edits}
 	return (added + counterPeriod + 2) * packetSize
 }
 
-// extraPackets returns how many packets more than in the clear segment a PES packet of a size takes; -1 if it is one less.
-func extraPackets(p *pesPacket, size int) int {
-	switch missing := size - p.room - p.lastRoom; {
-	case missing > 0:
-		return (missing + maxPayload - 1) / maxPayload
-	case size <= p.room:
-		return -1
+// packetsFor returns how many packets with payload the last PES packet of the stream takes if it has a size.
+func (st *stream) packetsFor(size int) int {
+	n := 0
+	for ; n < len(st.rooms) && size > 0; n++ {
+		if n < len(st.rooms)-1 {
+			size -= int(st.rooms[n])
+		} else {
+			size -= st.pes[len(st.pes)-1].lastRoom
+		}
 	}
-	return 0
+	return n + packetsOf(size)
 }
+
+// packetsOf returns how many packets without adaptation field a number of bytes takes, none if it is negative.
+func packetsOf(size int) int { return (max(size, 0) + maxPayload - 1) / maxPayload }
 
 // evenOut returns for how many packets of one byte the last PES packet has to leave bytes, so that the number of packets added
 // to the stream is a multiple of 16; 0 if it is too short for that. The PES header is not among these bytes.
-func (o *output) evenOut(p *pesPacket) int {
+func (st *stream) evenOut() int {
+	p := &st.pes[len(st.pes)-1]
 	for reserve := range max(0, min(counterPeriod+2, p.size-(p.end-p.header))) {
-		if (o.shift+extraPackets(p, p.size-reserve)+reserve)%counterPeriod == 0 {
+		if (st.out.shift+st.packetsFor(p.size-reserve)-len(st.rooms)+reserve)%counterPeriod == 0 {
 			return reserve
 		}
 	}
@@ -162,7 +168,7 @@ func (st *stream) startPES() {
 	o.left, o.remaining, o.reserve = p.packets, p.size, 0
 	o.header = st.headers[p.header:p.end]
 	if o.packet == len(st.pes)-1 {
-		o.reserve = o.evenOut(p)
+		o.reserve = st.evenOut()
 	}
 }
 
