@@ -39,6 +39,9 @@ func keyArguments(mode string) []string {
 // TestProtectInterop decrypts with two programs that share no code with us, and with the test's own reader.
 func TestProtectInterop(t *testing.T) {
 	for _, f := range fixtures {
+		if f.stream == "" {
+			continue // of a test of its own
+		}
 		for _, scheme := range drm.Schemes {
 			t.Run(f.name+"/"+scheme.String(), func(t *testing.T) {
 				t.Parallel()
