@@ -18,7 +18,7 @@ var (
 	errNoTracks    = errors.New("no video or audio track is protected")
 	errTenc        = errors.New("tenc does not protect the track, or has an unknown form")
 	errScheme      = errors.New("the scheme is not cenc, cens, cbc1 or cbcs")
-	errNoSenc      = errors.New("samples have no IVs (senc)")
+	errNoSenc      = errors.New("nothing says how the samples are protected (senc)")
 	errSenc        = errors.New("senc does not fit the samples")
 	errSeig        = errors.New("a sample group changes how samples are protected")
 	errNothing     = errors.New("senc leaves everything clear")
@@ -37,8 +37,8 @@ func IsProtected(init Clear) bool {
 }
 
 // CheckProtected verifies that a media segment of an init segment for which IsProtected is true may leave as it is: each track
-// fragment of video or audio has a senc that fits its samples and does not leave all of them clear, or is protected as a whole
-// under a constant IV, and nothing lies beside the samples. Whether the bytes are encrypted indeed cannot be seen.
+// fragment of video or audio has a senc that fits its samples and does not leave all of them clear, or is audio under a constant
+// IV, which needs none, and nothing lies beside the samples. Whether the bytes are encrypted indeed cannot be seen.
 //
 // The error is a *FormatError. Time and memory are proportional to the length of the input.
 func CheckProtected(init, seg Clear) error {
@@ -226,7 +226,8 @@ func (pl *plan) checkTraf(f *fragment, t *trackFragment) error {
 		if err := pl.checkSenc(t, senc, tenc.ivSize); err != nil {
 			return formatErrorf("moof/traf/senc", senc.off, "%w", err)
 		}
-	case t.count > 0 && tenc.ivSize > 0:
+	case t.count > 0 && (tenc.ivSize > 0 || t.entry.kind == KindVideo):
+		// Video always has clear headers, and so subsamples (23001-7, 10); whole samples without senc are clear ones.
 		return formatErrorf("moof/traf", t.box.off, "%w", errNoSenc)
 	}
 	return nil
