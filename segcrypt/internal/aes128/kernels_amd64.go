@@ -42,24 +42,25 @@ func fastestKernel() kernel { return fastest }
 // detect asks the processor. Wide registers count only if the operating system saves them (Intel SDM, volume 1, 15.2 to 15.4).
 func detect() kernel {
 	const (
-		ssse3, aesni, osxsave     = 1 << 9, 1 << 25, 1 << 27         // leaf 1, ECX
-		bmi2, avx512f, avx512bw   = 1 << 8, 1 << 16, 1 << 30         // leaf 7, EBX
-		vaes                      = 1 << 9                           // leaf 7, ECX
-		savesAVX512               = 1<<1 | 1<<2 | 1<<5 | 1<<6 | 1<<7 // XCR0
-		leafFeatures, leafFeature = 1, 7
+		leafBasic, leafExtended = 1, 7
+
+		ssse3, aesni, osxsave   = 1 << 9, 1 << 25, 1 << 27         // leafBasic, ECX
+		bmi2, avx512f, avx512bw = 1 << 8, 1 << 16, 1 << 30         // leafExtended, EBX
+		vaes                    = 1 << 9                           // leafExtended, ECX
+		savesAVX512             = 1<<1 | 1<<2 | 1<<5 | 1<<6 | 1<<7 // XCR0
 	)
 	highest, _, _, _ := cpuid(0, 0)
-	_, _, ecx, _ := cpuid(leafFeatures, 0)
+	_, _, ecx, _ := cpuid(leafBasic, 0)
 	if ecx&(ssse3|aesni) != ssse3|aesni {
 		return kernelPortable
 	}
-	if highest < leafFeature || ecx&osxsave == 0 {
+	if highest < leafExtended || ecx&osxsave == 0 {
 		return kernelAESNI
 	}
 	if saved, _ := xgetbv(); saved&savesAVX512 != savesAVX512 {
 		return kernelAESNI
 	}
-	_, ebx, ecx, _ := cpuid(leafFeature, 0)
+	_, ebx, ecx, _ := cpuid(leafExtended, 0)
 	if ebx&(bmi2|avx512f|avx512bw) != bmi2|avx512f|avx512bw || ecx&vaes == 0 {
 		return kernelAESNI
 	}
