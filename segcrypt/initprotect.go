@@ -118,3 +118,13 @@ func appendTenc(dst []byte, e *sampleEntry, scheme drm.ProtectionScheme, key drm
 	}
 	return dst
 }
+
+// Unprotected returns the init segment without protection, for delivery where whole segments are encrypted: it holds no
+// samples, and boxes in which something could hide are left out.
+func (in *Init) Unprotected() Protected {
+	var out []byte
+	for _, b := range in.kept {
+		out = append(out, in.clear[b.off:b.end]...)
+	}
+	return out
+}
