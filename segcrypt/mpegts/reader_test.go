@@ -25,6 +25,16 @@ type readStream struct {
 	adaptation  []byte // fields without stuffing, of all packets, one behind the other
 }
 
+// passes reports whether the stream is neither audio nor video.
+func (s *readStream) passes() bool {
+	for d := s.descriptors; s.streamType == 6 && len(d) > 0; d = d[2+d[1]:] {
+		if d[0] == 0x6A || d[0] == 0x7A { // AC-3 and E-AC-3 of DVB
+			return false
+		}
+	}
+	return bytes.IndexByte([]byte{5, 6, 0x15, 0x86}, s.streamType) >= 0
+}
+
 type readPES struct{ header, data []byte }
 
 func (s *readStream) es() []byte {
@@ -38,8 +48,6 @@ func (s *readStream) es() []byte {
 // readSegment is a transport stream taken apart.
 type readSegment struct {
 	streams map[uint16]*readStream
-	other   map[uint16][]byte // packets of all other PIDs
-	order   []uint16          // PIDs of all packets with payload
 	pcrPID  uint16
 }
 
@@ -77,60 +85,45 @@ func usedAdaptation(field []byte) []byte {
 }
 
 func readTS(b []byte) (*readSegment, error) {
-	s := &readSegment{streams: map[uint16]*readStream{}, other: map[uint16][]byte{}}
+	s := &readSegment{streams: map[uint16]*readStream{}}
 	pmtPID := uint16(0xFFFF)
-	for ; len(b) > 0; b = b[188:] {
-		if len(b) < 188 || b[0] != 0x47 {
-			return nil, errors.New("lost sync")
-		}
-		pid := binary.BigEndian.Uint16(b[1:]) & 0x1FFF
-		payload := b[4:188]
-		var field []byte
-		if b[3]&0x20 != 0 {
-			if int(payload[0]) > 183 {
-				return nil, errors.New("adaptation field too long")
+	for _, pass := range []func(pid uint16, p, field, payload []byte) error{
+		func(pid uint16, _, _, payload []byte) error { // tables, wherever they stand
+			switch {
+			case len(payload) == 0:
+			case pid == 0:
+				for list := payload[9 : 1+3+int(payload[3])-4]; len(list) > 0; list = list[4:] {
+					if list[0] != 0 || list[1] != 0 {
+						pmtPID = binary.BigEndian.Uint16(list[2:]) & 0x1FFF
+					}
+				}
+			case pid == pmtPID:
+				return s.readPMT(payload[1:])
 			}
-			field, payload = payload[1:1+payload[0]], payload[1+payload[0]:]
-		}
-		if b[3]&0x10 == 0 {
+			return nil
+		},
+		func(pid uint16, p, field, payload []byte) error {
+			st := s.streams[pid]
+			if st == nil || len(payload) > 0 && st.last != nil && p[3]&15 == st.last[3]&15 && bytes.Equal(payload, st.lastPayload) {
+				return nil // of no stream, or sent twice
+			}
 			if len(payload) > 0 {
-				return nil, errors.New("bytes that nothing speaks of")
-			}
-		} else {
-			s.order = append(s.order, pid)
-			if len(payload) == 0 {
-				return nil, errors.New("a payload that is not there")
-			}
-		}
-		switch st := s.streams[pid]; {
-		case pid == 0:
-			s.other[pid] = append(s.other[pid], b[:188]...)
-			pmtPID = binary.BigEndian.Uint16(payload[1+8+2:]) & 0x1FFF
-		case pid == pmtPID && len(payload) > 0:
-			if err := s.readPMT(payload[1:]); err != nil {
-				return nil, err
-			}
-		case st != nil:
-			if b[3]&0x10 != 0 && st.packets > 0 && b[3]&15 == st.last[3]&15 && bytes.Equal(payload, st.lastPayload) {
-				continue // sent twice
-			}
-			if err := st.add(b[1]&0x40 != 0, b[3], payload); err != nil {
-				return nil, fmt.Errorf("pid %d: %w", pid, err)
-			}
-			if b[3]&0x10 != 0 {
-				st.last, st.lastPayload = b[:188], payload
+				st.last, st.lastPayload = p, payload
 			}
 			st.adaptation = append(st.adaptation, usedAdaptation(field)...)
-		default:
-			s.other[pid] = append(s.other[pid], b[:188]...)
+			return st.add(p[1]&0x40 != 0, p[3], payload)
+		},
+	} {
+		if err := readPackets(b, pass); err != nil {
+			return nil, err
 		}
 	}
 	for pid, st := range s.streams {
 		for i := range st.pes {
 			p := &st.pes[i]
-			if n := 9; st.streamType == 0x15 || st.streamType == 0x86 || st.streamType == 5 {
+			if st.passes() {
 				continue
-			} else if len(p.data) < n || len(p.data) < n+int(p.data[8]) {
+			} else if len(p.data) < 9 || len(p.data) < 9+int(p.data[8]) {
 				return nil, fmt.Errorf("pid %d: PES packet %d ends in its header", pid, i)
 			}
 			p.header, p.data = p.data[:9+int(p.data[8])], p.data[9+int(p.data[8]):]
@@ -140,6 +133,31 @@ func readTS(b []byte) (*readSegment, error) {
 		}
 	}
 	return s, nil
+}
+
+// readPackets takes packets apart.
+func readPackets(b []byte, packet func(pid uint16, p, field, payload []byte) error) error {
+	for ; len(b) > 0; b = b[188:] {
+		if len(b) < 188 || b[0] != 0x47 {
+			return errors.New("lost sync")
+		}
+		payload := b[4:188]
+		var field []byte
+		if b[3]&0x20 != 0 {
+			if int(payload[0]) > 183 {
+				return errors.New("adaptation field too long")
+			}
+			field, payload = payload[1:1+payload[0]], payload[1+payload[0]:]
+		}
+		if (b[3]&0x10 != 0) != (len(payload) > 0) {
+			return errors.New("bytes that nothing speaks of, or a payload that is not there")
+		}
+		pid := binary.BigEndian.Uint16(b[1:]) & 0x1FFF
+		if err := packet(pid, b[:188], field, payload); err != nil {
+			return fmt.Errorf("pid %d: %w", pid, err)
+		}
+	}
+	return nil
 }
 
 func (s *readSegment) readPMT(b []byte) error {
@@ -166,7 +184,7 @@ func (st *readStream) add(start bool, control byte, payload []byte) error {
 		return nil
 	}
 	st.counters = append(st.counters, control&15)
-	if start {
+	if start || st.passes() && len(st.pes) == 0 {
 		st.pes = append(st.pes, readPES{data: bytes.Clone(payload)})
 		return nil
 	}
