@@ -148,7 +148,7 @@ func TestQuickTimeSound(t *testing.T) {
 
 // TestChunksInside: chunks that do not begin with what they depend on say so, and go with a stream that has seen it.
 func TestChunksInside(t *testing.T) {
-	for _, name := range []string{"av1", "av1-tiles", "vp9", "vp9-hidden", "avc3", "hevc-in-band"} {
+	for _, name := range []string{"av1-tiles", "vp9-hidden", "avc3", "hevc-in-band"} {
 		t.Run(name, func(t *testing.T) {
 			m := loadMedia(t, name)
 			pr := newTestProtector(t, withoutSets(m.init), testProtection(drm.SchemeCenc))
@@ -160,8 +160,10 @@ func TestChunksInside(t *testing.T) {
 			stream := pr.NewStream()
 			for i, sample := range samples {
 				chunk := videoChunk(sample)
-				if _, err := pr.ProtectSegment(nil, chunk); i == 1 && !errors.Is(err, ErrParameterSets) {
-					t.Errorf("a chunk inside, alone: %v", err)
+				if i == 1 {
+					if _, err := pr.ProtectSegment(nil, chunk); !errors.Is(err, ErrParameterSets) {
+						t.Errorf("a chunk inside, alone: %v", err)
+					}
 				}
 				segment, err := stream.Plan(chunk)
 				if err != nil {
