@@ -1,6 +1,7 @@
 package segcrypt_test
 
 import (
+	"bytes"
 	"fmt"
 	"log"
 	"os"
@@ -43,18 +44,22 @@ func ExampleProtector() {
 		log.Fatal(err)
 	}
 
-	// Then for every segment, with a buffer that can be used again:
-	var buf []byte
-	protected, err := protector.ProtectSegment(buf[:0], clearSegment)
+	// Then for every segment. Its size is known before anything is encrypted; WriteTo encrypts in the segment's own memory.
+	segment, err := protector.Plan(clearSegment)
 	if err != nil {
+		log.Fatal(err)
+	}
+	defer segment.Release()
+	var response bytes.Buffer
+	if _, err := segment.WriteTo(&response); err != nil {
 		log.Fatal(err)
 	}
 	track := init.Tracks()[0]
 	fmt.Println(track.Kind, track.SampleEntry, track.Width, track.Height)
 	fmt.Println("init segment:", len(clearInit), "bytes clear,", len(protector.Init()), "protected")
-	fmt.Println("media segment:", len(clearSegment), "bytes clear,", len(protected), "protected")
+	fmt.Println("media segment:", len(clearSegment), "bytes clear,", segment.Size(), "announced,", response.Len(), "protected")
 	// Output:
 	// video avc1 128 96
 	// init segment: 796 bytes clear, 928 protected
-	// media segment: 6586 bytes clear, 6799 protected
+	// media segment: 6586 bytes clear, 6799 announced, 6799 protected
 }
