@@ -132,25 +132,33 @@ func (w *wholeSegment) time(n int) (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// firstByteRound returns the medians of n requests, one by one, with as many whole segments between them.
-func firstByteRound(ctx context.Context, c *client, res resource, whole *wholeSegment, n int) (first, all time.Duration, err error) {
-	var firsts, alls []float64
+// firstBytes are medians of one round, in milliseconds.
+type firstBytes struct {
+	gateway, stock float64 // until the first byte of a body
+	whole          float64 // to read and encrypt all of it
+}
+
+// firstByteRound makes n requests of each server, one by one, with as many whole segments between them. Stock Caddy sends a
+// clear file as soon as it is open: what it takes is what every request takes.
+func firstByteRound(ctx context.Context, gateway, stock *client, res, clear resource, whole *wholeSegment, n int) (firstBytes, error) {
+	var gateways, stocks, wholes []float64
 	for i := range n {
 		if ctx.Err() != nil {
-			return 0, 0, ctx.Err()
+			return firstBytes{}, ctx.Err()
 		}
-		f, _, err := c.get(res.paths[i%len(res.paths)])
+		g, _, err := gateway.get(res.paths[i%len(res.paths)])
 		if err != nil {
-			return 0, 0, err
+			return firstBytes{}, err
 		}
-		a, err := whole.time(i)
+		s, _, err := stock.get(clear.paths[i%len(clear.paths)])
 		if err != nil {
-			return 0, 0, err
+			return firstBytes{}, err
 		}
-		firsts, alls = append(firsts, float64(f)), append(alls, float64(a))
+		w, err := whole.time(i)
+		if err != nil {
+			return firstBytes{}, err
+		}
+		gateways, stocks, wholes = append(gateways, g.Seconds()*1e3), append(stocks, s.Seconds()*1e3), append(wholes, w.Seconds()*1e3)
 	}
-	if len(firsts) == 0 {
-		return 0, 0, errors.New("no requests")
-	}
-	return time.Duration(spreadOf(firsts).median), time.Duration(spreadOf(alls).median), nil
+	return firstBytes{gateway: spreadOf(gateways).median, stock: spreadOf(stocks).median, whole: spreadOf(wholes).median}, nil
 }
