@@ -6,8 +6,9 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// Sizes of what WriteTo writes. Windows stay in the second-level cache between encryption and the copy into the socket; small
-// pieces are gathered up to where a copy costs less than a system call.
+// Sizes of what WriteTo writes. A window should still be in the second-level cache when the socket copies it: of 64 KiB to 1 MiB,
+// 128 and 256 KiB were fastest by a tenth or more (BenchmarkWriteTo), and the larger one needs fewer system calls. Small pieces
+// are gathered up to where a copy costs less than a system call.
 const (
 	windowBytes = 256 << 10
 	gatherBytes = 64 << 10

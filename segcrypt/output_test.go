@@ -180,3 +180,42 @@ func TestTruncate(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkWriteTo compares, after a read into memory that is used again, encrypting in place and writing windows with
+// appending to a second buffer that is then written. The writer copies, as a socket does. "first" is the time to the first
+// write alone.
+func BenchmarkWriteTo(b *testing.B) {
+	for _, scheme := range drm.Schemes {
+		m := benchmarkMedia(b, "avc-large")
+		pr, seg := newTestProtector(b, m.init, testProtection(scheme)), m.fragments[0]
+		read, socket, out := make([]byte, len(seg)), make([]byte, 2*len(seg)), make([]byte, 0, 2*len(seg))
+		send := writerFunc(func(p []byte) (int, error) { return copy(socket, p), nil })
+		for name, write := range map[string]func(s *Segment) error{
+			"in-place": func(s *Segment) error { _, err := s.WriteTo(send); return err },
+			"append":   func(s *Segment) error { _, err := send(s.AppendTo(out)); return err },
+			"first": func(s *Segment) error {
+				_, err := s.WriteTo(writerFunc(func([]byte) (int, error) { return 0, io.EOF }))
+				if errors.Is(err, io.EOF) {
+					err = nil
+				}
+				return err
+			},
+		} {
+			b.Run(scheme.String()+"/"+name, func(b *testing.B) {
+				b.SetBytes(int64(len(seg)))
+				b.ReportAllocs()
+				for b.Loop() {
+					copy(read, seg)
+					s, err := pr.Plan(read)
+					if err == nil {
+						err = write(s)
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+					s.Release()
+				}
+			})
+		}
+	}
+}
