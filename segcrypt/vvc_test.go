@@ -102,25 +102,30 @@ func TestVVCSlices(t *testing.T) {
 			func(w *bitWriter) { w.ue(0, 0, 4, 2).flags(0, 1, 0).ue(1).ue(1, 0).flags(0) }, 2, []uint32{3, 3},
 			[]vvcSubstreams{{2, 6}, {2, 6}}, nil,
 		},
-		"a tile in two slices, then the others": {
-			func(w *bitWriter) {
-				w.ue(0, 0, 4, 2).flags(0, 1, 0).ue(4).flags(0).ue(0, 0, 1, 0).ue(0).ue(0, 0).flags(0)
-			}, 2,
-			[]uint32{3, 3}, nil, errVVCParam,
+		"a tile in three slices, a whole one, and the row below": {
+			func(w *bitWriter) { w.ue(0, 0, 4, 2).flags(0, 1, 0).ue(4).flags(0).ue(0, 0, 1, 0).ue(0).flags(0) }, 2, []uint32{3, 3},
+			[]vvcSubstreams{{1, 1}, {1, 1}, {1, 1}, {1, 3}, {2, 6}}, nil,
 		},
-		"a tile in three slices, the other whole": {
-			func(w *bitWriter) { w.ue(0, 0, 4, 5).flags(0, 1, 0).ue(3).flags(0).ue(0, 2, 0, 1).flags(0) }, 2, []uint32{6},
-			[]vvcSubstreams{{1, 1}, {1, 2}, {1, 2}, {1, 1}}, errVVCParam,
+		"a tile in four slices of two explicit heights, the other whole": {
+			func(w *bitWriter) { w.ue(0, 0, 4, 5).flags(0, 1, 0).ue(4).flags(0).ue(0, 2, 0, 1).flags(0) }, 2, []uint32{6},
+			[]vvcSubstreams{{1, 1}, {1, 2}, {1, 2}, {1, 1}, {1, 6}}, nil,
+		},
+		"slices that say where the next begins": {
+			func(w *bitWriter) { w.ue(0, 0, 4, 2).flags(0, 1, 0).ue(2).flags(1).ue(0, 0, 0, 1).ue(0, 0, 1).flags(0) }, 2, []uint32{3, 3},
+			[]vvcSubstreams{{1, 3}, {1, 3}, {2, 6}}, nil,
+		},
+		"a next slice in front of the picture": {
+			func(w *bitWriter) { w.ue(0, 0, 4, 2).flags(0, 1, 0).ue(2).flags(1).ue(0, 0, 0, 2).ue(0, 0, 1).flags(0) }, 0, nil, nil, errVVCParam,
 		},
 		"a tile wider than the picture": {func(w *bitWriter) { w.ue(0, 0, 10, 5) }, 0, nil, nil, errVVCParam},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p vvcParams
 			err := p.addPPS(vvcPartitions(tc.tiles))
-			if !errors.Is(err, tc.is) || err != nil {
-				if tc.is == nil {
-					t.Error(err)
-				}
+			if !errors.Is(err, tc.is) {
+				t.Fatal(err)
+			}
+			if err != nil {
 				return
 			}
 			q := p.pps[0]
