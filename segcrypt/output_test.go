@@ -181,6 +181,33 @@ func TestTruncate(t *testing.T) {
 	}
 }
 
+// TestTruncateLong: cuts in the middle of windows and samples.
+func TestTruncateLong(t *testing.T) {
+	for name, m := range longMedia(t) {
+		for _, scheme := range drm.Schemes {
+			pr := newTestProtector(t, m.init, testProtection(scheme))
+			want, cuts := mustProtect(t, pr, m.all()), 0
+			for n := 5000; n < len(m.all()); n += 77_777 {
+				s, _ := mustPlan(t, pr, m.all())
+				if s.Truncate(n) == nil {
+					cuts++
+					if got := s.AppendTo(nil); !bytes.Equal(got, want[:s.Size()]) {
+						t.Errorf("%s, %s, cut at %d: AppendTo differs", name, scheme, n)
+					}
+					w := &expecting{t: t, want: want[:s.Size()]}
+					if written, err := s.WriteTo(w); err != nil || written != int64(s.Size()) {
+						t.Errorf("%s, %s, cut at %d: wrote %d of %d, %v", name, scheme, n, written, s.Size(), err)
+					}
+				}
+				s.Release()
+			}
+			if cuts < 10 {
+				t.Errorf("%s, %s: only %d cuts", name, scheme, cuts)
+			}
+		}
+	}
+}
+
 // BenchmarkWriteTo compares, after a read into memory that is used again, encrypting in place and writing windows with
 // appending to a second buffer that is then written. The writer copies, as a socket does. "first" is the time to the first
 // write alone.
