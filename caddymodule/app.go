@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-drm/caddy-drm/geo"
+	"github.com/caddy-drm/caddy-drm/inflight"
 	"github.com/caddy-drm/caddy-drm/keysource"
 )
 
@@ -25,6 +26,20 @@ type App struct {
 	Secret string `json:"secret,omitempty"`
 	// GeoDatabases maps the name by which sites use it to the file of a MaxMind, DB-IP or IPinfo country database.
 	GeoDatabases map[string]string `json:"geo_databases,omitempty"`
+	// SegmentCache bounds the memory, in bytes, that keeps protected segments, for all sites of the process. Default 256 MiB;
+	// a negative value keeps none.
+	SegmentCache int64 `json:"segment_cache,omitempty"`
+	// InFlight bounds the memory, in bytes, of the segments that are being read, encrypted and sent at one moment, for all
+	// sites of the process. Requests wait for their turn, in order. Default 512 MiB.
+	InFlight int64 `json:"in_flight,omitempty"`
+	// InFlightWait is how long a request waits for its turn before it is refused with 503 and Retry-After. Default 10s.
+	InFlightWait caddy.Duration `json:"in_flight_wait,omitempty"`
+	// Spool is the directory of the files from which slow clients get their encrypted segments while memory is short.
+	// They are removed as they are made. Default: the system's directory for temporary files; `off` holds memory instead.
+	Spool string `json:"spool,omitempty"`
+
+	memory
+	spool *inflight.Spool // nil if slow clients hold memory
 
 	secret    keysource.Secret
 	databases map[string]*geo.File
@@ -50,6 +65,9 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.caches = sharedCaches()
+	if err := a.openMemory(); err != nil {
+		return err
+	}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -22,6 +23,8 @@ import (
 type caches struct {
 	protectors *ristretto.Cache[string, *segcrypt.Protector]
 	inits      *ristretto.Cache[string, *segcrypt.Init]
+	indexes    *ristretto.Cache[string, *segcrypt.Index]
+	edits      *ristretto.Cache[string, *manifestEdit]
 	flight     singleflight.Group
 }
 
@@ -35,6 +38,9 @@ const (
 	initTimeout = 30 * time.Second
 	// maxInit bounds an init segment. Real ones have a few kilobytes.
 	maxInit = 1 << 20
+	// maxIndexBytes bounds the segment indexes of one file, maxCachedIndexes the entries of all that are kept.
+	maxIndexBytes    = 4 << 20
+	maxCachedIndexes = 1 << 20
 )
 
 // sharedCaches are never closed: a request of an old configuration may still use them, and closing a ristretto cache under
@@ -48,38 +54,43 @@ var sharedCaches = sync.OnceValue(func() *caches {
 })
 
 func newCaches() (*caches, error) {
-	protectors, err := ristretto.NewCache(&ristretto.Config[string, *segcrypt.Protector]{
-		NumCounters: 10 * maxCachedInits, MaxCost: maxCachedInits, BufferItems: 64, IgnoreInternalCost: true,
-	})
-	if err != nil {
-		return nil, err
-	}
-	inits, err := ristretto.NewCache(&ristretto.Config[string, *segcrypt.Init]{
-		NumCounters: 10 * maxCachedInits, MaxCost: maxCachedInits, BufferItems: 64, IgnoreInternalCost: true,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &caches{protectors: protectors, inits: inits}, nil
+	c := new(caches)
+	return c, errors.Join(
+		openCache(&c.protectors, maxCachedInits), openCache(&c.inits, maxCachedInits),
+		openCache(&c.indexes, maxCachedIndexes), openCache(&c.edits, maxCachedEdits),
+	)
 }
 
-// freshInit returns the init segment at p as the origin has it now, or had it a few seconds ago.
-func (s *site) freshInit(ctx context.Context, o origin, p address.Path) (*segcrypt.Init, error) {
-	key := s.handler + "\x00" + s.tenant + "\x00" + string(p)
+// openCache makes a cache whose entries cost at most maxCost together.
+func openCache[V any](into **ristretto.Cache[string, V], maxCost int64) (err error) {
+	*into, err = ristretto.NewCache(&ristretto.Config[string, V]{
+		NumCounters: 10 * maxCachedInits, MaxCost: maxCost, BufferItems: 64, IgnoreInternalCost: true,
+	})
+	return err
+}
+
+// cacheKey names what the origin behind this handler has at from.
+func (s *site) cacheKey(from address.Resource) string {
+	return s.handler + "\x00" + s.tenant + "\x00" + string(from.Path) + "\x00" + from.Range.Header()
+}
+
+// freshInit returns the init segment at from as the origin has it now, or had it a few seconds ago.
+func (s *site) freshInit(ctx context.Context, o origin, from address.Resource) (*segcrypt.Init, error) {
+	key := s.cacheKey(from)
 	if init, ok := s.caches.inits.Get(key); ok {
 		return init, nil
 	}
-	return s.loadInit(ctx, o, p, key, initFreshness, nil)
+	return s.loadInit(ctx, o, from, key, initFreshness, nil)
 }
 
-// sealedInit returns the init segment at p whose digest a seal names. If the origin has another one by now, the seal is
-// of the past, and errInitReplaced is returned.
-func (s *site) sealedInit(ctx context.Context, o origin, p address.Path, digest [16]byte) (*segcrypt.Init, error) {
-	key := s.handler + "\x00" + s.tenant + "\x00" + string(p) + "\x00" + string(digest[:])
+// sealedInit returns the init segment whose digest a seal names. If the origin has another one by now, the seal is of the
+// past, and errInitReplaced is returned.
+func (s *site) sealedInit(ctx context.Context, o origin, from address.Resource, digest [16]byte) (*segcrypt.Init, error) {
+	key := s.cacheKey(from) + "\x00" + string(digest[:])
 	if init, ok := s.caches.inits.Get(key); ok && init.Digest() == digest {
 		return init, nil
 	}
-	return s.loadInit(ctx, o, p, key, 0, &digest)
+	return s.loadInit(ctx, o, from, key, 0, &digest)
 }
 
 var errOriginPanic = errors.New("a handler behind the gateway failed")
@@ -87,22 +98,15 @@ var errOriginPanic = errors.New("a handler behind the gateway failed")
 // loadInit fetches and parses an init once for all who ask for key at the same time, and caches it for ttl, 0 for good. One
 // that has not the wanted digest is never cached: who asked may be gone before anybody could compare.
 func (s *site) loadInit(
-	ctx context.Context, o origin, p address.Path, key string, ttl time.Duration, want *[16]byte,
+	ctx context.Context, o origin, from address.Resource, key string, ttl time.Duration, want *[16]byte,
 ) (*segcrypt.Init, error) {
-	done := s.caches.flight.DoChan(key, func() (_ any, err error) {
-		defer func() {
-			if v := recover(); v != nil { // the goroutine is ours: the server would not catch it
-				err = &originError{err: errOriginPanic}
-			}
-		}()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), initTimeout)
-		defer cancel()
-		clear, err := o.detached(ctx).fetch(p, "", maxInit)
+	return once(ctx, s.caches, "init\x00"+key, o, func(_ context.Context, o origin) (*segcrypt.Init, error) {
+		clear, err := o.fetch(from, fetchOptions{limit: maxInit})
 		if err != nil {
 			return nil, err
 		}
 		defer clear.release()
-		init, err := segcrypt.ParseInit(clear.body)
+		init, err := segcrypt.ParseInitWith(clear.body, s.parse)
 		if err != nil {
 			return nil, err
 		}
@@ -112,12 +116,84 @@ func (s *site) loadInit(
 		s.caches.inits.SetWithTTL(key, init, 1, ttl)
 		return init, nil
 	})
+}
+
+// freshIndex returns the segment index of a single-file track as the origin has it now, or had it a few seconds ago.
+func (s *site) freshIndex(ctx context.Context, o origin, from address.Resource) (*segcrypt.Index, error) {
+	key := s.cacheKey(from)
+	if index, ok := s.caches.indexes.Get(key); ok {
+		return index, nil
+	}
+	return s.loadIndex(ctx, o, from, key, initFreshness, nil)
+}
+
+// sealedIndex returns the segment index whose digest a seal names, or errInitReplaced.
+func (s *site) sealedIndex(ctx context.Context, o origin, from address.Resource, digest [8]byte) (*segcrypt.Index, error) {
+	key := s.cacheKey(from) + "\x00" + string(digest[:])
+	if index, ok := s.caches.indexes.Get(key); ok && indexDigest(index) == digest {
+		return index, nil
+	}
+	return s.loadIndex(ctx, o, from, key, 0, &digest)
+}
+
+// loadIndex is loadInit for a segment index and those that it refers to.
+func (s *site) loadIndex(
+	ctx context.Context, o origin, from address.Resource, key string, ttl time.Duration, want *[8]byte,
+) (*segcrypt.Index, error) {
+	return once(ctx, s.caches, "index\x00"+key, o, func(_ context.Context, o origin) (*segcrypt.Index, error) {
+		read := func(offset, length uint64) (segcrypt.Clear, error) {
+			part, err := address.NewRange(offset, length)
+			if err != nil || length > maxIndexBytes {
+				return nil, errIndex
+			}
+			clear, err := o.fetch(address.Resource{Path: from.Path, Range: part}, fetchOptions{limit: maxIndexBytes})
+			if err != nil {
+				return nil, err
+			}
+			defer clear.release()
+			return bytes.Clone(clear.body), nil
+		}
+		b, err := read(from.Range.Offset, from.Range.Length)
+		if err != nil {
+			return nil, err
+		}
+		index, err := segcrypt.ReadIndex(b, from.Range.Offset, read)
+		if err != nil {
+			return nil, err
+		}
+		if want != nil && indexDigest(index) != *want {
+			return nil, errInitReplaced
+		}
+		s.caches.indexes.SetWithTTL(key, index, int64(1+len(index.Entries)), ttl)
+		return index, nil
+	})
+}
+
+// indexDigest is how seals name an index.
+func indexDigest(index *segcrypt.Index) [8]byte {
+	digest := index.Digest()
+	return [8]byte(digest[:])
+}
+
+// once runs load for all who ask for key at the same time. It goes on when the one who began it leaves.
+func once[T any](ctx context.Context, c *caches, key string, o origin, load func(ctx context.Context, o origin) (T, error)) (T, error) {
+	var none T
+	done := c.flight.DoChan(key, func() (_ any, err error) {
+		defer func() {
+			if v := recover(); v != nil { // the goroutine is ours: the server would not catch it
+				err = &originError{err: errOriginPanic}
+			}
+		}()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), initTimeout)
+		defer cancel()
+		return load(ctx, o.detached(ctx))
+	})
 	select {
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return none, context.Cause(ctx)
 	case result := <-done:
-		init, _ := result.Val.(*segcrypt.Init)
-		return init, result.Err
+		v, _ := result.Val.(T)
+		return v, result.Err
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/dustin/go-humanize"
 )
 
 func init() {
@@ -28,7 +27,9 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //	drm [<matcher>] {
 //		tenant          <name>
 //		secret          {env.NAME}|{file./path}
-//		scheme          auto|cenc|cbcs
+//		scheme          auto|cenc|cbcs|aes-128
+//		transport_stream aes-128|sample-aes
+//		experimental    vvc
 //		keys            derived|static … { … }
 //		license_server  clearkey {
 //			url <template>
@@ -62,7 +63,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return eachOption(d, options{
 		"tenant":            func() error { return oneArg(d, &h.Tenant) },
 		"secret":            func() error { return secretArg(d, &h.Secret) },
-		"scheme":            func() error { return wordArg(d, &h.Scheme, schemeAuto, "cenc", "cbcs") },
+		"scheme":            func() error { return wordArg(d, &h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128") },
+		"transport_stream":  func() error { return wordArg(d, &h.TransportStream, transportAES128, transportSampleAES) },
+		"experimental":      func() error { return someArgs(d, &h.Experimental) },
 		"keys":              func() error { return h.unmarshalKeys(d) },
 		"license_server":    func() error { return h.unmarshalLicense(d) },
 		"hls_key_formats":   func() error { return someArgs(d, &h.HLSKeyFormats) },
@@ -207,20 +210,6 @@ func unmarshalGuest(d *caddyfile.Dispenser, namespace, inlineKey string) (json.R
 		return nil, err
 	}
 	return caddyconfig.JSONModuleObject(module, inlineKey, name, nil), nil
-}
-
-// sizeArg reads a size such as 64MiB.
-func sizeArg(d *caddyfile.Dispenser, into *int64) error {
-	var text string
-	if err := oneArg(d, &text); err != nil {
-		return err
-	}
-	size, err := humanize.ParseBytes(text)
-	if err != nil || size == 0 || size > 1<<40 {
-		return d.Errf("size %q: want for instance 64MiB", text)
-	}
-	*into = int64(size)
-	return nil
 }
 
 // secretArg refuses what is not a placeholder while file and line are still known.

@@ -31,6 +31,9 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	drm {
 //		secret       {env.NAME}|{file./path}
 //		geo_database <name> <file>
+//		segment_cache <size>|off
+//		in_flight    <size> [<wait>]
+//		spool        <directory>|off
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -38,9 +41,38 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.ArgErr()
 	}
 	return eachOption(d, options{
-		"secret":       func() error { return secretArg(d, &a.Secret) },
-		"geo_database": repeatable(func() error { return a.unmarshalGeoDatabase(d) }),
+		"secret":        func() error { return secretArg(d, &a.Secret) },
+		"geo_database":  repeatable(func() error { return a.unmarshalGeoDatabase(d) }),
+		"segment_cache": func() error { return a.unmarshalSegmentCache(d) },
+		"in_flight":     func() error { return a.unmarshalInFlight(d) },
+		"spool":         func() error { return oneArg(d, &a.Spool) },
 	})
+}
+
+func (a *App) unmarshalSegmentCache(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	if d.Val() != wordOff {
+		d.Prev()
+		return sizeArg(d, &a.SegmentCache)
+	}
+	a.SegmentCache = -1
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+func (a *App) unmarshalInFlight(d *caddyfile.Dispenser) error {
+	if err := nextSize(d, &a.InFlight); err != nil {
+		return err
+	}
+	if !d.NextArg() {
+		return nil
+	}
+	d.Prev()
+	return durationArg(d, &a.InFlightWait)
 }
 
 func (a *App) unmarshalGeoDatabase(d *caddyfile.Dispenser) error {

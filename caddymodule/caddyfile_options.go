@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/dustin/go-humanize"
 )
 
 // options maps the words of a block to what reads their arguments, starting at the word.
@@ -124,5 +125,29 @@ func numberArg(d *caddyfile.Dispenser, into *int) error {
 		return d.Errf("%q: want a whole number above zero", d.Val())
 	}
 	*into = number
+	return nil
+}
+
+// sizeArg reads a size such as 64MiB.
+func sizeArg(d *caddyfile.Dispenser, into *int64) error {
+	if err := nextSize(d, into); err != nil {
+		return err
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+// nextSize reads the next argument, a size above zero.
+func nextSize(d *caddyfile.Dispenser, into *int64) error {
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	size, err := humanize.ParseBytes(d.Val())
+	if err != nil || size == 0 || size > 1<<40 {
+		return d.Errf("size %q: want for instance 64MiB", d.Val())
+	}
+	*into = int64(size)
 	return nil
 }

@@ -188,7 +188,7 @@ func (q *request) chooseScheme() (drm.ProtectionScheme, error) {
 	}
 	if asked := q.r.URL.Query().Get(querySchemeName); asked != "" {
 		scheme, err := drm.ParseProtectionScheme(asked)
-		if err != nil {
+		if err != nil || !scheme.Common() { // whoever has keys of a DRM system must not have them handed out in clear
 			return 0, errQuery
 		}
 		return scheme, nil

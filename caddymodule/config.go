@@ -97,7 +97,13 @@ const (
 	limitBySubject = "subject"
 	wordAllow      = "allow"
 	wordDeny       = "deny"
+	wordOff        = "off"
 	schemeAuto     = "auto"
+
+	experimentalVVC = "vvc"
+
+	transportAES128    = "aes-128"
+	transportSampleAES = "sample-aes"
 
 	refusalsAsProblem     = "problem"
 	refusalsToErrorRoutes = "handle_errors"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -30,7 +31,11 @@ func segmentFaults(t *testing.T) []faulty {
 		return func(w http.ResponseWriter, good []byte) { w.WriteHeader(code); _, _ = w.Write(good) }
 	}
 	send := func(edit func(good []byte) []byte) func(http.ResponseWriter, []byte) {
-		return func(w http.ResponseWriter, good []byte) { _, _ = w.Write(edit(bytes.Clone(good))) }
+		return func(w http.ResponseWriter, good []byte) {
+			body := edit(bytes.Clone(good))
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			_, _ = w.Write(body)
+		}
 	}
 	return []faulty{
 		{"301", 502, func(w http.ResponseWriter, _ []byte) { w.Header().Set("Location", "/clear.m4s"); w.WriteHeader(301) }},
@@ -273,6 +278,48 @@ func TestHeadersOfTheOrigin(t *testing.T) {
 	}
 }
 
+// TestLiveSegmentBreaksOff: an answer of which a chunk has left cannot be taken back. The connection breaks, so that nobody
+// takes what came for the whole segment.
+func TestLiveSegmentBreaksOff(t *testing.T) {
+	origin := &scriptedOrigin{}
+	g := startGateway(t, proxySite, "ORIGIN", origin.start(t))
+	const name = "demo/video/360p/seg_1.m4s"
+	good := clearFile(t, name)
+	target := linkTo(t, g.links(t, "/demo/manifest.mpd"), "media", "/"+name).url
+	want := g.mustGet(t, target)
+	for what, tail := range map[string]string{
+		"half of a box header": "\x00\x00\x00", "half of a chunk": string(good[:len(good)/2]), "a box that is not allowed": "\x00\x00\x00\x08evil",
+	} {
+		t.Run(what, func(t *testing.T) {
+			origin.play(func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path != "/"+name {
+					return false
+				}
+				_, _ = w.Write(good)
+				_ = http.NewResponseController(w).Flush()
+				_, _ = io.WriteString(w, tail)
+				return true
+			})
+			res, err := g.client.Get(target) //nolint:noctx // bounded by the client's timeout
+			if err != nil {
+				return // broken off before the header was read
+			}
+			defer func() { _ = res.Body.Close() }()
+			body, err := io.ReadAll(res.Body)
+			if err == nil || !bytes.HasPrefix(want.body, body) || res.Header.Get("ETag") != "" {
+				t.Errorf("%d, %d bytes, error %v", res.StatusCode, len(body), err)
+			}
+		})
+	}
+}
+
+// forgetInits makes the process one that has seen nothing yet.
+func forgetInits() {
+	sharedCaches().inits.Clear()
+	sharedCaches().protectors.Clear()
+	sharedCaches().edits.Clear()
+}
+
 // TestReplacedInit covers row 20: segments go with the init that their seal names, or not at all.
 func TestReplacedInit(t *testing.T) {
 	origin := &scriptedOrigin{}
@@ -283,8 +330,7 @@ func TestReplacedInit(t *testing.T) {
 	before := g.mustGet(t, segment)
 	origin.play(answerAt(path, string(clearFile(t, "demo/video/180p/init.mp4"))))
 	// A node that has not seen the old init cannot serve what belongs to it.
-	sharedCaches().inits.Clear()
-	sharedCaches().protectors.Clear()
+	forgetInits()
 	for _, target := range []string{segment, init} {
 		if res := g.get(t, target); res.status != 404 || res.reason() != "init_replaced" {
 			t.Errorf("%d %s", res.status, res.reason())
@@ -296,7 +342,7 @@ func TestReplacedInit(t *testing.T) {
 	}
 	g.mustGet(t, linkTo(t, second, "init", path).url)
 	origin.play(nil)
-	sharedCaches().inits.Clear()
+	forgetInits()
 	if after := g.mustGet(t, segment); !bytes.Equal(after.body, before.body) {
 		t.Error("with the old init back, the segment is another one")
 	}

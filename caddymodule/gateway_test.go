@@ -55,6 +55,7 @@ const globalBlock = `{
 	}
 	drm {
 		secret {env.TEST_DRM_SECRET}
+		segment_cache off
 		geo_database country TESTDATA/geo/example-country.mmdb
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
 
 // Handler protects the clear media that the handlers behind it serve.
@@ -38,8 +39,14 @@ type Handler struct {
 	// Secret is the deployment secret for this site, as in the app's setting, which it replaces.
 	Secret string `json:"secret,omitempty"`
 	// Scheme is `cenc`, `cbcs` or `auto` (default): what the query `drm` asks for, else cbcs for Apple's clients and cenc
-	// for all others.
+	// for all others. `aes-128` encrypts the whole segments of HLS, with keys that players get in clear; MPDs are refused.
 	Scheme string `json:"scheme,omitempty"`
+	// TransportStream says how HLS segments without init segment are encrypted, transport streams and packed audio, under
+	// the schemes of Common Encryption, which are not for them: whole with `aes-128` (default), which all players know, or
+	// by frames with `sample-aes`.
+	TransportStream string `json:"transport_stream,omitempty"`
+	// Experimental switches on what players do not agree on yet: `vvc`.
+	Experimental []string `json:"experimental,omitempty"`
 	// KeysRaw is the source of content keys. Default: derived from the secret, one key per title.
 	KeysRaw json.RawMessage `json:"keys,omitempty" caddy:"namespace=drm.key_sources inline_key=source"`
 	// Assets are patterns of directories whose content shares keys and rights, for instance `/vod/*`. An asterisk stands
@@ -78,6 +85,7 @@ type Handler struct {
 	source     *keysource.Cached
 	id         string // tells caches of this handler from those of others
 	keyFormats hls.KeyFormats
+	parse      segcrypt.ParseOptions
 	origins    []*url.URL
 	assets     []pathPattern
 	shared     []pathPattern

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-drm/caddy-drm/inflight"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/licensing"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
@@ -33,6 +34,7 @@ var (
 	errTokenTwice      = errors.New("more than one access token")
 	errInitUnavailable = errors.New("an init segment that the manifest names cannot be had")
 	errMixedSet        = errors.New("an AdaptationSet mixes text with audio or video")
+	errSchemeOfHLS     = errors.New("scheme aes-128 is for HLS alone: this MPD cannot be protected")
 	errBody            = errors.New("request body is not what a license server reads")
 )
 
@@ -44,6 +46,8 @@ const (
 	headerReason = "Drm-Reason"
 	// retryAfter is what a player is told to wait when a key source is out; its own cache asks again after a second.
 	retryAfterUnavailable = 2 * time.Second
+	// retryAfterBusy is for a gateway whose memory was taken for as long as a request waits.
+	retryAfterBusy = 5 * time.Second
 )
 
 // answer is how a refusal or a failure leaves the gateway.
@@ -67,6 +71,11 @@ var failures = []struct {
 	{errKeyReplaced, answer{status: http.StatusNotFound, reason: "key_replaced", level: zapcore.InfoLevel}},
 	{errInitUnavailable, answer{status: http.StatusBadGateway, reason: "init_unavailable", level: zapcore.ErrorLevel}},
 	{errMixedSet, answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}},
+	{errSchemeOfHLS, answer{status: http.StatusBadGateway, reason: "scheme_unsupported", level: zapcore.ErrorLevel, detail: true}},
+	{errInitElsewhere, answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}},
+	{errBareSegment, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
+	{errIFrameSampleAES, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
+	{errNotMedia, answer{status: http.StatusBadGateway, reason: "media_malformed", level: zapcore.ErrorLevel, detail: true}},
 	{errMethod, answer{status: http.StatusMethodNotAllowed, reason: "method_not_allowed", level: zapcore.DebugLevel}},
 	{errQuery, answer{status: http.StatusBadRequest, reason: "query_invalid", level: zapcore.DebugLevel}},
 	{errTooEarly, answer{status: http.StatusTooEarly, reason: "too_early", level: zapcore.DebugLevel}},
@@ -79,6 +88,8 @@ var failures = []struct {
 	{keysource.ErrUnavailable, answer{
 		status: http.StatusServiceUnavailable, reason: "keys_unavailable", level: zapcore.ErrorLevel, retryAfter: retryAfterUnavailable,
 	}},
+	{inflight.ErrBusy, answer{status: http.StatusServiceUnavailable, reason: "busy", level: zapcore.WarnLevel, retryAfter: retryAfterBusy}},
+	{inflight.ErrTooLarge, answer{status: http.StatusBadGateway, reason: "segment_too_large", level: zapcore.ErrorLevel}},
 	{errOutOfAsset, answer{status: http.StatusBadGateway, reason: "manifest_out_of_asset", level: zapcore.ErrorLevel, detail: true}},
 	{errSidecar, answer{status: http.StatusBadGateway, reason: "sidecar_refused", level: zapcore.ErrorLevel}},
 	{segcrypt.ErrAlreadyProtected, answer{status: http.StatusBadGateway, reason: "media_already_protected", level: zapcore.ErrorLevel, detail: true}},
@@ -153,8 +164,17 @@ func (q *request) refuse(d policy.Decision) error {
 	return q.answerWith(a, nil)
 }
 
-// fail answers an error. It must not be called once a byte of a representation was sent.
+// fail answers an error or, if some of a representation has been sent, breaks the connection off: an answer that looks whole
+// would be kept as such.
 func (q *request) fail(err error) error {
+	if errors.Is(err, errBrokenOff) {
+		if q.r.Context().Err() == nil { // else it is the client who broke off
+			a := answerFor(err)
+			countRefusal(q.kind, a)
+			q.log(a, err)
+		}
+		panic(http.ErrAbortHandler)
+	}
 	if q.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		// The client left, or closed its half of the connection and still reads: it must not read a success.
 		q.w.Header().Set("Cache-Control", cacheNoStore)
@@ -169,10 +189,7 @@ func (q *request) fail(err error) error {
 func (q *request) answerWith(a answer, err error) error {
 	q.reason = a.reason
 	countRefusal(q.kind, a)
-	if entry := q.logger.Check(a.level, "request refused"); entry != nil {
-		entry.Write(zap.String("reason", a.reason), zap.Int("status", a.status), zap.String("kind", q.kind.String()),
-			zap.String("path", string(q.addr.Path)), zap.Error(err))
-	}
+	q.log(a, err)
 	q.setRefusalHeaders(a)
 	if q.Refusals == refusalsToErrorRoutes {
 		if err == nil {
@@ -196,6 +213,13 @@ func (q *request) answerWith(a answer, err error) error {
 		_, _ = q.w.Write(body) // the client may be gone; the status was what mattered
 	}
 	return nil
+}
+
+func (q *request) log(a answer, err error) {
+	if entry := q.logger.Check(a.level, "request refused"); entry != nil {
+		entry.Write(zap.String("reason", a.reason), zap.Int("status", a.status), zap.String("kind", q.kind.String()),
+			zap.String("path", string(q.addr.Path)), zap.Error(err))
+	}
 }
 
 // setRefusalHeaders makes sure that no cache keeps a refusal: it is about one viewer at one moment (RFC 7725, 451 is

@@ -63,6 +63,7 @@ func (h *Handler) setDefaults() {
 	if h.Scheme == "" {
 		h.Scheme = schemeAuto
 	}
+	h.parse.VVC = isOneOf(experimentalVVC, h.Experimental...)
 	if h.MaxSegmentSize == 0 {
 		h.MaxSegmentSize = defaultMaxSegment
 	}
@@ -181,7 +182,8 @@ func (h *Handler) Validate() error {
 		want    string
 	}{
 		{"license", h.License == nil || !h.License.ClearKey, "a license server (license_server clearkey): players need keys for what is encrypted"},
-		{"scheme", !isOneOf(h.Scheme, schemeAuto, "cenc", "cbcs"), "auto, cenc or cbcs"},
+		{"scheme", !isOneOf(h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128"), "auto, cenc, cbcs or aes-128"},
+		{"transport_stream", !isOneOf(h.TransportStream, "", transportAES128, transportSampleAES), "aes-128 or sample-aes"},
 		{"refusals", !isOneOf(h.Refusals, "", refusalsAsProblem, refusalsToErrorRoutes), "problem or handle_errors"},
 		{"max_segment_size", h.MaxSegmentSize < 0, "a positive size"},
 		{"max_manifest_size", h.MaxManifestSize < 0, "a positive size"},
@@ -198,6 +200,11 @@ func (h *Handler) Validate() error {
 	for _, check := range checks {
 		if check.bad {
 			return fmt.Errorf("%s: want %s", check.setting, check.want)
+		}
+	}
+	for _, word := range h.Experimental {
+		if word != experimentalVVC {
+			return fmt.Errorf("experimental: %q: want vvc", word)
 		}
 	}
 	for _, ext := range h.Sidecars {

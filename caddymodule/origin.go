@@ -6,12 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -49,13 +46,16 @@ var (
 	errOriginTruncated = errors.New("answer broke off")
 	errOriginStatus    = errors.New("not a whole resource")
 	errOriginEncoding  = errors.New("content encoding that was not asked for")
+	errOriginRange     = errors.New("answer is not the range that was asked for")
 )
 
 // clearResource is a whole resource as it came from the origin. Its body is clear media: release it, and never write it.
 type clearResource struct {
-	header http.Header
-	body   []byte
-	pooled *recorderBuffer
+	header   http.Header
+	body     []byte
+	pooled   *recorderBuffer
+	streamed bool // the body went to fetchOptions.stream, and only what that left is here
+	partial  int  // the bytes that were asked for, if the body goes on to the end of a chunk; else 0
 }
 
 // release gives the body's memory back. The body must not be used afterwards.
@@ -66,23 +66,34 @@ func (c *clearResource) release() {
 	}
 }
 
-// fetch asks the handlers behind ours for the resource at p and returns it whole, or an *originError. It reads at most
-// limit bytes, before and after inflating. The request is a fresh GET without conditionals, ranges or credentials.
-func (o origin) fetch(p address.Path, rawQuery string, limit int64) (res *clearResource, err error) {
-	rec := newRecorder(limit)
+// fetchOptions bound what is read, and say where it goes.
+type fetchOptions struct {
+	query string // for the origin, without what is ours
+	limit int64  // bytes, before and after inflating
+	// reserve is asked before memory is taken for a body, with the bytes that the body will have in all as far as is known.
+	reserve func(bytes int64) error
+	// stream takes a body of unknown length as it arrives: it is given all bytes that it has not used yet, and says how many
+	// it used. Nothing of such a body is in the result.
+	stream func(arrived []byte) (used int, err error)
+}
+
+// fetch asks the handlers behind ours for a resource, or the range of it, and returns that whole, or an *originError. The
+// request is a fresh GET without conditionals or credentials.
+func (o origin) fetch(from address.Resource, options fetchOptions) (res *clearResource, err error) {
+	rec := newRecorder(from.Range, options)
 	defer func() {
 		if err != nil {
 			clearBuffers.put(rec.buf)
 		}
 	}()
-	if err := o.ask(rec, p, rawQuery); err != nil {
+	if err := o.ask(rec, from, options.query); err != nil {
 		return nil, err
 	}
 	if err := rec.whole(); err != nil {
 		return nil, err
 	}
-	res = &clearResource{header: rec.header, body: rec.buf.b, pooled: rec.buf}
-	if err := inflate(res, limit); err != nil {
+	res = &clearResource{header: rec.header, body: rec.part(), pooled: rec.buf, streamed: rec.streaming}
+	if err := inflate(res, options.limit); err != nil {
 		return nil, err
 	}
 	return res, nil
@@ -90,18 +101,20 @@ func (o origin) fetch(p address.Path, rawQuery string, limit int64) (res *clearR
 
 // ask runs the handlers behind ours. reverse_proxy reports a body that broke off by panicking with ErrAbortHandler;
 // nothing was sent to the client yet, so it can still be told.
-func (o origin) ask(rec *recorder, p address.Path, rawQuery string) (err error) {
+func (o origin) ask(rec *recorder, from address.Resource, rawQuery string) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			if v != http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http compares it
 				panic(v)
 			}
-			err = &originError{err: errors.Join(errOriginTruncated, rec.err)}
+			if err = rec.fault(); err == nil {
+				err = &originError{err: errOriginTruncated}
+			}
 		}
 	}()
-	err = o.next.ServeHTTP(rec, o.request(rec, p, rawQuery))
+	err = o.next.ServeHTTP(rec, o.request(rec, from, rawQuery))
 	if rec.err != nil {
-		return &originError{err: rec.err}
+		return rec.fault()
 	}
 	if err == nil {
 		return nil
@@ -113,17 +126,17 @@ func (o origin) ask(rec *recorder, p address.Path, rawQuery string) (err error) 
 	return &originError{err: err}
 }
 
-// forwardedHeaders are the only request headers that reach the origin. Credentials are ours, conditionals and ranges
-// would be answered about the clear resource, and a coded body would have to be decoded.
+// forwardedHeaders are the only request headers that reach the origin. Credentials are ours, the client's conditionals and
+// ranges would be answered about the clear resource, and a coded body would have to be decoded.
 var forwardedHeaders = []string{"User-Agent", "Traceparent", "Tracestate", "X-Request-Id"}
 
-// request builds the request for p. It gets a context, variables and a replacer of its own, so that placeholders such as
+// request builds the request for a resource. It gets a context, variables and a replacer of its own, so that placeholders such as
 // {path} speak of the clean path and exclusive routes can be taken once per fetch; what earlier handlers set stays
 // visible.
-func (o origin) request(w http.ResponseWriter, p address.Path, rawQuery string) *http.Request {
+func (o origin) request(w http.ResponseWriter, from address.Resource, rawQuery string) *http.Request {
 	ctx := o.client.Context()
 	inner := (&http.Request{
-		Method: http.MethodGet, URL: &url.URL{Path: string(p), RawQuery: rawQuery},
+		Method: http.MethodGet, URL: &url.URL{Path: string(from.Path), RawQuery: rawQuery},
 		Proto: o.client.Proto, ProtoMajor: o.client.ProtoMajor, ProtoMinor: o.client.ProtoMinor,
 		Header: http.Header{"Accept-Encoding": {"identity"}}, Body: http.NoBody,
 		Host: o.client.Host, RemoteAddr: o.client.RemoteAddr, TLS: o.client.TLS,
@@ -134,6 +147,9 @@ func (o origin) request(w http.ResponseWriter, p address.Path, rawQuery string) 
 		if values := o.client.Header[name]; len(values) > 0 {
 			inner.Header[name] = values
 		}
+	}
+	if asked := from.Range.Header(); asked != "" {
+		inner.Header["Range"] = []string{asked}
 	}
 	outer, _ := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
@@ -176,7 +192,7 @@ func inflate(res *clearResource, limit int64) error {
 	if err != nil {
 		return &originError{err: fmt.Errorf("inflating: %w", err)}
 	}
-	out := clearBuffers.get()
+	out := clearBuffers.get(4 * len(res.body))
 	if _, err := out.readFrom(zr, limit); err != nil {
 		clearBuffers.put(out)
 		return &originError{err: fmt.Errorf("inflating: %w", err)}
@@ -184,142 +200,4 @@ func inflate(res *clearResource, limit int64) error {
 	clearBuffers.put(res.pooled)
 	res.pooled, res.body = out, out.b
 	return nil
-}
-
-// recorder takes the whole answer of the handlers behind ours into pooled memory. It implements ReadFrom, so that
-// file_server reads straight into that memory, and nothing of it ever reaches the client's connection.
-type recorder struct {
-	header http.Header
-	status int
-	buf    *recorderBuffer
-	limit  int64
-	err    error
-}
-
-func newRecorder(limit int64) *recorder {
-	return &recorder{header: make(http.Header), buf: clearBuffers.get(), limit: limit}
-}
-
-// Header implements http.ResponseWriter.
-func (rec *recorder) Header() http.Header { return rec.header }
-
-// WriteHeader implements http.ResponseWriter. A length that is announced is made room for at once, or refused.
-func (rec *recorder) WriteHeader(status int) {
-	if rec.status != 0 || status < 200 {
-		return
-	}
-	rec.status = status
-	n, err := strconv.ParseInt(rec.header.Get("Content-Length"), 10, 64)
-	switch {
-	case err != nil || n < 0:
-	case n > rec.limit:
-		rec.err = errOriginTooLarge
-	default:
-		rec.buf.grow(int(n))
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (rec *recorder) Write(p []byte) (int, error) {
-	rec.WriteHeader(http.StatusOK)
-	if rec.err == nil && int64(len(p)) > rec.limit-int64(len(rec.buf.b)) {
-		rec.err = errOriginTooLarge
-	}
-	if rec.err != nil {
-		return 0, rec.err
-	}
-	if rec.status == http.StatusOK { // the body of a refusal is of no use to anybody
-		rec.buf.b = append(rec.buf.b, p...)
-	}
-	return len(p), nil
-}
-
-// ReadFrom implements io.ReaderFrom.
-func (rec *recorder) ReadFrom(r io.Reader) (int64, error) {
-	rec.WriteHeader(http.StatusOK)
-	if rec.err != nil {
-		return 0, rec.err
-	}
-	if rec.status != http.StatusOK {
-		return io.Copy(io.Discard, io.LimitReader(r, rec.limit))
-	}
-	n, err := rec.buf.readFrom(r, rec.limit-int64(len(rec.buf.b)))
-	if errors.Is(err, errOriginTooLarge) {
-		rec.err = err
-	}
-	return n, err
-}
-
-// Flush implements http.Flusher: there is nobody to flush to.
-func (rec *recorder) Flush() {}
-
-// whole reports what keeps the answer from being one whole resource.
-func (rec *recorder) whole() error {
-	if rec.status == 0 {
-		rec.status = http.StatusNotFound // no handler behind ours answered
-	}
-	if rec.status != http.StatusOK {
-		return &originError{status: rec.status, err: errOriginStatus}
-	}
-	if text := rec.header.Get("Content-Length"); text != "" && text != strconv.Itoa(len(rec.buf.b)) {
-		return &originError{err: errOriginTruncated}
-	}
-	return nil
-}
-
-// recorderBuffer is memory that is used again for the next resource.
-type recorderBuffer struct{ b []byte }
-
-// keepBuffer is the largest buffer that goes back into the pool; rare giants are left to the garbage collector.
-const keepBuffer = 16 << 20
-
-// bufferPool keeps buffers of one kind. Clear and protected bytes never share one: should a buffer ever be read after it
-// was given back, what it holds is of the same kind.
-type bufferPool struct{ pool sync.Pool }
-
-var clearBuffers, protectedBuffers bufferPool
-
-func (p *bufferPool) get() *recorderBuffer {
-	buf, ok := p.pool.Get().(*recorderBuffer)
-	if !ok {
-		buf = new(recorderBuffer)
-	}
-	buf.b = buf.b[:0]
-	return buf
-}
-
-func (p *bufferPool) put(buf *recorderBuffer) {
-	if cap(buf.b) <= keepBuffer {
-		p.pool.Put(buf)
-	}
-}
-
-func (buf *recorderBuffer) grow(n int) {
-	if n > cap(buf.b)-len(buf.b) {
-		// One byte more lets the final read report the end without growing again.
-		grown := make([]byte, len(buf.b), len(buf.b)+n+1)
-		copy(grown, buf.b)
-		buf.b = grown
-	}
-}
-
-// readFrom appends r up to its end, or returns errOriginTooLarge after limit bytes.
-func (buf *recorderBuffer) readFrom(r io.Reader, limit int64) (int64, error) {
-	var total int64
-	for {
-		if len(buf.b) == cap(buf.b) {
-			buf.grow(max(32<<10, cap(buf.b)))
-		}
-		n, err := r.Read(buf.b[len(buf.b):cap(buf.b)])
-		buf.b = buf.b[:len(buf.b)+n]
-		total += int64(n)
-		switch {
-		case total > limit:
-			return total, errOriginTooLarge
-		case errors.Is(err, io.EOF):
-			return total, nil
-		case err != nil:
-			return total, err
-		}
-	}
 }

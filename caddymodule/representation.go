@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-drm/caddy-drm/inflight"
 )
 
 // representation is a whole body of ours, ready for any method, range and conditional.
@@ -32,27 +36,133 @@ const maxRanges = 4
 // write sends the representation as net/http does it: HEAD, ranges, If-None-Match and If-Range against our own ETag. The
 // origin's validators never get here, they are about other bytes.
 func (q *request) write(rep representation) error {
+	q.setHeaders(rep)
+	countServed(q.kind, len(rep.body))
+	if isPlainGet(q.r) {
+		q.announce(len(rep.body))
+		_ = writeAll(q.w, rep.body) // the client may be gone, and there is nobody else to tell
+		return nil
+	}
+	q.serveContent(bytes.NewReader(rep.body))
+	return nil
+}
+
+// writeSegment is write for a segment that is encrypted while it is sent, and only if the client gets any of it: neither
+// HEAD nor a client that has the segment already costs an encryption.
+func (q *request) writeSegment(rep representation, seg outgoing) error {
+	q.setHeaders(rep)
+	countServed(q.kind, seg.Size())
+	if !isPlainGet(q.r) {
+		body := &segmentReader{seg: seg}
+		defer body.close()
+		q.serveContent(body)
+		return nil
+	}
+	q.announce(seg.Size())
+	if q.app.spool != nil && q.app.inFlight.Pressure() {
+		file, err := q.app.spool.Write(seg, int64(seg.Size()))
+		if err == nil {
+			defer func() { _ = file.Close() }()
+			seg.Release() // a slow client holds a file, and no memory that others wait for
+			_, _ = io.Copy(q.w, file.File)
+			return nil
+		}
+		if !errors.Is(err, inflight.ErrSpool) {
+			return err
+		}
+	}
+	_, _ = seg.WriteTo(windowWriter{q.w})
+	return nil
+}
+
+// windowWriter is writeAll as a writer.
+type windowWriter struct{ w io.Writer }
+
+// Write implements io.Writer.
+func (w windowWriter) Write(p []byte) (int, error) { return len(p), writeAll(w.w, p) }
+
+// writeWindow is how much is written at a time. Caddy's server cuts larger writes into pieces of 64 KiB, which leave a
+// small packet behind each of the largest ones that the network stack makes.
+const writeWindow = 48 << 10
+
+func writeAll(w io.Writer, body []byte) error {
+	for len(body) > 0 {
+		n, err := w.Write(body[:min(len(body), writeWindow)])
+		if err != nil {
+			return err
+		}
+		body = body[n:]
+	}
+	return nil
+}
+
+func (q *request) setHeaders(rep representation) {
 	header := q.w.Header()
 	header.Set("Content-Type", rep.contentType)
 	header.Set("Cache-Control", rep.cacheControl)
-	header.Set("ETag", rep.etag)
 	header.Set("X-Content-Type-Options", "nosniff")
-	countServed(q.kind, len(rep.body))
-	r := q.r
-	if isPlainGet(r) {
-		// net/http would copy the body through a buffer of 32 KiB, piece by piece.
-		header.Set("Accept-Ranges", "bytes")
-		header.Set("Content-Length", strconv.Itoa(len(rep.body)))
-		_, _ = q.w.Write(rep.body) // the client may be gone, and there is nobody else to tell
-		return nil
+	if rep.etag != "" {
+		header.Set("ETag", rep.etag)
 	}
+}
+
+// announce sets what goes with a whole body of size bytes.
+func (q *request) announce(size int) {
+	header := q.w.Header()
+	header.Set("Accept-Ranges", "bytes")
+	header.Set("Content-Length", strconv.Itoa(size))
+}
+
+func (q *request) serveContent(body io.ReadSeeker) {
+	r := q.r
 	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges || len(r.Header.Values("Range")) > 1 {
 		r = r.Clone(r.Context())
 		r.Header.Del("Range")
 	}
-	http.ServeContent(q.w, r, "", time.Time{}, bytes.NewReader(rep.body))
-	return nil
+	http.ServeContent(q.w, r, "", time.Time{}, body)
 }
+
+// segmentReader reads a segment that is encrypted when the first byte of it is read.
+type segmentReader struct {
+	seg  outgoing
+	buf  *recorderBuffer
+	body *bytes.Reader
+	at   int64
+}
+
+// Seek implements io.Seeker.
+func (s *segmentReader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += s.at
+	case io.SeekEnd:
+		offset += int64(s.seg.Size())
+	}
+	if offset < 0 {
+		return 0, errSeek
+	}
+	s.at = offset
+	return offset, nil
+}
+
+var errSeek = errors.New("position in front of the segment")
+
+// Read implements io.Reader.
+func (s *segmentReader) Read(p []byte) (int, error) {
+	if s.body == nil {
+		s.buf = protectedBuffers.get(s.seg.Size())
+		s.buf.b = s.seg.AppendTo(s.buf.b)
+		s.body = bytes.NewReader(s.buf.b)
+	}
+	n, err := s.body.ReadAt(p, s.at)
+	s.at += int64(n)
+	if n > 0 {
+		err = nil // ReadAt may report the end together with bytes
+	}
+	return n, err
+}
+
+func (s *segmentReader) close() { protectedBuffers.put(s.buf) }
 
 // isPlainGet reports whether the whole body is the answer, whatever its ETag is.
 func isPlainGet(r *http.Request) bool {

@@ -17,9 +17,12 @@ func (q *request) serveMPD() error {
 	if err != nil {
 		return err
 	}
-	return q.serveManifest("application/dash+xml", p, isLiveMPD, func(clear []byte) ([]byte, error) {
+	if !p.title.Scheme.Common() {
+		return errSchemeOfHLS
+	}
+	return q.serveManifest("application/dash+xml", p, isLiveMPD, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
 		return dash.Rewrite(q.r.Context(), clear, dash.Options{
-			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.r.URL.EscapedPath(), Protector: dashProtector{p},
+			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p},
 		})
 	})
 }
@@ -33,10 +36,13 @@ func (q *request) servePlaylist() error {
 	if err := p.chooseKeyFormats(); err != nil {
 		return err
 	}
-	query := q.r.URL.Query()
-	return q.serveManifest("application/vnd.apple.mpegurl", p, isLivePlaylist, func(clear []byte) ([]byte, error) {
+	query, err := url.ParseQuery(q.originQuery()) // tokens and what is ours are nothing to import into a playlist
+	if err != nil {
+		return errQuery
+	}
+	return q.serveManifest("application/vnd.apple.mpegurl", p, isLivePlaylist, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
 		return hls.Rewrite(q.r.Context(), clear, hls.Options{
-			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.r.URL.EscapedPath(), Protector: hlsProtector{p},
+			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
 			Query: func(name string) (string, bool) { return query.Get(name), query.Has(name) },
 		})
 	})
@@ -45,9 +51,9 @@ func (q *request) servePlaylist() error {
 // serveManifest fetches a manifest, rewrites it and sends the result. Its ETag is a digest of the result, which depends on
 // the init segments too, and on the viewer's session.
 func (q *request) serveManifest(
-	contentType string, p *titleProtector, isLive func(clear []byte) bool, rewrite func(clear []byte) ([]byte, error),
+	contentType string, p *titleProtector, isLive func(clear []byte) bool, rewrite rewriteFunc,
 ) error {
-	clear, err := q.origin.fetch(q.addr.Path, q.originQuery(), q.MaxManifestSize)
+	clear, err := q.origin.fetch(address.Resource{Path: q.addr.Path}, fetchOptions{query: q.originQuery(), limit: q.MaxManifestSize})
 	if err != nil {
 		return fmt.Errorf("reading the manifest: %w", err)
 	}
@@ -56,7 +62,7 @@ func (q *request) serveManifest(
 		q.redirectToSession(p.session)
 		return nil
 	}
-	body, err := rewrite(clear.body)
+	body, err := q.rewriteOnce(p, clear.body, rewrite)
 	if err != nil {
 		return fmt.Errorf("rewriting the manifest: %w", err)
 	}

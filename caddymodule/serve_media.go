@@ -1,66 +1,110 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
 
+// media is what a media seal stands for: the key of its track, and the init segment if the track has one.
+type media struct {
+	key       drm.ContentKey
+	init      *segcrypt.Init      // nil for transport streams, packed audio and text that are encrypted without one
+	protector *segcrypt.Protector // nil where samples are not encrypted: without init, or with segments encrypted whole
+}
+
 // serveMedia answers for an init or a media segment whose seal fits its path.
 func (q *request) serveMedia() error {
-	ctx := q.r.Context()
-	init, err := q.sealedInit(ctx, q.origin, q.seal.Init, q.seal.InitDigest)
-	if err != nil {
-		return fmt.Errorf("reading the init segment: %w", err)
+	if err := q.checkNumber(); err != nil {
+		return err
 	}
-	title := q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme)
-	key, err := q.source.ContentKey(ctx, keysource.Request{Title: title, Class: q.seal.Class})
-	if err != nil {
-		return fmt.Errorf("selecting the content key: %w", err)
+	if !q.wantsInit() && q.app.segments.Enabled() {
+		return q.serveCached()
 	}
-	if q.keyDigest(key) != q.seal.KeyDigest {
-		return errKeyReplaced
-	}
-	protector, err := q.protectorFor(ctx, init, title, key)
+	m, err := q.openMedia(q.r.Context())
 	if err != nil {
 		return err
 	}
-	rep := representation{contentType: mediaType(init), cacheControl: cachePrivateMedia}
-	if q.addr.Path == q.seal.Init {
-		rep.body = protector.Init()
-		rep.etag = etagOf([]byte("init"), rep.body)
-		return q.write(rep)
+	if q.wantsInit() {
+		return q.serveInit(m)
 	}
-	return q.serveSegment(protector, rep)
+	return q.produce(m, &clientReceiver{q: q})
 }
 
-// serveSegment fetches the clear segment, protects it and sends it. Memory that held clear bytes never holds protected
-// ones: each kind has a pool of its own.
-func (q *request) serveSegment(protector *segcrypt.Protector, rep representation) error {
-	clear, err := q.origin.fetch(q.addr.Path, "", q.MaxSegmentSize)
-	if err != nil {
-		return fmt.Errorf("reading the segment: %w", err)
+// checkNumber refuses a number where no index gives it a meaning, and a single file without one.
+func (q *request) checkNumber() error {
+	if q.seal.Index.IsZero() == (q.addr.Number == 0) || q.addr.Path == q.seal.Init && q.addr.Number == 0 {
+		return nil
 	}
-	out := protectedBuffers.get()
-	defer func() { protectedBuffers.put(out) }()
-	protected, err := protector.ProtectSegment(out.b, clear.body)
-	clear.release() // a slow client holds one copy, not two
-	if err != nil {
-		return fmt.Errorf("protecting the segment: %w", err)
+	return errNotOurs
+}
+
+// wantsInit reports whether the address is that of the init segment. In a single file it has the path of the segments.
+func (q *request) wantsInit() bool {
+	return q.addr.Path == q.seal.Init && q.addr.Number == 0 && (q.seal.Range == q.seal.InitRange || !q.seal.Index.IsZero())
+}
+
+// openMedia selects the key and reads the init segment that the seal names.
+func (q *request) openMedia(ctx context.Context) (*media, error) {
+	m := new(media)
+	var err error
+	if q.seal.Init != "" {
+		init := address.Resource{Path: q.seal.Init, Range: q.seal.InitRange}
+		if m.init, err = q.sealedInit(ctx, q.origin, init, q.seal.InitDigest); err != nil {
+			return nil, fmt.Errorf("reading the init segment: %w", err)
+		}
 	}
-	out.b = protected
-	rep.body = protected
-	if etag := strongETag(clear.header); etag != "" {
-		rep.etag = etagOf([]byte("segment"), []byte(etag), []byte(q.addr.Seal), []byte(q.addr.Path), []byte{segcrypt.LayoutVersion})
+	title := q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme)
+	if m.key, err = q.source.ContentKey(ctx, keysource.Request{Title: title, Class: q.seal.Class}); err != nil {
+		return nil, fmt.Errorf("selecting the content key: %w", err)
+	}
+	if q.keyDigest(m.key) != q.seal.KeyDigest {
+		return nil, errKeyReplaced
+	}
+	if m.init != nil && title.Scheme.Common() {
+		m.protector, err = q.protectorFor(ctx, m.init, title, m.key)
+	}
+	return m, err
+}
+
+// serveInit answers with the protected init segment; that of segments which are encrypted whole has nothing to protect.
+func (q *request) serveInit(m *media) error {
+	rep := representation{contentType: mediaType(m.init), cacheControl: cachePrivateMedia}
+	if m.protector != nil {
+		rep.body = m.protector.Init()
 	} else {
-		rep.etag = etagOf([]byte("bytes"), protected)
+		rep.body = m.init.Unprotected()
 	}
+	rep.etag = etagOf([]byte("init"), rep.body)
 	return q.write(rep)
 }
+
+// segmentSource returns where the clear bytes of the segment lie.
+func (q *request) segmentSource(ctx context.Context) (address.Resource, error) {
+	from := address.Resource{Path: q.addr.Path, Range: q.seal.Range}
+	if q.addr.Number == 0 {
+		return from, nil
+	}
+	index, err := q.sealedIndex(ctx, q.origin, address.Resource{Path: q.addr.Path, Range: q.seal.Index}, q.seal.IndexDigest)
+	if err != nil {
+		return from, fmt.Errorf("reading the segment index: %w", err)
+	}
+	if q.addr.Number > uint64(len(index.Entries)) {
+		return from, errNotOurs
+	}
+	entry := index.Entries[q.addr.Number-1]
+	if from.Range, err = address.NewRange(entry.Offset, entry.Size); err != nil {
+		return from, errIndex
+	}
+	return from, nil
+}
+
+var errIndex = errors.New("the segment index names a range that cannot be")
 
 // protectorFor returns the Protector for an init under the content key of its track. Text tracks have a Protector too; it
 // checks their segments and changes nothing.
@@ -74,7 +118,7 @@ func (q *request) protectorFor(
 	return q.protector(init, segcrypt.Protection{Scheme: title.Scheme, Key: key, Pssh: commonPssh(keys), IVSecret: q.ivSecret})
 }
 
-// mediaType returns the Content-Type of a CMAF track.
+// mediaType returns the Content-Type of a CMAF track or of a file with several.
 func mediaType(init *segcrypt.Init) string {
 	switch kindOf(init) {
 	case segcrypt.KindVideo:
@@ -86,62 +130,12 @@ func mediaType(init *segcrypt.Init) string {
 	}
 }
 
-func kindOf(init *segcrypt.Init) segcrypt.TrackKind {
-	tracks := init.Tracks()
-	if len(tracks) == 0 {
-		return 0
-	}
-	return tracks[0].Kind
-}
-
-// serveSidecar answers for a resource without samples. It passes only if its first bytes say that it is text or a
-// picture: whatever else lies under such a name might be media.
-func (q *request) serveSidecar() error {
-	clear, err := q.origin.fetch(q.addr.Path, "", q.MaxManifestSize)
-	if err != nil {
-		return fmt.Errorf("reading the sidecar: %w", err)
-	}
-	defer clear.release()
-	contentType, ok := sidecarType(q.addr.Path.Ext(), clear.body)
-	if !ok {
-		return errSidecar
-	}
-	body := bytes.Clone(clear.body) // nothing that is sent lies in the memory of clear media
-	return q.write(representation{contentType: contentType, cacheControl: cachePrivateMedia, etag: etagOf([]byte("sidecar"), body), body: body})
-}
-
-// sidecarTypes are the resources that may leave as they are, by extension, with what they must begin with.
-var sidecarTypes = map[string]struct {
-	contentType string
-	prefixes    []string
-}{
-	".vtt":    {"text/vtt; charset=utf-8", []string{"WEBVTT", "\xef\xbb\xbfWEBVTT"}},
-	".webvtt": {"text/vtt; charset=utf-8", []string{"WEBVTT", "\xef\xbb\xbfWEBVTT"}},
-	".ttml":   {"application/ttml+xml", []string{"<?xml", "<tt", "\xef\xbb\xbf<"}},
-	".dfxp":   {"application/ttml+xml", []string{"<?xml", "<tt", "\xef\xbb\xbf<"}},
-	".jpg":    {"image/jpeg", []string{"\xff\xd8\xff"}},
-	".jpeg":   {"image/jpeg", []string{"\xff\xd8\xff"}},
-	".png":    {"image/png", []string{"\x89PNG\r\n\x1a\n"}},
-	".webp":   {"image/webp", []string{"RIFF"}},
-}
-
-func isSidecarName(ext string) bool {
-	_, ok := sidecarTypes[ext]
-	return ok
-}
-
-func sidecarType(ext string, body []byte) (string, bool) {
-	known, ok := sidecarTypes[ext]
-	if !ok {
-		return "", false
-	}
-	if ext == ".webp" && (len(body) < 12 || string(body[8:12]) != "WEBP") {
-		return "", false // RIFF holds sound and video too
-	}
-	for _, prefix := range known.prefixes {
-		if bytes.HasPrefix(body, []byte(prefix)) {
-			return known.contentType, true
+// kindOf returns the kind of the most valuable track: video before audio before text.
+func kindOf(init *segcrypt.Init) (kind segcrypt.TrackKind) {
+	for _, track := range init.Tracks() {
+		if kind == 0 || track.Kind < kind {
+			kind = track.Kind
 		}
 	}
-	return "", false
+	return kind
 }

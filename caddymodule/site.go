@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/segcrypt"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
@@ -32,6 +33,7 @@ type site struct {
 	policy   policy.Policy
 	ivSecret [32]byte
 	caches   *caches
+	parse    segcrypt.ParseOptions
 }
 
 // siteFor returns the site of a request: that of the configured tenant, or of the address that players see, which is the
@@ -62,6 +64,7 @@ func (h *Handler) newSite(tenant string) *site {
 		sealer:   address.NewSealer(h.secret.Derive(labelSeal, tenant)),
 		ivSecret: h.secret.Derive(labelIV, tenant),
 		caches:   h.app.caches,
+		parse:    h.parse,
 	}
 	if h.Token != nil {
 		// Two blocks of one tenant that trust other issuers do not open each other's sessions.

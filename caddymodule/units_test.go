@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/inflight"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/licensing"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
@@ -25,7 +26,7 @@ import (
 func fetchFrom(t *testing.T, limit int64, answer func(w http.ResponseWriter, r *http.Request) error) (*clearResource, error) {
 	t.Helper()
 	client := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/a", nil)
-	return origin{client: client, next: caddyhttp.HandlerFunc(answer)}.fetch("/vod/a b.mp4", "x=1", limit)
+	return origin{client: client, next: caddyhttp.HandlerFunc(answer)}.fetch(address.Resource{Path: "/vod/a b.mp4"}, fetchOptions{query: "x=1", limit: limit})
 }
 
 func TestRecorder(t *testing.T) {
@@ -294,7 +295,8 @@ func TestFailuresHaveRows(t *testing.T) {
 		licensing.ErrMalformed: 400, licensing.ErrUnsupportedType: 403, licensing.ErrNoKeys: 403,
 		keysource.ErrUnknownKey: 500, keysource.ErrUnavailable: 503,
 		segcrypt.ErrAlreadyProtected: 502, segcrypt.ErrUnsupportedSampleEntry: 502, hls.ErrAlreadyProtected: 502, hls.ErrNotPlaylist: 502,
-		hls.ErrTooLarge: 502, dash.ErrAlreadyProtected: 502,
+		hls.ErrTooLarge: 502, dash.ErrAlreadyProtected: 502, inflight.ErrBusy: 503, inflight.ErrTooLarge: 502, errNotMedia: 502,
+		errSchemeOfHLS: 502, errBareSegment: 502, errInitElsewhere: 502, errIFrameSampleAES: 502,
 	} {
 		a := answerFor(fmt.Errorf("doing: %w", err))
 		if a.status != status {

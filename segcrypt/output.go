@@ -6,12 +6,12 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// Sizes of what WriteTo writes. A window should still be in the second-level cache when the socket copies it: of 64 KiB to 1 MiB,
-// 128 and 256 KiB were fastest by a tenth or more (BenchmarkWriteTo), and the larger one needs fewer system calls. Small pieces
-// are gathered up to where a copy costs less than a system call.
+// Sizes of what WriteTo writes. A window should still be in the second-level cache when the socket copies it, and hold a few
+// samples, since their CBC chains are encrypted side by side. Measured over HTTP, windows of two system calls cost the least
+// (docs/performance.md). Small pieces are gathered up to where a copy costs less than a system call.
 const (
-	windowBytes = 256 << 10
-	gatherBytes = 64 << 10
+	windowBytes = 96 << 10
+	gatherBytes = 48 << 10
 )
 
 // output takes the protected form piece by piece.

@@ -1,0 +1,91 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/address"
+)
+
+// manifestEdit is a rewritten manifest without what belongs to one viewer: the session stands between the pieces.
+type manifestEdit struct {
+	pieces [][]byte
+	size   int // of the pieces
+}
+
+const (
+	// maxCachedEdits bounds the bytes of all rewritten manifests that are kept.
+	maxCachedEdits = 64 << 20
+	// editFreshness is how long a rewritten manifest is given out for the same clear one. What it took from init segments
+	// and indexes is as old again at most (initFreshness).
+	editFreshness = 5 * time.Second
+)
+
+// sessionMark stands for the session while a manifest is rewritten. No manifest can hold it.
+var sessionMark = address.SessionElement(rand.Text())
+
+// rewriteFunc rewrites a clear manifest for the request and the title that it is given.
+type rewriteFunc func(q *request, p *titleProtector, clear []byte) ([]byte, error)
+
+// rewriteOnce rewrites a manifest once for all viewers who ask for it within a few seconds in the same way. A live manifest
+// is asked for by every viewer every few seconds, and to seal each of its references takes most of the time.
+func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFunc) ([]byte, error) {
+	key := q.editKey(p, clear)
+	edit, ok := q.caches.edits.Get(key)
+	if !ok {
+		clear = bytes.Clone(clear) // its memory is given back when this viewer leaves, and others may still wait
+		var err error
+		edit, err = once(q.r.Context(), q.caches, "edit\x00"+key, q.origin, func(ctx context.Context, o origin) (*manifestEdit, error) {
+			body, err := q.rewriteMarked(ctx, o, p, clear, rewrite)
+			if err != nil {
+				return nil, err
+			}
+			edit := &manifestEdit{pieces: bytes.Split(body, []byte(sessionMark)), size: len(body)}
+			q.caches.edits.SetWithTTL(key, edit, int64(edit.size), editFreshness)
+			return edit, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return bytes.Join(edit.pieces, []byte(strings.Join(p.session, "/"))), nil
+}
+
+// rewriteMarked rewrites with a mark in place of the session, on behalf of whoever waits for the result.
+func (q *request) rewriteMarked(ctx context.Context, o origin, p *titleProtector, clear []byte, rewrite rewriteFunc) ([]byte, error) {
+	shared, title := *q, *p
+	shared.r, shared.origin, title.q = q.r.WithContext(ctx), o, &shared
+	if len(p.session) > 0 {
+		title.session = []string{sessionMark}
+	}
+	return rewrite(&shared, &title, clear)
+}
+
+// from is the escaped path that was asked for, with the mark in place of the session.
+func (q *request) from() string {
+	path := q.r.URL.EscapedPath()
+	if q.addr.Session == "" {
+		return path
+	}
+	return strings.Replace(path, address.SessionElement(q.addr.Session), sessionMark, 1)
+}
+
+// editKey names all that a rewritten manifest depends on, besides init segments and indexes.
+func (q *request) editKey(p *titleProtector, clear []byte) string {
+	h := sha256.New()
+	for _, field := range []string{
+		q.handler, q.tenant, q.from(), q.originQuery(), string(p.asset), p.title.Group, p.title.Scheme.String(),
+		string(rune(p.keyFormats)), string(rune(len(p.session))), q.publicBase().String(), q.licenseURL("/", nil), string(clear),
+	} {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(field)))
+		h.Write(size[:])
+		h.Write([]byte(field))
+	}
+	return string(h.Sum(nil))
+}

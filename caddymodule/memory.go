@@ -1,0 +1,142 @@
+package caddymodule
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-drm/caddy-drm/inflight"
+	"github.com/caddy-drm/caddy-drm/segcache"
+)
+
+// Defaults of what bounds memory.
+const (
+	defaultSegmentCache = 256 << 20
+	defaultInFlight     = 512 << 20
+	defaultInFlightWait = 10 * time.Second
+	spoolOff            = wordOff
+	// maxSpooled bounds the bytes of all files that slow clients read from.
+	maxSpooled = 8 << 30
+)
+
+// memory is the one cache of protected segments and the one budget of the process. Like the other caches they outlive a
+// reload, which changes their sizes: requests of an old configuration may still use them.
+type memory struct {
+	segments *segcache.Cache
+	inFlight *inflight.Budget
+	holds    *holds
+}
+
+var sharedMemory = sync.OnceValue(func() memory {
+	segments, err := segcache.New(defaultSegmentCache, time.Now)
+	if err != nil {
+		panic(err) // the size is a constant of ours
+	}
+	return memory{segments: segments, inFlight: inflight.NewBudget(defaultInFlight), holds: &holds{entries: make(map[*segcache.Entry]*hold)}}
+})
+
+// openMemory sizes what the process shares as this configuration says.
+func (a *App) openMemory() error {
+	a.memory = sharedMemory()
+	if a.SegmentCache == 0 {
+		a.SegmentCache = defaultSegmentCache
+	}
+	if a.InFlight == 0 {
+		a.InFlight = defaultInFlight
+	}
+	if a.InFlightWait == 0 {
+		a.InFlightWait = caddy.Duration(defaultInFlightWait)
+	}
+	if err := a.segments.Resize(max(a.SegmentCache, 0)); err != nil {
+		return err
+	}
+	a.inFlight.Resize(a.InFlight)
+	if a.Spool != spoolOff {
+		a.spool = inflight.NewSpool(a.Spool, maxSpooled)
+	}
+	return nil
+}
+
+// claim is the memory that one request holds of the budget.
+type claim struct {
+	app   *App
+	ctx   context.Context //nolint:containedctx // of the request whose claim it is
+	grant *inflight.Grant
+}
+
+func (a *App) claim(ctx context.Context) *claim { return &claim{app: a, ctx: ctx} }
+
+// reserve makes the claim one for bytes in all, and waits for its turn if it has to.
+func (c *claim) reserve(bytes int64) (err error) {
+	if c.grant == nil {
+		c.grant, err = c.app.inFlight.Acquire(c.ctx, bytes, time.Duration(c.app.InFlightWait))
+		return err
+	}
+	return c.grant.Grow(c.ctx, bytes, time.Duration(c.app.InFlightWait))
+}
+
+// release gives the memory back. It may be called twice.
+func (c *claim) release() {
+	if c.grant != nil {
+		c.grant.Release()
+	}
+}
+
+// holds counts the entries of the segment cache that are being sent: their bytes live on when the cache lets go of them.
+type holds struct {
+	mu      sync.Mutex
+	entries map[*segcache.Entry]*hold
+}
+
+// hold is an entry that is being sent to a number of clients.
+type hold struct {
+	readers int
+	claim   *claim
+	ready   chan struct{} // closed when the claim was granted, or refused with err
+	err     error
+}
+
+// smallEntry is what a connection's own buffers take, slow client or not. It is not worth counting.
+const smallEntry = 256 << 10
+
+// hold claims the bytes of an entry for as long as anybody reads it. release may be called twice.
+func (h *holds) hold(ctx context.Context, entry *segcache.Entry, app *App) (release func(), err error) {
+	if len(entry.Body) <= smallEntry {
+		return func() {}, nil
+	}
+	h.mu.Lock()
+	held, ok := h.entries[entry]
+	if !ok {
+		held = &hold{claim: app.claim(context.WithoutCancel(ctx)), ready: make(chan struct{})}
+		h.entries[entry] = held
+	}
+	held.readers++
+	h.mu.Unlock()
+	if !ok {
+		held.err = held.claim.reserve(int64(len(entry.Body)))
+		close(held.ready)
+	} else {
+		<-held.ready // at most the time that a claim waits
+	}
+	release = sync.OnceFunc(func() { h.release(entry, held) })
+	if held.err != nil {
+		release()
+		return nil, held.err
+	}
+	return release, nil
+}
+
+func (h *holds) release(entry *segcache.Entry, held *hold) {
+	h.mu.Lock()
+	held.readers--
+	last := held.readers == 0
+	if last && h.entries[entry] == held {
+		delete(h.entries, entry)
+	}
+	h.mu.Unlock()
+	if last {
+		held.claim.release()
+	}
+}

@@ -1,0 +1,165 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/manifest/hls"
+)
+
+// hlsProtector adapts titleProtector to hls.Protector.
+type hlsProtector struct{ *titleProtector }
+
+// Playlist implements hls.Protector.
+func (p hlsProtector) Playlist(_ context.Context, target address.Target) ([]string, error) {
+	if err := p.admit(target.Path); err != nil {
+		return nil, err
+	}
+	if manifestKind(target.Path) != kindPlaylist {
+		return nil, errOutOfAsset
+	}
+	return p.elements(address.Seal{Kind: address.SealPlaylist, KeyFormats: uint8(p.keyFormats)}, target.Path), nil
+}
+
+// Track implements hls.Protector.
+func (p hlsProtector) Track(ctx context.Context, init hls.Resource) (hls.Track, error) {
+	t, err := p.openTrack(ctx, address.Resource{Path: init.Target.Path, Range: init.Range}, 0)
+	if err != nil {
+		return nil, err
+	}
+	return hlsTrack{t}, nil
+}
+
+// bareClasses are the extensions of segments that need no init segment, with the class of track that they are taken for:
+// the resolution of a transport stream stands nowhere outside of it.
+var bareClasses = map[string]drm.TrackClass{
+	".ts": drm.ClassHD, ".m2ts": drm.ClassHD, ".tsv": drm.ClassHD, ".tsa": drm.ClassAudio,
+	".aac": drm.ClassAudio, ".ac3": drm.ClassAudio, ".ec3": drm.ClassAudio, ".eac3": drm.ClassAudio,
+}
+
+// Bare implements hls.Protector.
+func (p hlsProtector) Bare(ctx context.Context, first hls.Segment) (hls.Track, error) {
+	ext := strings.ToLower(first.Target.Path.Ext())
+	class, media := bareClasses[ext]
+	switch {
+	case media:
+	case isSidecarName(ext) && p.title.Scheme != drm.SchemeAES128:
+		return hlsText{p}, nil
+	case ext == ".vtt" || ext == ".webvtt":
+		class = drm.ClassAudio
+	default:
+		return nil, errBareSegment
+	}
+	title := p.title
+	if title.Scheme = drm.SchemeAES128; p.q.TransportStream == transportSampleAES && p.title.Scheme.Common() {
+		title.Scheme = drm.SchemeCbcs
+	}
+	if first.IFrame && title.Scheme == drm.SchemeCbcs {
+		return nil, errIFrameSampleAES
+	}
+	t, err := p.selectKey(ctx, title, class)
+	return hlsTrack{t}, err
+}
+
+var (
+	errBareSegment     = errors.New("segments without EXT-X-MAP are neither a transport stream nor packed audio nor text")
+	errIFrameSampleAES = errors.New("I-frames of a transport stream cannot have SAMPLE-AES: a range has no tables of its own")
+)
+
+// Sidecar implements hls.Protector.
+func (p hlsProtector) Sidecar(_ context.Context, target address.Target) ([]string, error) {
+	return p.sidecar(target)
+}
+
+// hlsTrack adapts track to hls.Track.
+type hlsTrack struct{ track }
+
+// Keys implements hls.Track. The URIs differ per KID, since players keep licenses by URI.
+func (t hlsTrack) Keys() []hls.Key {
+	if t.isText() {
+		return nil
+	}
+	p, kid, seal := t.p, t.key.KID(), t.licenseSeal()
+	// What a player decrypts itself it decrypts with a key of identity; the other formats are for what a CDM decrypts.
+	byPlayer := t.init == nil || !t.title.Scheme.Common()
+	var keys []hls.Key
+	if byPlayer || p.keyFormats.Has(hls.FormatIdentity) {
+		key := hls.Key{
+			Method: t.title.Scheme.HLSMethod(), KeyFormat: "identity",
+			URI: p.q.licenseURL(p.asset, p.session, endpointRawKey, seal, kid.Hex()),
+		}
+		if byPlayer && t.title.Scheme.Common() {
+			key.IV, key.HasIV = t.key.ConstantIV(), true // without it the IV would be the media sequence number
+		}
+		keys = append(keys, key)
+	}
+	if !byPlayer && p.keyFormats.Has(hls.FormatClearKey) {
+		keys = append(keys, hls.Key{
+			Method: t.title.Scheme.HLSMethod(), KeyFormat: "org.w3.clearkey", KeyFormatVersions: "1", KID: kid,
+			URI: p.q.licenseURL(p.asset, p.session, endpointClearKey, seal) + "?kid=" + kid.Hex(),
+		})
+	}
+	return keys
+}
+
+// KeysAfterMap implements hls.Track: a key in front of EXT-X-MAP would be for the init segment too, if whole resources are
+// encrypted, and that one has nothing to hide.
+func (t hlsTrack) KeysAfterMap() bool { return !t.title.Scheme.Common() }
+
+// Elements implements hls.Track: the seal is for exactly this path and range.
+func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
+	path := segment.Target.Path
+	if err := t.p.admit(path); err != nil {
+		return nil, err
+	}
+	seal := t.seal()
+	seal.Range, seal.IFrame = segment.Range, segment.IFrame && t.init != nil
+	if t.title.Scheme == drm.SchemeAES128 {
+		seal.Sequence = segment.Sequence
+	}
+	if t.dependsOnLead() {
+		for _, part := range segment.Lead {
+			if err := t.p.admit(part.Target.Path); err != nil {
+				return nil, err
+			}
+			seal.Lead = append(seal.Lead, address.Resource{Path: part.Target.Path, Range: part.Range})
+		}
+	}
+	return t.p.elements(seal, path), nil
+}
+
+// inBand are the sample entries whose parameter sets, or whose frame headers, depend on earlier chunks.
+var inBand = []string{"avc3", "hev1", "dvav", "dvhe", "vvi1", "av01", "dav1"}
+
+func (t hlsTrack) dependsOnLead() bool {
+	if t.init == nil || !t.title.Scheme.Common() {
+		return false
+	}
+	for _, track := range t.init.Tracks() {
+		if slices.Contains(inBand, track.SampleEntry) {
+			return true
+		}
+	}
+	return false
+}
+
+// hlsText adapts the sidecars of a title to hls.Track: segments of WebVTT, which leave as they are.
+type hlsText struct{ hlsProtector }
+
+// Keys implements hls.Track.
+func (hlsText) Keys() []hls.Key { return nil }
+
+// KeysAfterMap implements hls.Track.
+func (hlsText) KeysAfterMap() bool { return false }
+
+// Elements implements hls.Track.
+func (t hlsText) Elements(segment hls.Segment) ([]string, error) {
+	if !segment.Range.IsZero() {
+		return nil, errSidecar
+	}
+	return t.sidecar(segment.Target)
+}

@@ -1,0 +1,149 @@
+package caddymodule
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/segcrypt"
+	"github.com/caddy-drm/caddy-drm/segcrypt/mpegts"
+	"github.com/caddy-drm/caddy-drm/segcrypt/packedaudio"
+	"github.com/caddy-drm/caddy-drm/segcrypt/wholesegment"
+)
+
+// outgoing is a segment whose protected size is known and whose bytes are encrypted as they are asked for.
+type outgoing interface {
+	// WriteTo writes the protected segment. It may use up the memory of the clear one.
+	io.WriterTo
+	// Size is the length of the protected segment in bytes.
+	Size() int
+	// AppendTo appends the protected segment to dst. It is not called behind WriteTo.
+	AppendTo(dst []byte) segcrypt.Protected
+	// Release gives memory back; the segment must not be used afterwards.
+	Release()
+}
+
+var errNotMedia = errors.New("the segment is none of the containers that can be encrypted")
+
+// protect plans the protection of a clear segment, or carries it out where its size shows only then. The result may lie in
+// the memory of the clear segment.
+func (q *request) protect(m *media, clear *clearResource) (outgoing, string, error) {
+	switch {
+	case q.seal.Scheme == drm.SchemeAES128:
+		return q.protectWhole(m, clear)
+	case m.protector != nil:
+		seg, err := q.plan(m, clear)
+		if err != nil {
+			return nil, "", err
+		}
+		return seg, mediaType(m.init), nil
+	default:
+		return protectFrames(m, clear)
+	}
+}
+
+// plan plans a segment of CMAF. One that depends on parameter sets of earlier parts is planned behind these.
+func (q *request) plan(m *media, clear *clearResource) (*segcrypt.Segment, error) {
+	seg, err := m.protector.Plan(clear.body)
+	if errors.Is(err, segcrypt.ErrParameterSets) && len(q.seal.Lead) > 0 {
+		seg, err = q.planBehindLead(m, clear)
+	}
+	if err == nil && clear.partial > 0 {
+		if err = seg.Truncate(clear.partial); err != nil {
+			seg.Release()
+		}
+	}
+	return seg, err
+}
+
+// planBehindLead reads the parts that the seal names, from the last one that players can begin with, for what they say
+// about the part at hand.
+func (q *request) planBehindLead(m *media, clear *clearResource) (*segcrypt.Segment, error) {
+	stream := m.protector.NewStream()
+	for _, part := range q.seal.Lead {
+		lead, err := q.origin.fetch(part, fetchOptions{limit: q.MaxSegmentSize})
+		if err != nil {
+			return nil, fmt.Errorf("reading an earlier part: %w", err)
+		}
+		err = stream.Prime(lead.body)
+		lead.release()
+		if err != nil {
+			return nil, fmt.Errorf("an earlier part: %w", err)
+		}
+	}
+	return stream.Plan(clear.body)
+}
+
+// containerTypes are the media types of segments without init segment.
+var containerTypes = map[wholesegment.Container]string{
+	wholesegment.TS: "video/mp2t", wholesegment.PackedAAC: "audio/aac", wholesegment.PackedAC3: "audio/ac3",
+	wholesegment.PackedEC3: "audio/eac3", wholesegment.WebVTT: "text/vtt; charset=utf-8",
+}
+
+// protectWhole encrypts all of a segment. What it holds is looked at first: an error page, or media of another kind than
+// the playlist's, must not be given out as a segment.
+func (q *request) protectWhole(m *media, clear *clearResource) (outgoing, string, error) {
+	container := wholesegment.Sniff(clear.body)
+	contentType, ok := containerTypes[container]
+	if m.init != nil {
+		contentType, ok = mediaType(m.init), container == wholesegment.FMP4
+	}
+	if !ok {
+		return nil, "", errNotMedia
+	}
+	b := wholesegment.New(m.key).EncryptInPlace(clear.body, wholesegment.IVFromSequence(q.seal.Sequence))
+	return protectedBytes{b: b}, contentType, nil
+}
+
+// protectFrames encrypts the frames of a transport stream or of packed audio.
+func protectFrames(m *media, clear *clearResource) (outgoing, string, error) {
+	container := wholesegment.Sniff(clear.body)
+	buf := protectedBuffers.get(len(clear.body) + len(clear.body)/16)
+	var err error
+	switch container {
+	case wholesegment.TS:
+		buf.b, err = mpegts.New(m.key).ProtectSegment(buf.b, clear.body)
+	case wholesegment.PackedAAC, wholesegment.PackedAC3, wholesegment.PackedEC3:
+		buf.b, err = packedaudio.New(m.key).ProtectSegment(buf.b, clear.body)
+	default:
+		err = errNotMedia
+	}
+	if err != nil {
+		protectedBuffers.put(buf)
+		return nil, "", err
+	}
+	return protectedBytes{b: buf.b, pooled: buf}, containerTypes[container], nil
+}
+
+// protectedBytes is a segment that is encrypted already.
+type protectedBytes struct {
+	b      segcrypt.Protected
+	pooled *recorderBuffer // nil if the bytes lie in the memory of the clear segment
+}
+
+// WriteTo implements outgoing.
+func (p protectedBytes) WriteTo(w io.Writer) (int64, error) {
+	return int64(len(p.b)), writeAll(w, p.b)
+}
+
+// Size implements outgoing.
+func (p protectedBytes) Size() int { return len(p.b) }
+
+// AppendTo implements outgoing.
+func (p protectedBytes) AppendTo(dst []byte) segcrypt.Protected { return append(dst, p.b...) }
+
+// Release implements outgoing.
+func (p protectedBytes) Release() { protectedBuffers.put(p.pooled) }
+
+// contentDigest tells the clear bytes of one segment from others, on every node alike. Its seed is secret, so that the ETag
+// which it becomes part of says nothing about the clear bytes.
+func (s *site) contentDigest(clear []byte) [16]byte {
+	return xxh3.Hash128Seed(clear, binary.BigEndian.Uint64(s.ivSecret[:8])).Bytes()
+}
+
+// numberBytes is n as a field of an ETag.
+func numberBytes(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

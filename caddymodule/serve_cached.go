@@ -1,0 +1,138 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/segcache"
+	"github.com/caddy-drm/caddy-drm/segcrypt"
+)
+
+// segmentTTL is how long a protected segment is served from memory without a look at the origin. Clients keep theirs for an
+// hour (cachePrivateMedia).
+const segmentTTL = 10 * time.Minute
+
+// serveCached answers from the cache of protected segments. One request makes the segment for all who ask meanwhile; it goes
+// on when the client who began it leaves and others still wait.
+func (q *request) serveCached() error {
+	ctx := q.r.Context()
+	entry, feed, err := q.app.segments.Stream(ctx, q.segmentKey(), func(ctx context.Context, feed *segcache.Feed) (*segcache.Entry, error) {
+		shared := *q
+		shared.r, shared.w, shared.origin = q.r.WithContext(ctx), nil, q.origin.detached(ctx)
+		m, err := shared.openMedia(ctx)
+		if err != nil {
+			return nil, err
+		}
+		to := &cacheReceiver{feed: feed}
+		if err := shared.produce(m, to); err != nil {
+			return nil, err
+		}
+		return to.result(), nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case entry != nil:
+		return q.writeEntry(entry)
+	case isPlainGet(q.r):
+		return q.follow(feed)
+	}
+	// Only a whole segment has ranges and a length.
+	defer feed.Leave()
+	if entry, err = feed.Entry(ctx); err != nil {
+		return err
+	}
+	return q.writeEntry(entry)
+}
+
+// segmentKey names the protected segment by all that its bytes depend on but the origin's content: the seal names the init
+// segment and the key by digests.
+func (q *request) segmentKey() segcache.Key {
+	b := make([]byte, 0, 512)
+	for _, field := range [...]string{q.handler, q.tenant, q.addr.Seal, string(q.addr.Path)} {
+		b = append(append(b, field...), 0)
+	}
+	return sha256.Sum256(binary.BigEndian.AppendUint64(b, q.addr.Number))
+}
+
+// writeEntry sends a segment from the cache. What a slow client keeps alive counts as in flight, once for all who read it.
+func (q *request) writeEntry(entry *segcache.Entry) error {
+	release, err := q.app.holds.hold(q.r.Context(), entry, q.app)
+	if err != nil {
+		return err
+	}
+	defer release()
+	rep := representation{contentType: entry.ContentType, cacheControl: cachePrivateMedia, etag: entry.ETag, body: entry.Body}
+	if isPlainGet(q.r) && q.app.spool != nil && q.app.inFlight.Pressure() {
+		return q.writeSegment(rep, &heldEntry{body: entry.Body, release: release})
+	}
+	return q.write(rep)
+}
+
+// follow sends the chunks of a live segment as they come.
+func (q *request) follow(feed *segcache.Feed) error {
+	defer feed.Leave()
+	client := &clientReceiver{q: q}
+	client.begin(segmentHead{contentType: feed.ContentType()})
+	if err := feed.WriteTo(q.r.Context(), client, client.flush); err != nil {
+		return errors.Join(errBrokenOff, err)
+	}
+	return nil
+}
+
+// heldEntry is an entry on its way into a file.
+type heldEntry struct {
+	body    []byte
+	release func()
+}
+
+// WriteTo implements outgoing.
+func (h *heldEntry) WriteTo(w io.Writer) (int64, error) {
+	return int64(len(h.body)), writeAll(w, h.body)
+}
+
+// Size implements outgoing.
+func (h *heldEntry) Size() int { return len(h.body) }
+
+// AppendTo implements outgoing.
+func (h *heldEntry) AppendTo(dst []byte) segcrypt.Protected { return append(dst, h.body...) }
+
+// Release implements outgoing.
+func (h *heldEntry) Release() {
+	h.body = nil
+	h.release()
+}
+
+// cacheReceiver makes an entry of a segment.
+type cacheReceiver struct {
+	feed  *segcache.Feed
+	entry *segcache.Entry
+}
+
+func (c *cacheReceiver) whole(head segmentHead, seg outgoing) error {
+	// Memory of its own, of exactly the size: an entry may live for long.
+	body := seg.AppendTo(make([]byte, 0, seg.Size()))
+	c.entry = &segcache.Entry{Body: body, ContentType: head.contentType, ETag: head.etag, TTL: segmentTTL}
+	return nil
+}
+
+func (c *cacheReceiver) chunks() chunkReceiver { return c }
+
+func (c *cacheReceiver) begin(head segmentHead) { c.feed.Begin(head.contentType) }
+
+func (c *cacheReceiver) Write(p []byte) (int, error) { return c.feed.Write(p) }
+
+func (c *cacheReceiver) flush() { c.feed.Flush() }
+
+// result returns the entry, which for a segment that came in chunks is known only now.
+func (c *cacheReceiver) result() *segcache.Entry {
+	if c.entry == nil {
+		body := c.feed.Bytes()
+		c.entry = &segcache.Entry{Body: body, ContentType: c.feed.ContentType(), ETag: etagOf([]byte("bytes"), body), TTL: segmentTTL}
+	}
+	return c.entry
+}

@@ -1,0 +1,231 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/segcrypt"
+)
+
+// receiver is who a protected segment is for: the client, or the cache on behalf of many.
+type receiver interface {
+	// whole takes a segment that is planned, and so has a length.
+	whole(head segmentHead, seg outgoing) error
+	// chunks takes a segment that comes chunk by chunk, of a length that nobody knows. It returns nil where only a whole
+	// segment is an answer.
+	chunks() chunkReceiver
+}
+
+// chunkReceiver takes the chunks of a live segment.
+type chunkReceiver interface {
+	begin(head segmentHead)
+	io.Writer
+	flush()
+}
+
+// segmentHead is what is known of a segment besides its bytes.
+type segmentHead struct {
+	contentType string
+	etag        string // strong, with its quotes; empty for what comes in chunks
+}
+
+// produce fetches the clear segment, encrypts it and hands it on. A segment of known length is read whole, planned whole,
+// and encrypted in place while it is sent; a segment that the origin still writes leaves chunk by chunk.
+func (q *request) produce(m *media, to receiver) error {
+	ctx := q.r.Context()
+	from, err := q.segmentSource(ctx)
+	if err != nil {
+		return err
+	}
+	claim := q.app.claim(ctx)
+	defer claim.release()
+	live := newLiveSegment(m, to.chunks(), q.MaxSegmentSize)
+	clear, err := q.origin.fetch(from, fetchOptions{limit: q.MaxSegmentSize, reserve: claim.reserve, stream: live.sink()})
+	if err != nil {
+		return live.failed(fmt.Errorf("reading the segment: %w", err))
+	}
+	defer clear.release()
+	if clear.streamed {
+		return live.failed(live.finish(clear.body))
+	}
+	if q.seal.IFrame {
+		if err := q.origin.completeChunk(from, clear, fetchOptions{limit: q.MaxSegmentSize, reserve: claim.reserve}); err != nil {
+			return fmt.Errorf("reading the rest of the chunk: %w", err)
+		}
+	}
+	head := segmentHead{etag: q.segmentETag(clear)}
+	seg, contentType, err := q.protect(m, clear)
+	if err != nil {
+		return fmt.Errorf("protecting the segment: %w", err)
+	}
+	held := &heldSegment{outgoing: seg, clear: clear, claim: claim}
+	defer held.Release()
+	head.contentType = contentType
+	return to.whole(head, held)
+}
+
+// heldSegment is a segment with all that is held for it.
+type heldSegment struct {
+	outgoing
+	clear *clearResource
+	claim *claim
+}
+
+// Release gives everything back. It may be called twice.
+func (h *heldSegment) Release() {
+	if h.outgoing != nil {
+		h.outgoing.Release()
+		h.outgoing = nil
+	}
+	h.clear.release()
+	h.claim.release()
+}
+
+// segmentETag names the protected bytes by all that they depend on: the seal, with it the key, and the clear bytes, by the
+// origin's strong ETag or else by themselves. The same segment has the same ETag on every node that sees the same ETag.
+func (q *request) segmentETag(clear *clearResource) string {
+	validator := []byte(strongETag(clear.header))
+	if len(validator) == 0 {
+		digest := q.contentDigest(clear.body)
+		validator = digest[:]
+	}
+	return etagOf([]byte("segment"), validator, []byte(q.addr.Seal), []byte(q.addr.Path), numberBytes(q.addr.Number), []byte{segcrypt.LayoutVersion})
+}
+
+// completeChunk reads on from a range that ends inside of an mdat to the end of it: an I-frame playlist wants the first
+// samples of a chunk, and those are encrypted as the whole chunk is.
+func (o origin) completeChunk(from address.Resource, clear *clearResource, options fetchOptions) error {
+	missing, err := segcrypt.MissingBytes(clear.body)
+	if err != nil || missing == 0 {
+		return err
+	}
+	clear.partial = len(clear.body)
+	if missing > uint64(options.limit)-min(uint64(len(clear.body)), uint64(options.limit)) {
+		return &originError{err: errOriginTooLarge}
+	}
+	from.Range, err = address.NewRange(from.Range.End(), missing)
+	if err != nil {
+		return errIndex
+	}
+	rest, err := o.fetch(from, options)
+	if err != nil {
+		return err
+	}
+	defer rest.release()
+	clear.pooled.b = append(clear.body, rest.body...)
+	clear.body = clear.pooled.b
+	return nil
+}
+
+// liveSegment is a segment that is protected chunk by chunk while the origin still writes it.
+type liveSegment struct {
+	media   *media
+	to      chunkReceiver
+	stream  *segcrypt.Stream
+	limit   int64
+	arrived int64
+	begun   bool
+}
+
+func newLiveSegment(m *media, to chunkReceiver, limit int64) *liveSegment {
+	return &liveSegment{media: m, to: to, limit: limit}
+}
+
+// sink is what a fetch gives a body of unknown length to; nil where the body has to be whole.
+func (l *liveSegment) sink() func([]byte) (int, error) {
+	if l.to == nil || l.media.protector == nil {
+		return nil
+	}
+	return l.take
+}
+
+// take protects and hands on the chunks that have arrived whole.
+func (l *liveSegment) take(arrived []byte) (used int, err error) {
+	if l.stream == nil {
+		l.stream = l.media.protector.NewStream()
+	}
+	for {
+		n, err := segcrypt.NextChunk(arrived[used:], int(l.limit))
+		if err != nil || n == 0 {
+			return used, err
+		}
+		if l.arrived += int64(n); l.arrived > l.limit {
+			return used, errOriginTooLarge
+		}
+		if err := l.send(arrived[used : used+n]); err != nil {
+			return used, err
+		}
+		used += n
+	}
+}
+
+func (l *liveSegment) send(chunk []byte) error {
+	seg, err := l.stream.Plan(chunk)
+	if err != nil {
+		return err
+	}
+	defer seg.Release()
+	if !l.begun {
+		l.begun = true
+		l.to.begin(segmentHead{contentType: mediaType(l.media.init)})
+	}
+	if _, err := seg.WriteTo(l.to); err != nil {
+		return err
+	}
+	l.to.flush()
+	return nil
+}
+
+// finish takes what came behind the last chunk.
+func (l *liveSegment) finish(rest []byte) error {
+	if len(rest) > 0 {
+		return l.send(rest)
+	}
+	if !l.begun {
+		return &originError{err: errOriginTruncated}
+	}
+	return nil
+}
+
+// failed breaks the answer off if some of it has left: an answer that looks whole would be kept as such.
+func (l *liveSegment) failed(err error) error {
+	if err != nil && l.begun {
+		return errors.Join(errBrokenOff, err)
+	}
+	return err
+}
+
+// errBrokenOff marks a failure behind the first bytes of an answer.
+var errBrokenOff = errors.New("the answer broke off")
+
+// clientReceiver sends a segment to the client.
+type clientReceiver struct {
+	q *request
+}
+
+func (c *clientReceiver) chunks() chunkReceiver {
+	if !isPlainGet(c.q.r) {
+		return nil
+	}
+	return c
+}
+
+func (c *clientReceiver) begin(head segmentHead) {
+	c.q.setHeaders(representation{contentType: head.contentType, cacheControl: cachePrivateMedia})
+	countServed(c.q.kind, 0)
+	c.q.w.WriteHeader(http.StatusOK)
+}
+
+func (c *clientReceiver) Write(p []byte) (int, error) {
+	countBytes(c.q.kind, len(p))
+	return c.q.w.Write(p)
+}
+
+func (c *clientReceiver) flush() { _ = http.NewResponseController(c.q.w).Flush() }
+
+func (c *clientReceiver) whole(head segmentHead, seg outgoing) error {
+	return c.q.writeSegment(representation{contentType: head.contentType, cacheControl: cachePrivateMedia, etag: head.etag}, seg)
+}
