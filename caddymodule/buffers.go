@@ -3,7 +3,9 @@ package caddymodule
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
+	"time"
 )
 
 // recorderBuffer is memory that is used again for the next resource.
@@ -14,10 +16,10 @@ const (
 	minBuffer = 32 << 10
 	// spareBuffer is room behind a body: one byte lets its last read report the end, and padding takes up to a block.
 	spareBuffer = 1 + 16
-	// keepBuffer is the largest buffer that is kept; rare giants are left to the garbage collector.
-	keepBuffer = 16 << 20
-	// keepBuffers bounds the bytes of all idle buffers.
+	// keepBuffers bounds the bytes of idle buffers that stay for good. Above it they stay for idleBuffers: while a budget
+	// full of segments is in flight, each buffer that became garbage would count twice until the next collection.
 	keepBuffers = 64 << 20
+	idleBuffers = 5 * time.Second
 )
 
 // bufferPool keeps idle buffers. Other than a sync.Pool it keeps them over collections of garbage: allocating a segment
@@ -26,9 +28,10 @@ const (
 // A buffer for media is filled by the origin and then encrypted in place; what is sent is only ever what segcrypt hands
 // out. Clear text, such as manifests, comes from the same pool and is never sent.
 type bufferPool struct {
-	mu    sync.Mutex
-	idle  []*recorderBuffer // the last one was used last, and may still be in the processor's caches
-	bytes int
+	mu       sync.Mutex
+	idle     []*recorderBuffer // the last one was used last, and may still be in the processor's caches
+	bytes    int
+	trimming bool
 }
 
 var clearBuffers, protectedBuffers bufferPool
@@ -50,9 +53,9 @@ func (p *bufferPool) take(size int) *recorderBuffer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := len(p.idle) - 1; i >= 0; i-- {
-		if c := cap(p.idle[i].b); c >= size+spareBuffer && c <= max(4*size, 256<<10) {
+		if c := cap(p.idle[i].b); c >= size+spareBuffer && c <= max(2*size, 256<<10) {
 			buf := p.idle[i]
-			p.idle = append(p.idle[:i], p.idle[i+1:]...)
+			p.idle = slices.Delete(p.idle, i, i+1)
 			p.bytes -= c
 			return buf
 		}
@@ -61,17 +64,29 @@ func (p *bufferPool) take(size int) *recorderBuffer {
 }
 
 func (p *bufferPool) put(buf *recorderBuffer) {
-	if buf == nil || cap(buf.b) > keepBuffer {
+	if buf == nil || cap(buf.b) == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idle = append(p.idle, buf)
 	p.bytes += cap(buf.b)
-	for p.bytes > keepBuffers {
-		p.bytes -= cap(p.idle[0].b)
-		p.idle = append(p.idle[:0], p.idle[1:]...)
+	if p.bytes > keepBuffers && !p.trimming {
+		p.trimming = true
+		time.AfterFunc(idleBuffers, p.trim)
 	}
+}
+
+// trim lets go of what is too much, the buffers that were not used for longest.
+func (p *bufferPool) trim() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trimming = false
+	n := 0
+	for ; p.bytes > keepBuffers; n++ {
+		p.bytes -= cap(p.idle[n].b)
+	}
+	p.idle = slices.Delete(p.idle, 0, n)
 }
 
 // grow makes room for n more bytes.

@@ -27,6 +27,7 @@ type memory struct {
 	segments *segcache.Cache
 	inFlight *inflight.Budget
 	holds    *holds
+	solo     *sync.Map // keys of segments that are made for one client alone
 }
 
 var sharedMemory = sync.OnceValue(func() memory {
@@ -34,7 +35,7 @@ var sharedMemory = sync.OnceValue(func() memory {
 	if err != nil {
 		panic(err) // the size is a constant of ours
 	}
-	return memory{segments: segments, inFlight: inflight.NewBudget(defaultInFlight), holds: &holds{entries: make(map[*segcache.Entry]*hold)}}
+	return memory{segments: segments, inFlight: inflight.NewBudget(defaultInFlight), holds: &holds{entries: make(map[*segcache.Entry]*hold)}, solo: new(sync.Map)}
 })
 
 // openMemory sizes what the process shares as this configuration says.
@@ -77,6 +78,14 @@ func (c *claim) reserve(bytes int64) (err error) {
 	return c.grant.Grow(c.ctx, bytes, time.Duration(c.app.InFlightWait))
 }
 
+// reserveMore adds bytes to the claim.
+func (c *claim) reserveMore(bytes int64) error {
+	if c.grant != nil {
+		bytes += c.grant.Bytes()
+	}
+	return c.reserve(bytes)
+}
+
 // release gives the memory back. It may be called twice.
 func (c *claim) release() {
 	if c.grant != nil {
@@ -117,13 +126,17 @@ func (h *holds) hold(ctx context.Context, entry *segcache.Entry, app *App) (rele
 	if !ok {
 		held.err = held.claim.reserve(int64(len(entry.Body)))
 		close(held.ready)
-	} else {
-		<-held.ready // at most the time that a claim waits
 	}
 	release = sync.OnceFunc(func() { h.release(entry, held) })
-	if held.err != nil {
+	select {
+	case <-held.ready:
+		err = held.err
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		release()
-		return nil, held.err
+		return nil, err
 	}
 	return release, nil
 }

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -19,8 +20,16 @@ const segmentTTL = 10 * time.Minute
 // serveCached answers from the cache of protected segments. One request makes the segment for all who ask meanwhile; it goes
 // on when the client who began it leaves and others still wait.
 func (q *request) serveCached() error {
-	ctx := q.r.Context()
-	entry, feed, err := q.app.segments.Stream(ctx, q.segmentKey(), func(ctx context.Context, feed *segcache.Feed) (*segcache.Entry, error) {
+	ctx, key := q.r.Context(), q.segmentKey()
+	if q.app.inFlight.Pressure() {
+		if entry, ok := q.app.segments.Get(key); ok {
+			return q.writeEntry(entry)
+		}
+		if served, err := q.serveSolo(key); served {
+			return err
+		}
+	}
+	entry, feed, err := q.app.segments.Stream(ctx, key, func(ctx context.Context, feed *segcache.Feed) (*segcache.Entry, error) {
 		shared := *q
 		shared.r, shared.w, shared.origin = q.r.WithContext(ctx), nil, q.origin.detached(ctx)
 		m, err := shared.openMedia(ctx)
@@ -47,6 +56,20 @@ func (q *request) serveCached() error {
 		return err
 	}
 	return q.writeEntry(entry)
+}
+
+// serveSolo makes a segment for this client alone, as it is done without a cache: in place, in memory that is used again. While
+// memory is short, that is better than a copy for the cache, unless others ask for the same segment at the same time.
+func (q *request) serveSolo(key segcache.Key) (served bool, err error) {
+	if _, others := q.app.solo.LoadOrStore(key, struct{}{}); others {
+		return false, nil
+	}
+	defer q.app.solo.Delete(key)
+	m, err := q.openMedia(q.r.Context())
+	if err != nil {
+		return true, err
+	}
+	return true, q.produce(m, &clientReceiver{q: q})
 }
 
 // segmentKey names the protected segment by all that its bytes depend on but the origin's content: the seal names the init
@@ -113,8 +136,11 @@ type cacheReceiver struct {
 	entry *segcache.Entry
 }
 
-func (c *cacheReceiver) whole(head segmentHead, seg outgoing) error {
+func (c *cacheReceiver) whole(head segmentHead, seg *heldSegment) error {
 	// Memory of its own, of exactly the size: an entry may live for long.
+	if err := seg.claim.reserveMore(int64(seg.Size())); err != nil {
+		return err
+	}
 	body := seg.AppendTo(make([]byte, 0, seg.Size()))
 	c.entry = &segcache.Entry{Body: body, ContentType: head.contentType, ETag: head.etag, TTL: segmentTTL}
 	return nil
@@ -131,7 +157,7 @@ func (c *cacheReceiver) flush() { c.feed.Flush() }
 // result returns the entry, which for a segment that came in chunks is known only now.
 func (c *cacheReceiver) result() *segcache.Entry {
 	if c.entry == nil {
-		body := c.feed.Bytes()
+		body := bytes.Clone(c.feed.Bytes()) // without the room that was for more
 		c.entry = &segcache.Entry{Body: body, ContentType: c.feed.ContentType(), ETag: etagOf([]byte("bytes"), body), TTL: segmentTTL}
 	}
 	return c.entry

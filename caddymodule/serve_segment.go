@@ -13,7 +13,7 @@ import (
 // receiver is who a protected segment is for: the client, or the cache on behalf of many.
 type receiver interface {
 	// whole takes a segment that is planned, and so has a length.
-	whole(head segmentHead, seg outgoing) error
+	whole(head segmentHead, seg *heldSegment) error
 	// chunks takes a segment that comes chunk by chunk, of a length that nobody knows. It returns nil where only a whole
 	// segment is an answer.
 	chunks() chunkReceiver
@@ -226,6 +226,6 @@ func (c *clientReceiver) Write(p []byte) (int, error) {
 
 func (c *clientReceiver) flush() { _ = http.NewResponseController(c.q.w).Flush() }
 
-func (c *clientReceiver) whole(head segmentHead, seg outgoing) error {
+func (c *clientReceiver) whole(head segmentHead, seg *heldSegment) error {
 	return c.q.writeSegment(representation{contentType: head.contentType, cacheControl: cachePrivateMedia, etag: head.etag}, seg)
 }
