@@ -39,7 +39,7 @@ var errBusy = errors.New("the server is busy")
 // get returns how long it took until the first byte of the body was there, and until the last.
 func (c *client) get(path string) (first, all time.Duration, err error) {
 	start := time.Now()
-	response, err := c.ask(path)
+	response, err := c.ask(path, "")
 	if err != nil {
 		return 0, 0, err
 	}
@@ -62,8 +62,25 @@ func (c *client) get(path string) (first, all time.Duration, err error) {
 	}
 }
 
-func (c *client) ask(path string) (*http.Response, error) {
-	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, c.host); err != nil {
+// getLast returns how long the last byte alone took, which a gateway has when all of the segment is read and encrypted.
+func (c *client) getLast(path string) (time.Duration, error) {
+	start := time.Now()
+	response, err := c.ask(path, "Range: bytes=-1\r\n")
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return 0, err
+	}
+	if response.StatusCode != http.StatusPartialContent {
+		return 0, fmt.Errorf("%w: %s", errNotServed, response.Status)
+	}
+	return time.Since(start), nil
+}
+
+func (c *client) ask(path, header string) (*http.Response, error) {
+	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, c.host, header); err != nil {
 		return nil, err
 	}
 	return http.ReadResponse(c.in, nil)
@@ -135,13 +152,14 @@ func (w *wholeSegment) time(n int) (time.Duration, error) {
 // firstBytes are medians of one round, in milliseconds.
 type firstBytes struct {
 	gateway, stock float64 // until the first byte of a body
-	whole          float64 // to read and encrypt all of it
+	whole          float64 // to read and encrypt all of it, in one function without a server
+	last           float64 // until the last byte, asked for alone
 }
 
 // firstByteRound makes n requests of each server, one by one, with as many whole segments between them. Stock Caddy sends a
 // clear file as soon as it is open: what it takes is what every request takes.
 func firstByteRound(ctx context.Context, gateway, stock *client, res, clear resource, whole *wholeSegment, n int) (firstBytes, error) {
-	var gateways, stocks, wholes []float64
+	var gateways, stocks, wholes, lasts []float64
 	for i := range n {
 		if ctx.Err() != nil {
 			return firstBytes{}, ctx.Err()
@@ -154,11 +172,16 @@ func firstByteRound(ctx context.Context, gateway, stock *client, res, clear reso
 		if err != nil {
 			return firstBytes{}, err
 		}
+		last, err := gateway.getLast(res.paths[i%len(res.paths)])
+		if err != nil {
+			return firstBytes{}, err
+		}
+		lasts = append(lasts, last.Seconds()*1e3)
 		w, err := whole.time(i)
 		if err != nil {
 			return firstBytes{}, err
 		}
 		gateways, stocks, wholes = append(gateways, g.Seconds()*1e3), append(stocks, s.Seconds()*1e3), append(wholes, w.Seconds()*1e3)
 	}
-	return firstBytes{gateway: spreadOf(gateways).median, stock: spreadOf(stocks).median, whole: spreadOf(wholes).median}, nil
+	return firstBytes{gateway: spreadOf(gateways).median, stock: spreadOf(stocks).median, whole: spreadOf(wholes).median, last: spreadOf(lasts).median}, nil
 }

@@ -144,7 +144,7 @@ func (c *slowClient) once(ctx context.Context, base, path string, start time.Tim
 	if tcp, ok := connection.conn.(*net.TCPConn); ok {
 		_ = tcp.SetReadBuffer(64 << 10) // else the kernel reads ahead for us
 	}
-	response, err := connection.ask(path)
+	response, err := connection.ask(path, "")
 	if err != nil {
 		return 0, err
 	}

@@ -2,7 +2,9 @@ package caddymodule
 
 import (
 	"context"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -35,7 +37,10 @@ var sharedMemory = sync.OnceValue(func() memory {
 	if err != nil {
 		panic(err) // the size is a constant of ours
 	}
-	return memory{segments: segments, inFlight: inflight.NewBudget(defaultInFlight), holds: &holds{entries: make(map[*segcache.Entry]*hold)}, solo: new(sync.Map)}
+	return memory{
+		segments: segments, inFlight: inflight.NewBudget(defaultInFlight), solo: new(sync.Map),
+		holds: &holds{bodies: make(map[*byte]*hold)},
+	}
 })
 
 // openMemory sizes what the process shares as this configuration says.
@@ -71,6 +76,7 @@ func (a *App) claim(ctx context.Context) *claim { return &claim{app: a, ctx: ctx
 
 // reserve makes the claim one for bytes in all, and waits for its turn if it has to.
 func (c *claim) reserve(bytes int64) (err error) {
+	bytes = charged(bytes)
 	if c.grant == nil {
 		c.grant, err = c.app.inFlight.Acquire(c.ctx, bytes, time.Duration(c.app.InFlightWait))
 		return err
@@ -78,13 +84,8 @@ func (c *claim) reserve(bytes int64) (err error) {
 	return c.grant.Grow(c.ctx, bytes, time.Duration(c.app.InFlightWait))
 }
 
-// reserveMore adds bytes to the claim.
-func (c *claim) reserveMore(bytes int64) error {
-	if c.grant != nil {
-		bytes += c.grant.Bytes()
-	}
-	return c.reserve(bytes)
-}
+// charged is what a body counts: its bytes, and a fourth for what its connection and the garbage collector need besides.
+func charged(bytes int64) int64 { return bytes + bytes/4 }
 
 // release gives the memory back. It may be called twice.
 func (c *claim) release() {
@@ -95,11 +96,14 @@ func (c *claim) release() {
 
 // holds counts the entries of the segment cache that are being sent: their bytes live on when the cache lets go of them.
 type holds struct {
-	mu      sync.Mutex
-	entries map[*segcache.Entry]*hold
+	mu     sync.Mutex
+	bodies map[*byte]*hold // by the first byte of the body
+
+	made       atomic.Int64 // bytes of bodies since the last collection
+	collecting atomic.Bool
 }
 
-// hold is an entry that is being sent to a number of clients.
+// hold is a body that is being sent to a number of clients.
 type hold struct {
 	readers int
 	claim   *claim
@@ -107,27 +111,57 @@ type hold struct {
 	err     error
 }
 
-// smallEntry is what a connection's own buffers take, slow client or not. It is not worth counting.
-const smallEntry = 256 << 10
+const (
+	// smallEntry is what a connection's own buffers take, slow client or not. It is not worth counting.
+	smallEntry = 256 << 10
+	// adoption is how long a body counts that was made for clients who have not begun to read it.
+	adoption = time.Second
+	// collectAfter is how many bytes of bodies are made before the garbage collector is asked to run, if memory is short. Left
+	// alone it lets the heap double, with bodies that nobody reads any more.
+	collectAfter = 64 << 20
+)
 
-// hold claims the bytes of an entry for as long as anybody reads it. release may be called twice.
-func (h *holds) hold(ctx context.Context, entry *segcache.Entry, app *App) (release func(), err error) {
-	if len(entry.Body) <= smallEntry {
+// adopt lets the claim under which a body was made go over to those who read it.
+func (h *holds) adopt(body []byte, from *claim) {
+	if len(body) <= smallEntry || from.grant == nil {
+		return
+	}
+	claim := &claim{app: from.app, ctx: from.ctx, grant: from.grant}
+	from.grant = nil
+	claim.grant.Shrink(charged(int64(len(body))))
+	held := &hold{readers: 1, claim: claim, ready: make(chan struct{})}
+	close(held.ready)
+	h.mu.Lock()
+	h.bodies[&body[0]] = held
+	h.mu.Unlock()
+	time.AfterFunc(adoption, func() { h.release(&body[0], held) })
+	if h.made.Add(int64(len(body))) > collectAfter && claim.app.inFlight.Pressure() && h.collecting.CompareAndSwap(false, true) {
+		go func() {
+			defer h.collecting.Store(false)
+			h.made.Store(0)
+			runtime.GC()
+		}()
+	}
+}
+
+// hold claims a body for as long as anybody reads it. release may be called twice.
+func (h *holds) hold(ctx context.Context, body []byte, app *App) (release func(), err error) {
+	if len(body) <= smallEntry {
 		return func() {}, nil
 	}
 	h.mu.Lock()
-	held, ok := h.entries[entry]
+	held, ok := h.bodies[&body[0]]
 	if !ok {
 		held = &hold{claim: app.claim(context.WithoutCancel(ctx)), ready: make(chan struct{})}
-		h.entries[entry] = held
+		h.bodies[&body[0]] = held
 	}
 	held.readers++
 	h.mu.Unlock()
 	if !ok {
-		held.err = held.claim.reserve(int64(len(entry.Body)))
+		held.err = held.claim.reserve(int64(len(body)))
 		close(held.ready)
 	}
-	release = sync.OnceFunc(func() { h.release(entry, held) })
+	release = sync.OnceFunc(func() { h.release(&body[0], held) })
 	select {
 	case <-held.ready:
 		err = held.err
@@ -141,12 +175,12 @@ func (h *holds) hold(ctx context.Context, entry *segcache.Entry, app *App) (rele
 	return release, nil
 }
 
-func (h *holds) release(entry *segcache.Entry, held *hold) {
+func (h *holds) release(first *byte, held *hold) {
 	h.mu.Lock()
 	held.readers--
 	last := held.readers == 0
-	if last && h.entries[entry] == held {
-		delete(h.entries, entry)
+	if last && h.bodies[first] == held {
+		delete(h.bodies, first)
 	}
 	h.mu.Unlock()
 	if last {

@@ -84,7 +84,7 @@ func (q *request) segmentKey() segcache.Key {
 
 // writeEntry sends a segment from the cache. What a slow client keeps alive counts as in flight, once for all who read it.
 func (q *request) writeEntry(entry *segcache.Entry) error {
-	release, err := q.app.holds.hold(q.r.Context(), entry, q.app)
+	release, err := q.app.holds.hold(q.r.Context(), entry.Body, q.app)
 	if err != nil {
 		return err
 	}
@@ -138,10 +138,12 @@ type cacheReceiver struct {
 
 func (c *cacheReceiver) whole(head segmentHead, seg *heldSegment) error {
 	// Memory of its own, of exactly the size: an entry may live for long.
-	if err := seg.claim.reserveMore(int64(seg.Size())); err != nil {
+	if err := seg.claim.reserve(int64(len(seg.clear.body) + seg.Size())); err != nil {
 		return err
 	}
 	body := seg.AppendTo(make([]byte, 0, seg.Size()))
+	seg.clear.release()
+	seg.claim.app.holds.adopt(body, seg.claim)
 	c.entry = &segcache.Entry{Body: body, ContentType: head.contentType, ETag: head.etag, TTL: segmentTTL}
 	return nil
 }
