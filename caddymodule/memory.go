@@ -84,8 +84,8 @@ func (c *claim) reserve(bytes int64) (err error) {
 	return c.grant.Grow(c.ctx, bytes, time.Duration(c.app.InFlightWait))
 }
 
-// charged is what a body counts: its bytes, and a fourth for what its connection and the garbage collector need besides.
-func charged(bytes int64) int64 { return bytes + bytes/4 }
+// charged is what a body counts: its bytes, and three tenths for what its connection and the garbage collector need besides.
+func charged(bytes int64) int64 { return bytes + bytes*3/10 }
 
 // release gives the memory back. It may be called twice.
 func (c *claim) release() {
@@ -118,7 +118,7 @@ const (
 	adoption = time.Second
 	// collectAfter is how many bytes of bodies are made before the garbage collector is asked to run, if memory is short. Left
 	// alone it lets the heap double, with bodies that nobody reads any more.
-	collectAfter = 64 << 20
+	collectAfter = 32 << 20
 )
 
 // adopt lets the claim under which a body was made go over to those who read it.
