@@ -15,7 +15,7 @@ export GOFLAGS ?= -buildvcs=false
 export CGO_ENABLED = 0
 
 # What imports no Caddy can run under the race detector within a minute or two.
-PURE := ./address/... ./drm/... ./geo/... ./internal/... ./keysource/... ./licensing/... ./manifest/... ./policy/... ./segcrypt/... ./token/...
+PURE := ./address/... ./drm/... ./geo/... ./inflight/... ./internal/... ./keysource/... ./licensing/... ./manifest/... ./policy/... ./segcache/... ./segcrypt/... ./token/...
 # What starts browsers or measures time runs alone, one package after the other.
 ALONE := /(web|e2e|bench)(/|$$)
 LIST  := $(GO) list $(FLAGS) ./...
@@ -83,6 +83,7 @@ vet: format
 
 unit:
 	packages=$$($(LIST) | grep -vE '$(ALONE)'); $(GO) test $(FLAGS) -timeout 15m $$packages
+	$(GO) test -trimpath -tags $(TAGS),purego ./segcrypt/internal/aes128
 
 # The gateways that end-to-end tests start are built here, so that each is built once.
 alone: build .cache/caddy-race
