@@ -67,7 +67,8 @@ func (q *request) planBehindLead(m *media, clear *clearResource) (*segcrypt.Segm
 	for _, part := range q.seal.Lead {
 		lead, err := q.origin.fetch(part, fetchOptions{limit: q.MaxSegmentSize})
 		if err != nil {
-			return nil, fmt.Errorf("reading an earlier part: %w", err)
+			// Not of the status that the origin gave: the part that was asked for is there.
+			return nil, &originError{err: fmt.Errorf("reading an earlier part: %w", err)}
 		}
 		err = stream.Prime(lead.body)
 		lead.release()
