@@ -178,6 +178,7 @@ func indexDigest(index *segcrypt.Index) [8]byte {
 // once runs load for all who ask for key at the same time. It goes on when the one who began it leaves.
 func once[T any](ctx context.Context, c *caches, key string, o origin, load func(ctx context.Context, o origin) (T, error)) (T, error) {
 	var none T
+	o = o.snapshot()
 	done := c.flight.DoChan(key, func() (_ any, err error) {
 		defer func() {
 			if v := recover(); v != nil { // the goroutine is ours: the server would not catch it

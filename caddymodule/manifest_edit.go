@@ -39,9 +39,10 @@ func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFu
 	edit, ok := q.caches.edits.Get(key)
 	if !ok {
 		clear = bytes.Clone(clear) // its memory is given back when this viewer leaves, and others may still wait
+		shared, title := *q, *p
 		var err error
 		edit, err = once(q.r.Context(), q.caches, "edit\x00"+key, q.origin, func(ctx context.Context, o origin) (*manifestEdit, error) {
-			body, err := q.rewriteMarked(ctx, o, p, clear, rewrite)
+			body, err := shared.rewriteMarked(ctx, o, &title, clear, rewrite)
 			if err != nil {
 				return nil, err
 			}
@@ -56,14 +57,14 @@ func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFu
 	return bytes.Join(edit.pieces, []byte(strings.Join(p.session, "/"))), nil
 }
 
-// rewriteMarked rewrites with a mark in place of the session, on behalf of whoever waits for the result.
+// rewriteMarked rewrites with a mark in place of the session, on behalf of whoever waits for the result. The request and the
+// title are copies of its own.
 func (q *request) rewriteMarked(ctx context.Context, o origin, p *titleProtector, clear []byte, rewrite rewriteFunc) ([]byte, error) {
-	shared, title := *q, *p
-	shared.r, shared.origin, title.q = q.r.WithContext(ctx), o, &shared
+	q.r, q.w, q.origin, p.q = q.r.WithContext(ctx), nil, o, q
 	if len(p.session) > 0 {
-		title.session = []string{sessionMark}
+		p.session = []string{sessionMark}
 	}
-	return rewrite(&shared, &title, clear)
+	return rewrite(q, p, clear)
 }
 
 // from is the escaped path that was asked for, with the mark in place of the session.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,6 +25,9 @@ const routeGroupCtxKey = caddy.CtxKey("route_group")
 type origin struct {
 	client *http.Request
 	next   caddyhttp.Handler
+	// vars and groups are what the client's request carries of Caddy's, if it is a copy of that; see snapshot.
+	vars   map[string]any
+	groups map[string]struct{}
 }
 
 // originError says why the origin gave nothing that can be protected. Its text names the status, never the URL.
@@ -156,8 +160,7 @@ func (o origin) request(w http.ResponseWriter, from address.Resource, rawQuery s
 	if outer == nil || server == nil {
 		return inner // outside of a Caddy server there is nothing to carry over
 	}
-	vars, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
-	groups, _ := ctx.Value(routeGroupCtxKey).(map[string]struct{})
+	vars, groups := o.carried()
 	repl := caddy.NewReplacer()
 	inner = caddyhttp.PrepareRequest(inner, repl, w, server)
 	repl.Map(outer.Get)
@@ -174,9 +177,30 @@ func (o origin) request(w http.ResponseWriter, from address.Resource, rawQuery s
 	return inner
 }
 
-// detached returns the same origin for work that others wait for too: it goes on when the client who began it leaves.
+// carried returns the variables of the client's request, and the exclusive routes that it took.
+func (o origin) carried() (vars map[string]any, groups map[string]struct{}) {
+	if o.vars != nil {
+		return o.vars, o.groups
+	}
+	ctx := o.client.Context()
+	vars, _ = ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	groups, _ = ctx.Value(routeGroupCtxKey).(map[string]struct{})
+	return vars, groups
+}
+
+// snapshot returns the same origin for work in another goroutine: what other handlers write into the request's maps after
+// ours has returned, it does not see.
+func (o origin) snapshot() origin {
+	vars, groups := o.carried()
+	o.vars, o.groups = make(map[string]any, len(vars)), maps.Clone(groups)
+	maps.Copy(o.vars, vars)
+	return o
+}
+
+// detached returns a snapshot for work that others wait for too: it goes on when the client who began it leaves.
 func (o origin) detached(ctx context.Context) origin {
-	return origin{client: o.client.WithContext(ctx), next: o.next}
+	o.client = o.client.WithContext(ctx)
+	return o
 }
 
 // inflate undoes a Content-Encoding that came although none was asked for. Only gzip is undone, once, under limit.

@@ -96,8 +96,13 @@ func (q *request) protectWhole(m *media, clear *clearResource) (outgoing, string
 	if !ok {
 		return nil, "", errNotMedia
 	}
-	b := wholesegment.New(m.key).EncryptInPlace(clear.body, wholesegment.IVFromSequence(q.seal.Sequence))
-	return protectedBytes{b: b}, contentType, nil
+	encryptor, iv := wholesegment.New(m.key), wholesegment.IVFromSequence(q.seal.Sequence)
+	if size := wholesegment.Size(len(clear.body)); cap(clear.body) < size {
+		buf := protectedBuffers.get(size) // the padding has no room
+		buf.b = encryptor.Append(buf.b, clear.body, iv)
+		return protectedBytes{b: buf.b, pooled: buf}, contentType, nil
+	}
+	return protectedBytes{b: encryptor.EncryptInPlace(clear.body, iv)}, contentType, nil
 }
 
 // protectFrames encrypts the frames of a transport stream or of packed audio.

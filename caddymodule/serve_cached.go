@@ -21,27 +21,17 @@ const segmentTTL = 10 * time.Minute
 // on when the client who began it leaves and others still wait.
 func (q *request) serveCached() error {
 	ctx, key := q.r.Context(), q.segmentKey()
+	if entry, ok := q.app.segments.Get(key); ok {
+		return q.writeEntry(entry)
+	}
 	if q.app.inFlight.Pressure() {
-		if entry, ok := q.app.segments.Get(key); ok {
-			return q.writeEntry(entry)
-		}
 		if served, err := q.serveSolo(key); served {
 			return err
 		}
 	}
-	entry, feed, err := q.app.segments.Stream(ctx, key, func(ctx context.Context, feed *segcache.Feed) (*segcache.Entry, error) {
-		shared := *q
-		shared.r, shared.w, shared.origin = q.r.WithContext(ctx), nil, q.origin.detached(ctx)
-		m, err := shared.openMedia(ctx)
-		if err != nil {
-			return nil, err
-		}
-		to := &cacheReceiver{feed: feed}
-		if err := shared.produce(m, to); err != nil {
-			return nil, err
-		}
-		return to.result(), nil
-	})
+	shared := *q // for whoever waits; this client may leave
+	shared.w, shared.origin = nil, q.origin.snapshot()
+	entry, feed, err := q.app.segments.Stream(ctx, key, shared.makeEntry)
 	switch {
 	case err != nil:
 		return err
@@ -56,6 +46,20 @@ func (q *request) serveCached() error {
 		return err
 	}
 	return q.writeEntry(entry)
+}
+
+// makeEntry makes a segment for the cache, and hands it on chunk by chunk if it comes in chunks.
+func (q *request) makeEntry(ctx context.Context, feed *segcache.Feed) (*segcache.Entry, error) {
+	q.r, q.origin = q.r.WithContext(ctx), q.origin.detached(ctx)
+	m, err := q.openMedia(ctx)
+	if err != nil {
+		return nil, err
+	}
+	to := &cacheReceiver{feed: feed}
+	if err := q.produce(m, to); err != nil {
+		return nil, err
+	}
+	return to.result(), nil
 }
 
 // serveSolo makes a segment for this client alone, as it is done without a cache: in place, in memory that is used again. While

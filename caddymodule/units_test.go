@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/inflight"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/licensing"
@@ -323,5 +324,31 @@ func TestErrorsOfTheOriginAreNotShown(t *testing.T) {
 	}
 	if a := answerFor(&originError{err: errors.New("x")}); a.detail {
 		t.Errorf("%+v", a)
+	}
+}
+
+// TestWholeSegmentWithoutRoom: AES-128 pads, and a body of unknown length may fill its buffer to the last byte.
+func TestWholeSegmentWithoutRoom(t *testing.T) {
+	body := []byte("WEBVTT\n\n00:00.000 --> 00:01.000\nHello, room\n")
+	key, err := drm.NewContentKey(drm.KID{1}, bytes.Repeat([]byte{2}, 16), make([]byte, 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &request{seal: address.Seal{Scheme: drm.SchemeAES128, Sequence: 7}}
+	var want []byte
+	for _, room := range []int{32, 16, 3, 0} {
+		clear := &clearResource{body: append(make([]byte, 0, len(body)+room), body...)}
+		seg, contentType, err := q.protect(&media{key: key}, clear)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := seg.AppendTo(nil)
+		if want == nil {
+			want = got
+		}
+		if !bytes.Equal(got, want) || len(got) != 48 || seg.Size() != 48 || contentType != "text/vtt; charset=utf-8" {
+			t.Errorf("room for %d: %x, %s", room, got, contentType)
+		}
+		seg.Release()
 	}
 }

@@ -52,13 +52,11 @@ func New(maxBytes int64, now func() time.Time) (*Cache, error) {
 // Enabled reports whether anything is kept.
 func (c *Cache) Enabled() bool { return c.maxBytes.Load() > 0 }
 
-// Get returns the entry for key if the cache holds it. It allocates nothing.
+// Get returns the entry for key if the cache holds it. It allocates nothing. A miss is counted by the Do or Stream behind it.
 func (c *Cache) Get(key Key) (*Entry, bool) {
 	e, ok := c.lookup(key)
 	if ok {
 		c.hits.Add(1)
-	} else {
-		c.misses.Add(1)
 	}
 	return e, ok
 }
@@ -238,8 +236,7 @@ func trim(likely *ristretto.Cache[uint64, *Entry]) {
 
 // Stats are counts since the cache was made, and its size now.
 type Stats struct {
-	// Hits were answered from memory, Shared by the work of another caller, Misses by a call of their own; a Get that found
-	// nothing is a miss, too.
+	// Hits were answered from memory, Shared by the work of another caller, Misses by a call of their own.
 	Hits, Shared, Misses uint64
 	// Bytes is what the entries take.
 	Bytes int64
