@@ -133,7 +133,7 @@ func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
 }
 
 // inBand are the sample entries whose parameter sets, or whose frame headers, depend on earlier chunks.
-var inBand = []string{"avc3", "hev1", "dvav", "dvhe", "vvi1", "av01", "dav1"}
+var inBand = []string{"avc3", "hev1", "dvav", "dvhe", "vvi1", "av01", "dav1", "vp09"}
 
 func (t hlsTrack) dependsOnLead() bool {
 	if t.init == nil || !t.title.Scheme.Common() {

@@ -147,9 +147,14 @@ func (p protectedBytes) Release() { protectedBuffers.put(p.pooled) }
 
 // contentDigest tells the clear bytes of one segment from others, on every node alike. Its seed is secret, so that the ETag
 // which it becomes part of says nothing about the clear bytes.
-func (s *site) contentDigest(clear []byte) [16]byte {
-	return xxh3.Hash128Seed(clear, binary.BigEndian.Uint64(s.ivSecret[:8])).Bytes()
+func (s *site) contentDigest(clear []byte) xxh3.Uint128 {
+	return xxh3.Hash128Seed(clear, s.digestSeed())
 }
+
+// newContentDigest is contentDigest for clear bytes that come one after the other.
+func (s *site) newContentDigest() *xxh3.Hasher { return xxh3.NewSeed(s.digestSeed()) }
+
+func (s *site) digestSeed() uint64 { return binary.BigEndian.Uint64(s.ivSecret[:8]) }
 
 // numberBytes is n as a field of an ETag.
 func numberBytes(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -59,7 +59,7 @@ func (q *request) makeEntry(ctx context.Context, feed *segcache.Feed) (*segcache
 	if err := q.produce(m, to); err != nil {
 		return nil, err
 	}
-	return to.result(), nil
+	return to.entry, nil
 }
 
 // serveSolo makes a segment for this client alone, as it is done without a cache: in place, in memory that is used again. While
@@ -137,6 +137,7 @@ func (h *heldEntry) Release() {
 // cacheReceiver makes an entry of a segment.
 type cacheReceiver struct {
 	feed  *segcache.Feed
+	claim *claim // of a segment that comes in chunks
 	entry *segcache.Entry
 }
 
@@ -152,19 +153,25 @@ func (c *cacheReceiver) whole(head segmentHead, seg *heldSegment) error {
 	return nil
 }
 
-func (c *cacheReceiver) chunks() chunkReceiver { return c }
+func (c *cacheReceiver) chunks(claim *claim) chunkReceiver {
+	c.claim = claim
+	return c
+}
 
 func (c *cacheReceiver) begin(head segmentHead) { c.feed.Begin(head.contentType) }
 
-func (c *cacheReceiver) Write(p []byte) (int, error) { return c.feed.Write(p) }
+// Write implements io.Writer. What has come stays in memory for those who join late, beside the chunk at hand.
+func (c *cacheReceiver) Write(p []byte) (int, error) {
+	if err := c.claim.reserve(int64(minBuffer + len(c.feed.Bytes()) + 2*len(p))); err != nil {
+		return 0, err
+	}
+	return c.feed.Write(p)
+}
 
 func (c *cacheReceiver) flush() { c.feed.Flush() }
 
-// result returns the entry, which for a segment that came in chunks is known only now.
-func (c *cacheReceiver) result() *segcache.Entry {
-	if c.entry == nil {
-		body := bytes.Clone(c.feed.Bytes()) // without the room that was for more
-		c.entry = &segcache.Entry{Body: body, ContentType: c.feed.ContentType(), ETag: etagOf([]byte("bytes"), body), TTL: segmentTTL}
-	}
-	return c.entry
+func (c *cacheReceiver) end(etag string) {
+	body := bytes.Clone(c.feed.Bytes()) // without the room that was for more
+	c.claim.app.holds.adopt(body, c.claim)
+	c.entry = &segcache.Entry{Body: body, ContentType: c.feed.ContentType(), ETag: etag, TTL: segmentTTL}
 }

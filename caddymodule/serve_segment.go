@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/zeebo/xxh3"
+
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
@@ -15,8 +17,8 @@ type receiver interface {
 	// whole takes a segment that is planned, and so has a length.
 	whole(head segmentHead, seg *heldSegment) error
 	// chunks takes a segment that comes chunk by chunk, of a length that nobody knows. It returns nil where only a whole
-	// segment is an answer.
-	chunks() chunkReceiver
+	// segment is an answer. Memory that it takes is claimed under claim.
+	chunks(claim *claim) chunkReceiver
 }
 
 // chunkReceiver takes the chunks of a live segment.
@@ -24,6 +26,8 @@ type chunkReceiver interface {
 	begin(head segmentHead)
 	io.Writer
 	flush()
+	// end is called when all was written, with the ETag that the segment would have had from the beginning.
+	end(etag string)
 }
 
 // segmentHead is what is known of a segment besides its bytes.
@@ -42,21 +46,25 @@ func (q *request) produce(m *media, to receiver) error {
 	}
 	claim := q.app.claim(ctx)
 	defer claim.release()
-	live := newLiveSegment(m, to.chunks(), q.MaxSegmentSize)
+	live := newLiveSegment(m, to.chunks(claim), q.MaxSegmentSize, q.newContentDigest)
 	clear, err := q.origin.fetch(from, fetchOptions{limit: q.MaxSegmentSize, reserve: claim.reserve, stream: live.sink()})
 	if err != nil {
 		return live.failed(fmt.Errorf("reading the segment: %w", err))
 	}
 	defer clear.release()
 	if clear.streamed {
-		return live.failed(live.finish(clear.body))
+		if err := live.finish(clear.body); err != nil {
+			return live.failed(err)
+		}
+		live.to.end(q.segmentETag(clear.header, live.digest.Sum128))
+		return nil
 	}
 	if q.seal.IFrame {
 		if err := q.origin.completeChunk(from, clear, fetchOptions{limit: q.MaxSegmentSize, reserve: claim.reserve}); err != nil {
 			return fmt.Errorf("reading the rest of the chunk: %w", err)
 		}
 	}
-	head := segmentHead{etag: q.segmentETag(clear)}
+	head := segmentHead{etag: q.segmentETag(clear.header, func() xxh3.Uint128 { return q.contentDigest(clear.body) })}
 	seg, contentType, err := q.protect(m, clear)
 	if err != nil {
 		return fmt.Errorf("protecting the segment: %w", err)
@@ -85,12 +93,12 @@ func (h *heldSegment) Release() {
 }
 
 // segmentETag names the protected bytes by all that they depend on: the seal, with it the key, and the clear bytes, by the
-// origin's strong ETag or else by themselves. The same segment has the same ETag on every node that sees the same ETag.
-func (q *request) segmentETag(clear *clearResource) string {
-	validator := []byte(strongETag(clear.header))
+// origin's strong ETag or else by their digest. The same segment has the same ETag on every node that sees the same ETag.
+func (q *request) segmentETag(header http.Header, digest func() xxh3.Uint128) string {
+	validator := []byte(strongETag(header))
 	if len(validator) == 0 {
-		digest := q.contentDigest(clear.body)
-		validator = digest[:]
+		sum := digest().Bytes()
+		validator = sum[:]
 	}
 	return etagOf([]byte("segment"), validator, []byte(q.addr.Seal), []byte(q.addr.Path), numberBytes(q.addr.Number), []byte{segcrypt.LayoutVersion})
 }
@@ -128,10 +136,13 @@ type liveSegment struct {
 	limit   int64
 	arrived int64
 	begun   bool
+	digest  *xxh3.Hasher // of the clear bytes that were sent
+	// newDigest makes digest: most segments are not live, and need none.
+	newDigest func() *xxh3.Hasher
 }
 
-func newLiveSegment(m *media, to chunkReceiver, limit int64) *liveSegment {
-	return &liveSegment{media: m, to: to, limit: limit}
+func newLiveSegment(m *media, to chunkReceiver, limit int64, newDigest func() *xxh3.Hasher) *liveSegment {
+	return &liveSegment{media: m, to: to, limit: limit, newDigest: newDigest}
 }
 
 // sink is what a fetch gives a body of unknown length to; nil where the body has to be whole.
@@ -145,7 +156,7 @@ func (l *liveSegment) sink() func([]byte) (int, error) {
 // take protects and hands on the chunks that have arrived whole.
 func (l *liveSegment) take(arrived []byte) (used int, err error) {
 	if l.stream == nil {
-		l.stream = l.media.protector.NewStream()
+		l.stream, l.digest = l.media.protector.NewStream(), l.newDigest()
 	}
 	for {
 		n, err := segcrypt.NextChunk(arrived[used:], int(l.limit))
@@ -168,6 +179,7 @@ func (l *liveSegment) send(chunk []byte) error {
 		return err
 	}
 	defer seg.Release()
+	_, _ = l.digest.Write(chunk) // it never fails, and the chunk is encrypted in place below
 	if !l.begun {
 		l.begun = true
 		l.to.begin(segmentHead{contentType: mediaType(l.media.init)})
@@ -182,7 +194,9 @@ func (l *liveSegment) send(chunk []byte) error {
 // finish takes what came behind the last chunk.
 func (l *liveSegment) finish(rest []byte) error {
 	if len(rest) > 0 {
-		return l.send(rest)
+		if err := l.send(rest); err != nil {
+			return err
+		}
 	}
 	if !l.begun {
 		return &originError{err: errOriginTruncated}
@@ -206,7 +220,7 @@ type clientReceiver struct {
 	q *request
 }
 
-func (c *clientReceiver) chunks() chunkReceiver {
+func (c *clientReceiver) chunks(*claim) chunkReceiver {
 	if !isPlainGet(c.q.r) {
 		return nil
 	}
@@ -223,6 +237,9 @@ func (c *clientReceiver) Write(p []byte) (int, error) {
 	countBytes(c.q.kind, len(p))
 	return c.q.w.Write(p)
 }
+
+// end implements chunkReceiver: the client has its headers already.
+func (c *clientReceiver) end(string) {}
 
 func (c *clientReceiver) flush() { _ = http.NewResponseController(c.q.w).Flush() }
 
