@@ -14,7 +14,7 @@ const (
 	// maxEscaped bounds its escaped form, in which a byte takes up to three.
 	maxEscaped = 3 * maxPath
 	// maxElements is the room for elements of ours in the path of a request: a seal, a session and an endpoint's name.
-	maxElements = maxSeal + 1100
+	maxElements = MaxSeal + 1100
 )
 
 // Path is a clean path: absolute, percent-decoded, without empty, dot or reserved elements. A directory ends in a slash.

@@ -100,8 +100,8 @@ const (
 	// sealLayout is the version of the text form. A change of meaning, however small, takes a new number.
 	sealLayout = 2
 	sealMAC    = 16
-	// maxSeal bounds the text of a seal; players were measured to cope with path elements far above it.
-	maxSeal = 1400
+	// MaxSeal bounds the text of a seal; players were measured to cope with path elements far above it.
+	MaxSeal = 1400
 )
 
 // ErrSeal is returned for a seal that is damaged, forged, of another kind, tenant or path. It says no more, because the
@@ -143,7 +143,7 @@ func (k *Sealer) Seal(s Seal, p Path) string {
 // It returns ErrSeal and the zero Seal otherwise.
 func (k *Sealer) Open(text string, kind SealKind, p Path) (Seal, error) {
 	// The decoder skips line breaks; a seal has one spelling.
-	if len(text) > maxSeal || strings.ContainsAny(text, "\r\n") {
+	if len(text) > MaxSeal || strings.ContainsAny(text, "\r\n") {
 		return Seal{}, ErrSeal
 	}
 	w := k.pool.Get().(*sealScratch)

@@ -74,7 +74,7 @@ func TestSealRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, p := drawSeal(t)
 		text := k.Seal(s, p)
-		if len(text) > maxSeal {
+		if len(text) > MaxSeal {
 			t.Skip("too long to be opened")
 		}
 		got, err := k.Open(text, s.Kind, p)

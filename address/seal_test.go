@@ -288,8 +288,8 @@ func TestDamagedSealIsRefused(t *testing.T) {
 			}
 		})
 	}
-	requireRefused(t, k, strings.Repeat("A", maxSeal), SealMedia, testSegment)
-	requireRefused(t, k, strings.Repeat("A", maxSeal+1), SealMedia, testSegment)
+	requireRefused(t, k, strings.Repeat("A", MaxSeal), SealMedia, testSegment)
+	requireRefused(t, k, strings.Repeat("A", MaxSeal+1), SealMedia, testSegment)
 }
 
 func TestSealerIsSafeForConcurrentUse(t *testing.T) {

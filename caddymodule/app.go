@@ -65,9 +65,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.caches = sharedCaches()
-	if err := a.openMemory(); err != nil {
-		return err
-	}
+	a.openMemory()
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -83,6 +81,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // Start begins to watch the databases for new files.
 func (a *App) Start() error {
+	if err := a.resizeMemory(); err != nil {
+		return err
+	}
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(context.Background())
 	for name, file := range a.databases {

@@ -69,14 +69,15 @@ func openCache[V any](into **ristretto.Cache[string, V], maxCost int64) (err err
 	return err
 }
 
-// cacheKey names what the origin behind this handler has at from.
-func (s *site) cacheKey(from address.Resource) string {
-	return s.handler + "\x00" + s.tenant + "\x00" + string(from.Path) + "\x00" + from.Range.Header()
+// cacheKey names what the origin behind this handler has at from, for the host and the prefix that were asked for: hosts of
+// one tenant may have folders of their own.
+func (s *site) cacheKey(o origin, from address.Resource) string {
+	return s.handler + "\x00" + s.tenant + "\x00" + publicPlace(o.client) + "\x00" + string(from.Path) + "\x00" + from.Range.Header()
 }
 
 // freshInit returns the init segment at from as the origin has it now, or had it a few seconds ago.
 func (s *site) freshInit(ctx context.Context, o origin, from address.Resource) (*segcrypt.Init, error) {
-	key := s.cacheKey(from)
+	key := s.cacheKey(o, from)
 	if init, ok := s.caches.inits.Get(key); ok {
 		return init, nil
 	}
@@ -86,7 +87,7 @@ func (s *site) freshInit(ctx context.Context, o origin, from address.Resource) (
 // sealedInit returns the init segment whose digest a seal names. If the origin has another one by now, the seal is of the
 // past, and errInitReplaced is returned.
 func (s *site) sealedInit(ctx context.Context, o origin, from address.Resource, digest [16]byte) (*segcrypt.Init, error) {
-	key := s.cacheKey(from) + "\x00" + string(digest[:])
+	key := s.cacheKey(o, from) + "\x00" + string(digest[:])
 	if init, ok := s.caches.inits.Get(key); ok && init.Digest() == digest {
 		return init, nil
 	}
@@ -120,7 +121,7 @@ func (s *site) loadInit(
 
 // freshIndex returns the segment index of a single-file track as the origin has it now, or had it a few seconds ago.
 func (s *site) freshIndex(ctx context.Context, o origin, from address.Resource) (*segcrypt.Index, error) {
-	key := s.cacheKey(from)
+	key := s.cacheKey(o, from)
 	if index, ok := s.caches.indexes.Get(key); ok {
 		return index, nil
 	}
@@ -129,7 +130,7 @@ func (s *site) freshIndex(ctx context.Context, o origin, from address.Resource) 
 
 // sealedIndex returns the segment index whose digest a seal names, or errInitReplaced.
 func (s *site) sealedIndex(ctx context.Context, o origin, from address.Resource, digest [8]byte) (*segcrypt.Index, error) {
-	key := s.cacheKey(from) + "\x00" + string(digest[:])
+	key := s.cacheKey(o, from) + "\x00" + string(digest[:])
 	if index, ok := s.caches.indexes.Get(key); ok && indexDigest(index) == digest {
 		return index, nil
 	}

@@ -170,12 +170,13 @@ func (g *gateway) sendBody(t *testing.T, method, target string, body []byte, pai
 	return reply{status: res.StatusCode, header: res.Header, body: b}
 }
 
-// open sends a request again if the connection was reset before any answer: a reload closes the old listener, and the
-// kernel resets what still waits in its backlog. No server of ours has seen such a request.
+// open sends a request again if the connection ended before any answer: a reload closes the old listener, the kernel
+// resets what still waits in its backlog, and the old server closes what it has accepted and not read. Nothing of ours has
+// seen such a request.
 func (g *gateway) open(t *testing.T, method, target string, body []byte, pairs ...string) (res *http.Response, err error) {
 	t.Helper()
 	for range 5 {
-		if res, err = g.openOnce(t, method, target, body, pairs...); !errors.Is(err, syscall.ECONNRESET) {
+		if res, err = g.openOnce(t, method, target, body, pairs...); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
 			break
 		}
 	}

@@ -43,8 +43,8 @@ var sharedMemory = sync.OnceValue(func() memory {
 	}
 })
 
-// openMemory sizes what the process shares as this configuration says.
-func (a *App) openMemory() error {
+// openMemory finds what the process shares, and settles the sizes of this configuration.
+func (a *App) openMemory() {
 	a.memory = sharedMemory()
 	if a.SegmentCache == 0 {
 		a.SegmentCache = defaultSegmentCache
@@ -55,14 +55,15 @@ func (a *App) openMemory() error {
 	if a.InFlightWait == 0 {
 		a.InFlightWait = caddy.Duration(defaultInFlightWait)
 	}
-	if err := a.segments.Resize(max(a.SegmentCache, 0)); err != nil {
-		return err
-	}
-	a.inFlight.Resize(a.InFlight)
 	if a.Spool != spoolOff {
 		a.spool = inflight.NewSpool(a.Spool, maxSpooled)
 	}
-	return nil
+}
+
+// resizeMemory gives what the process shares the sizes of this configuration, once it is the one that runs.
+func (a *App) resizeMemory() error {
+	a.inFlight.Resize(a.InFlight)
+	return a.segments.Resize(max(a.SegmentCache, 0))
 }
 
 // claim is the memory that one request holds of the budget.
@@ -109,6 +110,7 @@ type hold struct {
 	claim   *claim
 	ready   chan struct{} // closed when the claim was granted, or refused with err
 	err     error
+	adopted *time.Timer // ends the part of a reader that nobody has taken over yet; nil once somebody has
 }
 
 const (
@@ -133,8 +135,8 @@ func (h *holds) adopt(body []byte, from *claim) {
 	close(held.ready)
 	h.mu.Lock()
 	h.bodies[&body[0]] = held
+	held.adopted = time.AfterFunc(adoption, func() { h.release(&body[0], held) })
 	h.mu.Unlock()
-	time.AfterFunc(adoption, func() { h.release(&body[0], held) })
 	if h.made.Add(int64(len(body))) > collectAfter && claim.app.inFlight.Pressure() && h.collecting.CompareAndSwap(false, true) {
 		go func() {
 			defer h.collecting.Store(false)
@@ -156,6 +158,10 @@ func (h *holds) hold(ctx context.Context, body []byte, app *App) (release func()
 		h.bodies[&body[0]] = held
 	}
 	held.readers++
+	if held.adopted != nil && held.adopted.Stop() {
+		held.readers-- // the first reader stands for itself now, and may be done long before the adoption would end
+	}
+	held.adopted = nil
 	h.mu.Unlock()
 	if !ok {
 		held.err = held.claim.reserve(int64(len(body)))

@@ -59,6 +59,7 @@ type clearResource struct {
 	body     []byte
 	pooled   *recorderBuffer
 	streamed bool // the body went to fetchOptions.stream, and only what that left is here
+	unsized  bool // the origin did not say how long the body is
 	partial  int  // the bytes that were asked for, if the body goes on to the end of a chunk; else 0
 }
 
@@ -96,7 +97,7 @@ func (o origin) fetch(from address.Resource, options fetchOptions) (res *clearRe
 	if err := rec.whole(); err != nil {
 		return nil, err
 	}
-	res = &clearResource{header: rec.header, body: rec.part(), pooled: rec.buf, streamed: rec.streaming}
+	res = &clearResource{header: rec.header, body: rec.part(), pooled: rec.buf, streamed: rec.streaming, unsized: rec.header.Get("Content-Length") == ""}
 	if err := inflate(res, options.limit); err != nil {
 		return nil, err
 	}

@@ -129,7 +129,12 @@ func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
 			seal.Lead = append(seal.Lead, address.Resource{Path: part.Target.Path, Range: part.Range})
 		}
 	}
-	return t.p.elements(seal, path), nil
+	elements := t.p.elements(seal, path)
+	if sealed := elements[len(elements)-1]; len(seal.Lead) > 0 && len(sealed) > len(address.SealElement(""))+address.MaxSeal {
+		seal.Lead = nil // no gateway opens it; without its lead the part may still be one that can be protected
+		elements = t.p.elements(seal, path)
+	}
+	return elements, nil
 }
 
 // inBand are the sample entries whose parameter sets, or whose frame headers, depend on earlier chunks.

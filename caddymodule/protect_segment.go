@@ -48,7 +48,11 @@ func (q *request) protect(m *media, clear *clearResource) (outgoing, string, err
 
 // plan plans a segment of CMAF. One that depends on parameter sets of earlier parts is planned behind these.
 func (q *request) plan(m *media, clear *clearResource) (*segcrypt.Segment, error) {
-	seg, err := m.protector.Plan(clear.body)
+	plan := m.protector.Plan
+	if clear.unsized {
+		plan = m.protector.NewStream().Plan // gives what leaves chunk by chunk for other requests, which has no index
+	}
+	seg, err := plan(clear.body)
 	if errors.Is(err, segcrypt.ErrParameterSets) && len(q.seal.Lead) > 0 {
 		seg, err = q.planBehindLead(m, clear)
 	}

@@ -41,7 +41,7 @@ func (rec *recorder) WriteHeader(status int) {
 	n, err := strconv.ParseInt(rec.header.Get("Content-Length"), 10, 64)
 	switch {
 	case err != nil || n < 0:
-		rec.streaming = rec.stream != nil && status == http.StatusOK && rec.header.Get("Content-Encoding") == ""
+		rec.streaming = rec.stream != nil && rec.asked.IsZero() && status == http.StatusOK && rec.header.Get("Content-Encoding") == ""
 		n = minBuffer
 	case n > rec.limit:
 		rec.err = errOriginTooLarge
@@ -90,6 +90,9 @@ func (rec *recorder) makeRoom(n int) {
 	}
 }
 
+// drainedBytes is how much of the body of a refusal is read, so that the connection to the origin can be used again.
+const drainedBytes = 64 << 10
+
 // ReadFrom implements io.ReaderFrom.
 func (rec *recorder) ReadFrom(r io.Reader) (total int64, err error) {
 	rec.WriteHeader(http.StatusOK)
@@ -97,7 +100,7 @@ func (rec *recorder) ReadFrom(r io.Reader) (total int64, err error) {
 		return 0, rec.err
 	}
 	if !rec.keeps() {
-		return io.Copy(io.Discard, io.LimitReader(r, rec.limit))
+		return io.Copy(io.Discard, io.LimitReader(r, drainedBytes))
 	}
 	for {
 		if len(rec.buf.b) == cap(rec.buf.b) {

@@ -7,15 +7,30 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net/http"
 	"time"
 
+	"github.com/caddy-drm/caddy-drm/inflight"
 	"github.com/caddy-drm/caddy-drm/segcache"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
 
-// segmentTTL is how long a protected segment is served from memory without a look at the origin. Clients keep theirs for an
-// hour (cachePrivateMedia).
-const segmentTTL = 10 * time.Minute
+// A protected segment is served from memory without a look at the origin for segmentTTL; clients keep theirs for an hour
+// (cachePrivateMedia). A file that was written to a moment ago may not be whole yet: it is served for youngTTL, which is enough
+// for viewers who ask for a live segment together.
+const (
+	segmentTTL = 10 * time.Minute
+	youngTTL   = time.Second
+	youngFile  = 10 * time.Second
+)
+
+// ttlOf returns how long a segment is kept, by what the origin says of its last change.
+func ttlOf(header http.Header, now time.Time) time.Duration {
+	if changed, err := http.ParseTime(header.Get("Last-Modified")); err == nil && now.Sub(changed) < youngFile {
+		return youngTTL
+	}
+	return segmentTTL
+}
 
 // serveCached answers from the cache of protected segments. One request makes the segment for all who ask meanwhile; it goes
 // on when the client who began it leaves and others still wait.
@@ -33,6 +48,8 @@ func (q *request) serveCached() error {
 	shared.w, shared.origin = nil, q.origin.snapshot()
 	entry, feed, err := q.app.segments.Stream(ctx, key, shared.makeEntry)
 	switch {
+	case errors.Is(err, inflight.ErrTooLarge): // the budget has no room for it and a copy
+		return q.serveAlone()
 	case err != nil:
 		return err
 	case entry != nil:
@@ -62,25 +79,30 @@ func (q *request) makeEntry(ctx context.Context, feed *segcache.Feed) (*segcache
 	return to.entry, nil
 }
 
-// serveSolo makes a segment for this client alone, as it is done without a cache: in place, in memory that is used again. While
-// memory is short, that is better than a copy for the cache, unless others ask for the same segment at the same time.
+// serveSolo is serveAlone, unless another request does that for the same segment at the same time. While memory is short, it is
+// better than a copy for the cache.
 func (q *request) serveSolo(key segcache.Key) (served bool, err error) {
 	if _, others := q.app.solo.LoadOrStore(key, struct{}{}); others {
 		return false, nil
 	}
 	defer q.app.solo.Delete(key)
+	return true, q.serveAlone()
+}
+
+// serveAlone makes a segment for this client alone, as it is done without a cache: in place, in memory that is used again.
+func (q *request) serveAlone() error {
 	m, err := q.openMedia(q.r.Context())
 	if err != nil {
-		return true, err
+		return err
 	}
-	return true, q.produce(m, &clientReceiver{q: q})
+	return q.produce(m, &clientReceiver{q: q})
 }
 
 // segmentKey names the protected segment by all that its bytes depend on but the origin's content: the seal names the init
 // segment and the key by digests.
 func (q *request) segmentKey() segcache.Key {
 	b := make([]byte, 0, 512)
-	for _, field := range [...]string{q.handler, q.tenant, q.addr.Seal, string(q.addr.Path)} {
+	for _, field := range [...]string{q.handler, q.tenant, publicPlace(q.r), q.addr.Seal, string(q.addr.Path)} {
 		b = append(append(b, field...), 0)
 	}
 	return sha256.Sum256(binary.BigEndian.AppendUint64(b, q.addr.Number))
@@ -88,12 +110,15 @@ func (q *request) segmentKey() segcache.Key {
 
 // writeEntry sends a segment from the cache. What a slow client keeps alive counts as in flight, once for all who read it.
 func (q *request) writeEntry(entry *segcache.Entry) error {
+	rep := representation{contentType: entry.ContentType, cacheControl: cachePrivateMedia, etag: entry.ETag, body: entry.Body}
+	if q.r.Method == http.MethodHead || q.r.Header.Get("If-None-Match") == entry.ETag {
+		return q.write(rep) // none of the body leaves
+	}
 	release, err := q.app.holds.hold(q.r.Context(), entry.Body, q.app)
 	if err != nil {
 		return err
 	}
 	defer release()
-	rep := representation{contentType: entry.ContentType, cacheControl: cachePrivateMedia, etag: entry.ETag, body: entry.Body}
 	if isPlainGet(q.r) && q.app.spool != nil && q.app.inFlight.Pressure() {
 		return q.writeSegment(rep, &heldEntry{body: entry.Body, release: release})
 	}
@@ -149,7 +174,8 @@ func (c *cacheReceiver) whole(head segmentHead, seg *heldSegment) error {
 	body := seg.AppendTo(make([]byte, 0, seg.Size()))
 	seg.clear.release()
 	seg.claim.app.holds.adopt(body, seg.claim)
-	c.entry = &segcache.Entry{Body: body, ContentType: head.contentType, ETag: head.etag, TTL: segmentTTL}
+	ttl := ttlOf(seg.clear.header, time.Now())
+	c.entry = &segcache.Entry{Body: body, ContentType: head.contentType, ETag: head.etag, TTL: ttl}
 	return nil
 }
 

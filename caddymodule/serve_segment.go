@@ -94,13 +94,18 @@ func (h *heldSegment) Release() {
 
 // segmentETag names the protected bytes by all that they depend on: the seal, with it the key, and the clear bytes, by the
 // origin's strong ETag or else by their digest. The same segment has the same ETag on every node that sees the same ETag.
+// A segment whose length the origin does not say has no index, whether it leaves chunk by chunk or whole.
 func (q *request) segmentETag(header http.Header, digest func() xxh3.Uint128) string {
 	validator := []byte(strongETag(header))
 	if len(validator) == 0 {
 		sum := digest().Bytes()
 		validator = sum[:]
 	}
-	return etagOf([]byte("segment"), validator, []byte(q.addr.Seal), []byte(q.addr.Path), numberBytes(q.addr.Number), []byte{segcrypt.LayoutVersion})
+	form := []byte("segment")
+	if header.Get("Content-Length") == "" {
+		form = []byte("chunks")
+	}
+	return etagOf(form, validator, []byte(q.addr.Seal), []byte(q.addr.Path), numberBytes(q.addr.Number), []byte{segcrypt.LayoutVersion})
 }
 
 // completeChunk reads on from a range that ends inside of an mdat to the end of it: an I-frame playlist wants the first
@@ -117,6 +122,10 @@ func (o origin) completeChunk(from address.Resource, clear *clearResource, optio
 	from.Range, err = address.NewRange(from.Range.End(), missing)
 	if err != nil {
 		return errIndex
+	}
+	if reserve := options.reserve; reserve != nil {
+		have := int64(len(clear.body))
+		options.reserve = func(bytes int64) error { return reserve(have + bytes) }
 	}
 	rest, err := o.fetch(from, options)
 	if err != nil {

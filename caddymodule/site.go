@@ -42,7 +42,7 @@ type site struct {
 func (h *Handler) siteFor(r *http.Request) *site {
 	tenant := h.Tenant
 	if tenant == "" {
-		tenant = tenantOfHost(r) + publicPrefix(r)
+		tenant = publicPlace(r)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -90,6 +90,9 @@ func (s *site) keyDigest(key drm.ContentKey) (digest [8]byte) {
 	copy(digest[:], mac.Sum(nil))
 	return digest
 }
+
+// publicPlace names the host and the prefix at which players see the site.
+func publicPlace(r *http.Request) string { return tenantOfHost(r) + publicPrefix(r) }
 
 // tenantOfHost normalizes the requested host: lower case, no trailing dot, no default port.
 func tenantOfHost(r *http.Request) string {
