@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"net/http"
@@ -204,6 +205,9 @@ func (o *chunkedOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case file != nil:
 		file.serve(w, r)
 	case known:
+		if strings.HasSuffix(r.URL.Path, "/init.mp4") || strings.Contains(r.URL.Path, "seg_") {
+			w.Header().Set("ETag", clearTagOf(data))
+		}
 		http.ServeContent(w, r, r.URL.Path, time.Time{}, bytes.NewReader(data))
 	default:
 		http.NotFound(w, r)
@@ -230,4 +234,65 @@ func (f *growingFile) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = control.Flush()
 	}
+}
+
+// clearTagOf is the ETag that a chunkedOrigin gives a file of media.
+func clearTagOf(data []byte) string { return fmt.Sprintf(`"%x"`, sha256.Sum256(data)) }
+
+// clearTag is the ETag of the file at path.
+func (o *chunkedOrigin) clearTag(path string) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return clearTagOf(o.files[path])
+}
+
+// clearSegment reads a segment of the demo title.
+func clearSegment(t *testing.T, folder string, n int) []byte {
+	t.Helper()
+	file, err := testtools.Testdata("demo", folder, fmt.Sprintf("seg_%d.m4s", n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// newTransportStream lets ffmpeg make a transport stream of the first seconds of the demo.
+func newTransportStream(t *testing.T) []byte {
+	t.Helper()
+	ffmpeg, err := testtools.FFmpeg()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	args, out := []string{"-v", "error"}, filepath.Join(dir, "out.ts")
+	for _, folder := range []string{"video/360p", "audio/en"} {
+		in := filepath.Join(dir, strings.ReplaceAll(folder, "/", "-"))
+		if err := os.WriteFile(in, clearTrack(t, titles[0], folder), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "-i", in)
+	}
+	args = append(args, "-t", "2", "-map", "0:v", "-map", "1:a", "-c", "copy", out)
+	if text, err := exec.CommandContext(t.Context(), ffmpeg, args...).CombinedOutput(); err != nil {
+		t.Fatalf("ffmpeg: %v\n%s", err, text)
+	}
+	data, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// transportPlaylist lists n segments of transport stream.
+func transportPlaylist(n int) string {
+	var b strings.Builder
+	b.WriteString("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n#EXT-X-PLAYLIST-TYPE:VOD\n")
+	for i := range n {
+		fmt.Fprintf(&b, "#EXTINF:2,\nseg_%d.ts\n", i+1)
+	}
+	return b.String() + "#EXT-X-ENDLIST\n"
 }
