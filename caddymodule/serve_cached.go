@@ -129,7 +129,9 @@ func (q *request) writeEntry(entry *segcache.Entry) error {
 func (q *request) follow(feed *segcache.Feed) error {
 	defer feed.Leave()
 	client := &clientReceiver{q: q}
-	client.begin(segmentHead{contentType: feed.ContentType()})
+	if err := client.begin(segmentHead{contentType: feed.ContentType()}); err != nil {
+		return err
+	}
 	if err := feed.WriteTo(q.r.Context(), client, client.flush); err != nil {
 		return errors.Join(errBrokenOff, err)
 	}
@@ -184,7 +186,17 @@ func (c *cacheReceiver) chunks(claim *claim) chunkReceiver {
 	return c
 }
 
-func (c *cacheReceiver) begin(head segmentHead) { c.feed.Begin(head.contentType) }
+// likelyLive is what a live segment is taken for before its end is known. One that is larger claims more as it comes, and
+// breaks off if that is not to be had.
+const likelyLive = 4 << 20
+
+func (c *cacheReceiver) begin(head segmentHead) error {
+	if err := c.claim.reserve(likelyLive); err != nil {
+		return err // before the first byte
+	}
+	c.feed.Begin(head.contentType)
+	return nil
+}
 
 // Write implements io.Writer. What has come stays in memory for those who join late, beside the chunk at hand.
 func (c *cacheReceiver) Write(p []byte) (int, error) {

@@ -23,7 +23,8 @@ type receiver interface {
 
 // chunkReceiver takes the chunks of a live segment.
 type chunkReceiver interface {
-	begin(head segmentHead)
+	// begin is called in front of the first chunk. Its error is one that the client can still be told.
+	begin(head segmentHead) error
 	io.Writer
 	flush()
 	// end is called when all was written, with the ETag that the segment would have had from the beginning.
@@ -190,8 +191,10 @@ func (l *liveSegment) send(chunk []byte) error {
 	defer seg.Release()
 	_, _ = l.digest.Write(chunk) // it never fails, and the chunk is encrypted in place below
 	if !l.begun {
+		if err := l.to.begin(segmentHead{contentType: mediaType(l.media.init)}); err != nil {
+			return err
+		}
 		l.begun = true
-		l.to.begin(segmentHead{contentType: mediaType(l.media.init)})
 	}
 	if _, err := seg.WriteTo(l.to); err != nil {
 		return err
@@ -236,10 +239,11 @@ func (c *clientReceiver) chunks(*claim) chunkReceiver {
 	return c
 }
 
-func (c *clientReceiver) begin(head segmentHead) {
+func (c *clientReceiver) begin(head segmentHead) error {
 	c.q.setHeaders(representation{contentType: head.contentType, cacheControl: cachePrivateMedia})
 	countServed(c.q.kind, 0)
 	c.q.w.WriteHeader(http.StatusOK)
+	return nil
 }
 
 func (c *clientReceiver) Write(p []byte) (int, error) {
