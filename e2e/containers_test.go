@@ -2,12 +2,14 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -26,48 +28,66 @@ import (
 // The picture is encoded again without B-frames: a transport stream has no edit list, and players show it two frames off.
 func containers(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	for _, name := range []string{"single", "list", "ts", "vp9", "flac", "muxed"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
+	long(t)
+	picture, sound := clearTrack(t, titles[0], "video/360p"), clearTrack(t, titles[0], "audio/en")
+	containersMade.Do(func() { containersMade.dir, containersMade.err = makeContainers(picture, sound) })
+	if containersMade.err != nil {
+		t.Fatal(containersMade.err)
 	}
-	joined := func(name, folder string) {
-		if err := os.WriteFile(filepath.Join(dir, name), clearTrack(t, titles[0], folder), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	joined("b.mp4", "video/360p")
-	joined("a.mp4", "audio/en")
-	ffmpeg := func(args string) { runIn(t, dir, testtools.FFmpeg, "-v error -nostdin -y "+args) }
-	packager := func(args string) { runIn(t, dir, testtools.Packager, "--quiet "+args) }
-	ffmpeg("-i b.mp4 -c:v libx264 -preset veryfast -bf 0 -g 50 -keyint_min 50 -sc_threshold 0 v.mp4")
-	packager("in=v.mp4,stream=video,output=single/v.mp4,playlist_name=v.m3u8,iframe_playlist_name=i.m3u8 " +
-		"in=a.mp4,stream=audio,output=single/a.mp4,playlist_name=a.m3u8,hls_group_id=aud,hls_name=en " +
-		"--mpd_output single/m.mpd --hls_master_playlist_output single/m.m3u8 --segment_duration 2")
-	packager("in=v.mp4,stream=video,segment_template=ts/v_$Number$.ts,playlist_name=v.m3u8 " +
-		"in=a.mp4,stream=audio,segment_template=ts/a_$Number$.aac,playlist_name=a.m3u8,hls_group_id=aud,hls_name=en " +
-		"--hls_master_playlist_output ts/m.m3u8 --segment_duration 2")
-	dash := " -f dash -dash_segment_type mp4 -seg_duration 2 -use_template 1 -use_timeline 1 -hls_playlist 1"
-	ffmpeg("-i v.mp4 -i a.mp4 -map 0:v -map 1:a -c copy -f dash -seg_duration 2 -single_file 1 list/m.mpd")
-	ffmpeg("-i v.mp4 -i a.mp4 -map 0:v -map 1:a -t 12 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 400k -g 50 -keyint_min 50 -c:a libopus" + dash + " vp9/m.mpd")
-	ffmpeg("-i v.mp4 -i a.mp4 -map 0:v -map 1:a -t 12 -c:v copy -c:a flac -strict -2" + dash + " flac/m.mpd")
-	ffmpeg("-i v.mp4 -i a.mp4 -map 0:v -map 1:a -c copy -f hls -hls_time 2 -hls_playlist_type vod -hls_segment_type fmp4 -hls_fmp4_init_filename init.mp4 " +
-		"-hls_segment_filename muxed/s_%d.m4s muxed/m.m3u8")
-	return dir
+	return containersMade.dir
 }
 
-func runIn(t *testing.T, dir string, tool func() (string, error), args string) {
-	t.Helper()
-	path, err := tool()
+// containersMade is the folder of containers, made once.
+var containersMade struct {
+	sync.Once
+	dir string
+	err error
+}
+
+func makeContainers(picture, sound []byte) (string, error) {
+	dir, err := os.MkdirTemp(scratch, "containers-")
+	for _, name := range []string{"single", "list", "ts", "vp9", "flac", "muxed"} {
+		err = errors.Join(err, os.Mkdir(filepath.Join(dir, name), 0o700))
+	}
+	err = errors.Join(err, os.WriteFile(filepath.Join(dir, "b.mp4"), picture, 0o600), os.WriteFile(filepath.Join(dir, "a.mp4"), sound, 0o600))
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	cmd := exec.CommandContext(t.Context(), path, strings.Fields(args)...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", args, err, out)
+	const inputs, dash = "-i v.mp4 -i a.mp4 -map 0:v -map 1:a ", " -f dash -dash_segment_type mp4 -seg_duration 2 -use_template 1 -use_timeline 1 -hls_playlist 1 "
+	for _, step := range []struct {
+		tool func() (string, error)
+		args string
+	}{
+		{testtools.FFmpeg, "-i b.mp4 -c:v libx264 -preset veryfast -bf 0 -g 50 -keyint_min 50 -sc_threshold 0 v.mp4"},
+		{testtools.Packager, "in=v.mp4,stream=video,output=single/v.mp4,playlist_name=v.m3u8,iframe_playlist_name=i.m3u8 " +
+			"in=a.mp4,stream=audio,output=single/a.mp4,playlist_name=a.m3u8,hls_group_id=aud,hls_name=en " +
+			"--mpd_output single/m.mpd --hls_master_playlist_output single/m.m3u8 --segment_duration 2"},
+		{testtools.Packager, "in=v.mp4,stream=video,segment_template=ts/v_$Number$.ts,playlist_name=v.m3u8 " +
+			"in=a.mp4,stream=audio,segment_template=ts/a_$Number$.aac,playlist_name=a.m3u8,hls_group_id=aud,hls_name=en " +
+			"--hls_master_playlist_output ts/m.m3u8 --segment_duration 2"},
+		{testtools.FFmpeg, inputs + "-c copy -f dash -seg_duration 2 -single_file 1 list/m.mpd"},
+		{testtools.FFmpeg, inputs + "-t 12 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 400k -g 50 -keyint_min 50 -c:a libopus" + dash + "vp9/m.mpd"},
+		{testtools.FFmpeg, inputs + "-t 12 -c:v copy -c:a flac -strict -2" + dash + "flac/m.mpd"},
+		{testtools.FFmpeg, inputs + "-c copy -f hls -hls_time 2 -hls_playlist_type vod -hls_segment_type fmp4 -hls_fmp4_init_filename init.mp4 " +
+			"-hls_segment_filename muxed/s_%d.m4s muxed/m.m3u8"},
+	} {
+		path, err := step.tool()
+		if err != nil {
+			return "", err
+		}
+		args := strings.Fields(step.args)
+		if step.args[0] == '-' {
+			args = append([]string{"-v", "error", "-nostdin", "-y"}, args...)
+		} else {
+			args = append([]string{"--quiet"}, args...)
+		}
+		cmd := exec.Command(path, args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%s: %w\n%s", step.args, err, out)
+		}
 	}
+	return dir, nil
 }
 
 // containersGateway serves the folder by itself, in /sample with SAMPLE-AES for transport streams, and in /whole with every

@@ -137,7 +137,7 @@ func TestEveryCombinationIsSealedOrRefused(t *testing.T) {
 		}
 		checkSamePaths(t, g, mpd, string(out), o.From)
 	})
-	if accepted == 0 {
+	if accepted == 0 && !testing.Short() { // a few draws may all be refused
 		t.Error("no document was accepted")
 	}
 }
