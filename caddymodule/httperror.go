@@ -175,8 +175,9 @@ func (q *request) fail(err error) error {
 		}
 		panic(http.ErrAbortHandler)
 	}
-	if q.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
-		// The client left, or closed its half of the connection and still reads: it must not read a success.
+	if q.r.Context().Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, errOriginStatus)) {
+		// The client left, for which reverse_proxy answers 499 instead of an error, or closed its half of the connection and
+		// still reads: it must not read a success.
 		q.w.Header().Set("Cache-Control", cacheNoStore)
 		q.w.WriteHeader(statusClientClosedRequest)
 		return nil

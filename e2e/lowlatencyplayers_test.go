@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -108,11 +109,17 @@ func newLowLatencyOrigin(t *testing.T, chunks int) *lowLatencyOrigin {
 	return o
 }
 
+// started returns when the channel's clock was zero.
+func (o *lowLatencyOrigin) started() time.Time {
+	o.begin.Do(func() { o.start = time.Now().Add(-liveAhead * liveSegment) })
+	return o.start
+}
+
 // now is the time on the channel's clock.
-func (o *lowLatencyOrigin) now() time.Duration { return time.Since(o.start) }
+func (o *lowLatencyOrigin) now() time.Duration { return time.Since(o.started()) }
 
 func (o *lowLatencyOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	o.begin.Do(func() { o.start = time.Now().Add(-liveAhead * liveSegment) })
+	o.started()
 	o.mu.Lock()
 	o.seen = append(o.seen, r.URL.RequestURI())
 	o.mu.Unlock()
@@ -227,7 +234,7 @@ func (o *lowLatencyOrigin) playlist(folder string, track livePieces) string {
 	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=%.5f\n"+
 		"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12.0,PART-HOLD-BACK=2.0\n"+
 		"#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-MAP:URI=\"init.mp4\"\n", target.Seconds())
-	fmt.Fprintf(&b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", o.start.UTC().Format("2006-01-02T15:04:05.000Z"))
+	fmt.Fprintf(&b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", o.started().UTC().Format("2006-01-02T15:04:05.000Z"))
 	for n := 1; n <= min(current, len(track.segments)); n++ {
 		var duration time.Duration
 		for k, piece := range track.segments[n-1] {
@@ -267,7 +274,7 @@ func (o *lowLatencyOrigin) mpd() string {
 		`initialization="%[1]s/$RepresentationID$/init.mp4" media="%[1]s/$RepresentationID$/seg_$Number$.m4s"/>`
 	return `<?xml version="1.0"?>
 <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic" profiles="urn:mpeg:dash:profile:isoff-live:2011,http://www.dashif.org/guidelines/low-latency-live-v5"
-  availabilityStartTime="` + o.start.UTC().Format(time.RFC3339Nano) + `" publishTime="` + now + `"
+  availabilityStartTime="` + o.started().UTC().Format(time.RFC3339Nano) + `" publishTime="` + now + `"
   minimumUpdatePeriod="PT4S" timeShiftBufferDepth="PT20S" suggestedPresentationDelay="PT3S" minBufferTime="PT1S" maxSegmentDuration="PT2.1S">
  <ServiceDescription id="0"><Latency target="3000" min="1500" max="8000"/><PlaybackRate min="0.96" max="1.04"/></ServiceDescription>
  <Period id="1" start="PT0S">
@@ -430,6 +437,67 @@ func checkLowLatencyPlaylists(t *testing.T, master string) {
 		if seen["#EXT-X-PART"] < 8 || seen["#EXT-X-PRELOAD-HINT"] != 1 || seen["#EXT-X-RENDITION-REPORT"] != 1 {
 			t.Errorf("%s lists %v", withoutQuery(target), seen)
 		}
+	}
+}
+
+// A viewer always waits for the next part. One who leaves is no failure of the origin.
+func TestViewersWhoLeaveABlockingReload(t *testing.T) {
+	long(t)
+	origin := newLowLatencyOrigin(t, 5)
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGateway(t, fmt.Sprintf(`http://localhost:%d {
+	drm {
+		secret {env.DRM_SECRET}
+		tenant test
+		license_server clearkey
+		asset /*
+	}
+	reverse_proxy %s
+}
+`, port, strings.TrimPrefix(origin.URL, "http://")))
+	master := localhost(port) + "/live/master.m3u8?keyformat=clearkey"
+	media, _ := playlists(t, master, mustGet(t, master).body)
+	for _, target := range media {
+		segment, _ := origin.tracks[lowLatencyFolders[0]].published(origin.now())
+		separator := "?"
+		if strings.Contains(target, "?") {
+			separator = "&"
+		}
+		leave(t, origin, fmt.Sprintf("%s%s_HLS_msn=%d&_HLS_part=3", target, separator, segment+1))
+	}
+	time.Sleep(300 * time.Millisecond) // a line that does not come cannot be waited for
+	if text := g.log.String(); strings.Contains(text, `"level":"error"`) {
+		t.Error("the gateway reports an error")
+	}
+}
+
+// leave asks for a playlist, and goes away while the origin has the request.
+func leave(t *testing.T, origin *lowLatencyOrigin, target string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := origin.requests("_HLS_msn=")
+	time.AfterFunc(20*time.Second, cancel)
+	go func() {
+		for origin.requests("_HLS_msn=") == before && ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+		cancel()
+	}()
+	response, err := client.Do(request)
+	if err == nil {
+		_ = response.Body.Close()
+		t.Errorf("status %d before the part was there", response.StatusCode)
+	}
+	if origin.requests("_HLS_msn=") == before {
+		t.Error("the request did not reach the origin")
 	}
 }
 
