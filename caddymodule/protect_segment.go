@@ -137,7 +137,8 @@ type protectedBytes struct {
 
 // WriteTo implements outgoing.
 func (p protectedBytes) WriteTo(w io.Writer) (int64, error) {
-	return int64(len(p.b)), writeAll(w, p.b)
+	n, err := writeAll(w, p.b)
+	return int64(n), err
 }
 
 // Size implements outgoing.

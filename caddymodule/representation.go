@@ -40,7 +40,7 @@ func (q *request) write(rep representation) error {
 	countServed(q.kind, len(rep.body))
 	if isPlainGet(q.r) {
 		q.announce(len(rep.body))
-		_ = writeAll(q.w, rep.body) // the client may be gone, and there is nobody else to tell
+		_, _ = writeAll(q.w, rep.body) // the client may be gone, and there is nobody else to tell
 		return nil
 	}
 	q.serveContent(bytes.NewReader(rep.body))
@@ -79,21 +79,19 @@ func (q *request) writeSegment(rep representation, seg outgoing) error {
 type windowWriter struct{ w io.Writer }
 
 // Write implements io.Writer.
-func (w windowWriter) Write(p []byte) (int, error) { return len(p), writeAll(w.w, p) }
+func (w windowWriter) Write(p []byte) (int, error) { return writeAll(w.w, p) }
 
 // writeWindow is how much is written at a time. Caddy's server cuts larger writes into pieces of 64 KiB, which leave a
 // small packet behind each of the largest ones that the network stack makes.
 const writeWindow = 48 << 10
 
-func writeAll(w io.Writer, body []byte) error {
-	for len(body) > 0 {
-		n, err := w.Write(body[:min(len(body), writeWindow)])
-		if err != nil {
-			return err
-		}
-		body = body[n:]
+func writeAll(w io.Writer, body []byte) (written int, err error) {
+	for written < len(body) && err == nil {
+		var n int
+		n, err = w.Write(body[written:min(len(body), written+writeWindow)])
+		written += n
 	}
-	return nil
+	return written, err
 }
 
 func (q *request) setHeaders(rep representation) {

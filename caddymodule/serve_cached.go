@@ -146,7 +146,8 @@ type heldEntry struct {
 
 // WriteTo implements outgoing.
 func (h *heldEntry) WriteTo(w io.Writer) (int64, error) {
-	return int64(len(h.body)), writeAll(w, h.body)
+	n, err := writeAll(w, h.body)
+	return int64(n), err
 }
 
 // Size implements outgoing.
@@ -176,8 +177,7 @@ func (c *cacheReceiver) whole(head segmentHead, seg *heldSegment) error {
 	body := seg.AppendTo(make([]byte, 0, seg.Size()))
 	seg.clear.release()
 	seg.claim.app.holds.adopt(body, seg.claim)
-	ttl := ttlOf(seg.clear.header, time.Now())
-	c.entry = &segcache.Entry{Body: body, ContentType: head.contentType, ETag: head.etag, TTL: ttl}
+	c.entry = &segcache.Entry{Body: body, ContentType: head.contentType, ETag: head.etag, TTL: head.ttl}
 	return nil
 }
 
@@ -208,8 +208,8 @@ func (c *cacheReceiver) Write(p []byte) (int, error) {
 
 func (c *cacheReceiver) flush() { c.feed.Flush() }
 
-func (c *cacheReceiver) end(etag string) {
+func (c *cacheReceiver) end(head segmentHead) {
 	body := bytes.Clone(c.feed.Bytes()) // without the room that was for more
 	c.claim.app.holds.adopt(body, c.claim)
-	c.entry = &segcache.Entry{Body: body, ContentType: c.feed.ContentType(), ETag: etag, TTL: segmentTTL}
+	c.entry = &segcache.Entry{Body: body, ContentType: c.feed.ContentType(), ETag: head.etag, TTL: head.ttl}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -28,13 +29,14 @@ type chunkReceiver interface {
 	io.Writer
 	flush()
 	// end is called when all was written, with the ETag that the segment would have had from the beginning.
-	end(etag string)
+	end(head segmentHead)
 }
 
 // segmentHead is what is known of a segment besides its bytes.
 type segmentHead struct {
 	contentType string
-	etag        string // strong, with its quotes; empty for what comes in chunks
+	etag        string        // strong, with its quotes; empty in front of what comes in chunks
+	ttl         time.Duration // how long a cache may keep it
 }
 
 // produce fetches the clear segment, encrypts it and hands it on. A segment of known length is read whole, planned whole,
@@ -57,7 +59,7 @@ func (q *request) produce(m *media, to receiver) error {
 		if err := live.finish(clear.body); err != nil {
 			return live.failed(err)
 		}
-		live.to.end(q.segmentETag(clear.header, live.digest.Sum128))
+		live.to.end(segmentHead{etag: q.segmentETag(clear.header, live.digest.Sum128), ttl: ttlOf(clear.header, time.Now())})
 		return nil
 	}
 	if q.seal.IFrame {
@@ -65,7 +67,10 @@ func (q *request) produce(m *media, to receiver) error {
 			return fmt.Errorf("reading the rest of the chunk: %w", err)
 		}
 	}
-	head := segmentHead{etag: q.segmentETag(clear.header, func() xxh3.Uint128 { return q.contentDigest(clear.body) })}
+	head := segmentHead{
+		etag: q.segmentETag(clear.header, func() xxh3.Uint128 { return q.contentDigest(clear.body) }),
+		ttl:  ttlOf(clear.header, time.Now()),
+	}
 	seg, contentType, err := q.protect(m, clear)
 	if err != nil {
 		return fmt.Errorf("protecting the segment: %w", err)
@@ -252,7 +257,7 @@ func (c *clientReceiver) Write(p []byte) (int, error) {
 }
 
 // end implements chunkReceiver: the client has its headers already.
-func (c *clientReceiver) end(string) {}
+func (c *clientReceiver) end(segmentHead) {}
 
 func (c *clientReceiver) flush() { _ = http.NewResponseController(c.q.w).Flush() }
 
