@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,33 @@ func TestYoungFilesAreKeptBriefly(t *testing.T) {
 	time.Sleep(youngTTL + 200*time.Millisecond)
 	if whole := len(g.mustGet(t, target).body); whole != len(ts)+16-len(ts)%16 {
 		t.Errorf("%d bytes, then %d; the file has %d", half, whole, len(ts))
+	}
+}
+
+// TestYoungChunksAreKeptBriefly: the same for a segment whose length the origin does not say.
+func TestYoungChunksAreKeptBriefly(t *testing.T) {
+	origin := &scriptedOrigin{}
+	g := newGateway(t, "ORIGIN", origin.start(t))
+	g.load(t, cachedBlock+proxySite)
+	const name = "demo/video/360p/seg_3.m4s"
+	target := linkTo(t, g.links(t, "/demo/manifest.mpd"), "media", "/"+name).url
+	get := func(file string) []byte {
+		body := clearFile(t, file)
+		origin.play(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/"+name {
+				return false
+			}
+			w.Header().Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat))
+			_ = http.NewResponseController(w).Flush() // so that no length is known
+			_, _ = w.Write(body)
+			return true
+		})
+		return g.mustGet(t, target).body
+	}
+	before := get(name)
+	time.Sleep(youngTTL + 200*time.Millisecond)
+	if after := get("demo/video/360p/seg_4.m4s"); bytes.Equal(after, before) {
+		t.Error("what was there before is still served")
 	}
 }
 
