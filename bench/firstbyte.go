@@ -62,7 +62,8 @@ func (c *client) get(path string) (first, all time.Duration, err error) {
 	}
 }
 
-// getLast returns how long the last byte alone took, which a gateway has when all of the segment is read and encrypted.
+// getLast returns how long the last byte alone took, which a gateway has when all of the segment is read and encrypted. For a
+// range that is done into other memory, not in place.
 func (c *client) getLast(path string) (time.Duration, error) {
 	start := time.Now()
 	response, err := c.ask(path, "Range: bytes=-1\r\n")
@@ -86,12 +87,12 @@ func (c *client) ask(path, header string) (*http.Response, error) {
 	return http.ReadResponse(c.in, nil)
 }
 
-// wholeSegment reads a clear segment from a file and encrypts all of it, as a gateway does that begins to send when it is
-// done.
+// wholeSegment does in one function what a gateway does for a segment, without a server: it reads the clear file, plans, and
+// encrypts in place.
 type wholeSegment struct {
 	protector *segcrypt.Protector
 	files     []string
-	in, out   []byte
+	in        []byte
 }
 
 func newWholeSegment(root string, numbers []segment) (*wholeSegment, error) {
@@ -122,66 +123,128 @@ func newWholeSegment(root string, numbers []segment) (*wholeSegment, error) {
 	return w, nil
 }
 
+// stages are the times since the beginning, in milliseconds, at which a part of the work was done.
+type stages struct {
+	read    float64
+	planned float64
+	first   float64 // the contents are hashed for the IVs, and the first window is encrypted
+	all     float64
+}
+
 // time returns how long the n-th segment takes.
-func (w *wholeSegment) time(n int) (time.Duration, error) {
+func (w *wholeSegment) time(n int) (t stages, err error) {
 	start := time.Now()
-	f, err := os.Open(w.files[n%len(w.files)])
+	clear, err := w.read(w.files[n%len(w.files)])
 	if err != nil {
-		return 0, err
+		return stages{}, err
+	}
+	t.read = sinceMs(start)
+	seg, err := w.protector.Plan(clear)
+	if err != nil {
+		return stages{}, err
+	}
+	defer seg.Release()
+	t.planned = sinceMs(start)
+	_, err = seg.WriteTo(writerFunc(func([]byte) {
+		if t.first == 0 {
+			t.first = sinceMs(start)
+		}
+	}))
+	t.all = sinceMs(start)
+	return t, err
+}
+
+// read reads a file into memory that is used again.
+func (w *wholeSegment) read(name string) (segcrypt.Clear, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if int(info.Size()) > len(w.in) {
 		w.in = make([]byte, info.Size())
 	}
-	seg := w.in[:info.Size()]
-	if _, err := io.ReadFull(f, seg); err != nil {
-		return 0, err
-	}
-	out, err := w.protector.ProtectSegment(w.out[:0], seg)
-	if err != nil {
-		return 0, err
-	}
-	w.out = out
-	return time.Since(start), nil
+	clear := w.in[:info.Size()]
+	_, err = io.ReadFull(f, clear)
+	return clear, err
+}
+
+func sinceMs(start time.Time) float64 { return time.Since(start).Seconds() * 1e3 }
+
+// writerFunc sees what is written, and keeps nothing.
+type writerFunc func(p []byte)
+
+// Write implements io.Writer.
+func (f writerFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
+}
+
+// firstByteLab has one connection to each server.
+type firstByteLab struct {
+	gateway, stock   *client
+	protected, clear resource
+	whole            *wholeSegment
+	turn             int // counts segments
 }
 
 // firstBytes are medians of one round, in milliseconds.
 type firstBytes struct {
 	gateway, stock float64 // until the first byte of a body
-	whole          float64 // to read and encrypt all of it, in one function without a server
 	last           float64 // until the last byte, asked for alone
+	stages                 // in one function without a server
 }
 
-// firstByteRound makes n requests of each server, one by one, with as many whole segments between them. Stock Caddy sends a
-// clear file as soon as it is open: what it takes is what every request takes.
-func firstByteRound(ctx context.Context, gateway, stock *client, res, clear resource, whole *wholeSegment, n int) (firstBytes, error) {
-	var gateways, stocks, wholes, lasts []float64
+// next returns a segment that all others were used after: had the same one been read a moment ago, its bytes would be in the
+// processor's cache, and only the first to ask for it would pay for the main memory.
+func (l *firstByteLab) next() int {
+	l.turn++
+	return l.turn
+}
+
+// round makes n requests of each kind, one by one, in turning order. Stock Caddy sends a clear file as soon as it is open: what
+// it takes is what every request takes.
+func (l *firstByteLab) round(ctx context.Context, n int) (firstBytes, error) {
+	var gateways, stocks, lasts, reads, plans, firsts, wholes []float64
+	kinds := []func() error{
+		func() error {
+			first, _, err := l.gateway.get(l.protected.paths[l.next()%len(l.protected.paths)])
+			gateways = append(gateways, first.Seconds()*1e3)
+			return err
+		},
+		func() error {
+			first, _, err := l.stock.get(l.clear.paths[l.next()%len(l.clear.paths)])
+			stocks = append(stocks, first.Seconds()*1e3)
+			return err
+		},
+		func() error {
+			last, err := l.gateway.getLast(l.protected.paths[l.next()%len(l.protected.paths)])
+			lasts = append(lasts, last.Seconds()*1e3)
+			return err
+		},
+		func() error {
+			t, err := l.whole.time(l.next())
+			reads, plans, firsts, wholes = append(reads, t.read), append(plans, t.planned), append(firsts, t.first), append(wholes, t.all)
+			return err
+		},
+	}
 	for i := range n {
 		if ctx.Err() != nil {
 			return firstBytes{}, ctx.Err()
 		}
-		g, _, err := gateway.get(res.paths[i%len(res.paths)])
-		if err != nil {
-			return firstBytes{}, err
+		for k := range kinds {
+			if err := kinds[(i+k)%len(kinds)](); err != nil {
+				return firstBytes{}, err
+			}
 		}
-		s, _, err := stock.get(clear.paths[i%len(clear.paths)])
-		if err != nil {
-			return firstBytes{}, err
-		}
-		last, err := gateway.getLast(res.paths[i%len(res.paths)])
-		if err != nil {
-			return firstBytes{}, err
-		}
-		lasts = append(lasts, last.Seconds()*1e3)
-		w, err := whole.time(i)
-		if err != nil {
-			return firstBytes{}, err
-		}
-		gateways, stocks, wholes = append(gateways, g.Seconds()*1e3), append(stocks, s.Seconds()*1e3), append(wholes, w.Seconds()*1e3)
 	}
-	return firstBytes{gateway: spreadOf(gateways).median, stock: spreadOf(stocks).median, whole: spreadOf(wholes).median, last: spreadOf(lasts).median}, nil
+	median := func(v []float64) float64 { return spreadOf(v).median }
+	return firstBytes{
+		gateway: median(gateways), stock: median(stocks), last: median(lasts),
+		stages: stages{read: median(reads), planned: median(plans), first: median(firsts), all: median(wholes)},
+	}, nil
 }

@@ -254,52 +254,6 @@ func (l *lab) audioRows(ctx context.Context, t trio) ([]row, error) {
 	return append(rows, compare(results, what+" clear, an anchor", nginxFiles, stockFiles, bound{}, bound{})...), nil
 }
 
-// firstByteRows compares the first byte of a 6 s segment with the time to read and encrypt all of it, and with stock Caddy.
-func (l *lab) firstByteRows(ctx context.Context, t trio) ([]row, error) {
-	res, err := open(ctx, t.plain.files, sixSeconds, video, l.six, true)
-	if err != nil {
-		return nil, err
-	}
-	clear, err := open(ctx, t.stock.files, sixSeconds, video, l.six, false)
-	if err != nil {
-		return nil, err
-	}
-	whole, err := newWholeSegment(l.root, l.six)
-	if err != nil {
-		return nil, err
-	}
-	gateway, err := dial(t.plain.files)
-	if err != nil {
-		return nil, err
-	}
-	defer gateway.conn.Close()
-	stock, err := dial(t.stock.files)
-	if err != nil {
-		return nil, err
-	}
-	defer stock.conn.Close()
-	var gateways, stocks, wholes, lasts []float64
-	for round := range l.rounds + 1 {
-		m, err := firstByteRound(ctx, gateway, stock, res, clear, whole, l.firstBytes)
-		if err != nil {
-			return nil, err
-		}
-		if round > 0 { // the first one warms up
-			gateways, stocks, wholes = append(gateways, m.gateway), append(stocks, m.stock), append(wholes, m.whole)
-			lasts = append(lasts, m.last)
-		}
-	}
-	what, ours := "6 s cenc, 4.5 MB, not cached: first byte, ms", spreadOf(gateways).String()
-	return []row{{
-		what: what, ours: ours, against: "read and encrypt all, no server " + spreadOf(wholes).String(),
-		ratio: spreadOf(ratios(gateways, wholes)), bound: atMost(0.7, 0.55),
-	}, {
-		what: what, ours: ours, against: "last byte alone " + spreadOf(lasts).String(), ratio: spreadOf(ratios(gateways, lasts)),
-	}, {
-		what: what, ours: ours, against: "file_server, clear " + spreadOf(stocks).String(), ratio: spreadOf(ratios(gateways, stocks)),
-	}}, nil
-}
-
 // slowRows lets 500 clients read slowly. A gateway with a cache may hold what fits into that besides.
 func (l *lab) slowRows(ctx context.Context, gateway *caddy, with string, cache int64) ([]row, error) {
 	numbers, err := segments(l.root, slowMedia, video)
