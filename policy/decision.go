@@ -53,10 +53,13 @@ type Decision struct {
 	Reason Reason
 	// Rule explains the decision to an operator: which rule it was and how it came out. It holds no token and no address.
 	Rule string
-	// RetryAfter is when to try again, if Reason is ReasonRateLimited.
+	// RetryAfter is when to try again, if Reason is that of a limit.
 	RetryAfter time.Duration
 	// Claims are those of the accepted token or session, also where a later rule refused. Zero without a token.
 	Claims token.Claims
+	// Until is when the first of the things ends that the admission rests on: nothing that is given out under it may be kept
+	// longer. Zero: none of them ends.
+	Until time.Time
 	// Country is the viewer's.
 	Country geo.Country
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -62,7 +63,7 @@ func newFixture(t testing.TB) fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sessions, err := token.NewSessionKey(testSecret("session"), time.Hour)
+	sessions, err := token.NewSessionKey(testSecret("session"), token.SessionConfig{Extend: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestDecide(t *testing.T) {
 	f := newFixture(t)
 	good := f.sign(t, nil)
 	session := f.mint(t, token.Claims{Subject: "viewer", Scope: []string{"/vod/a"}})
-	foreign, err := token.NewSessionKey(testSecret("session of another tenant"), 0)
+	foreign, err := token.NewSessionKey(testSecret("session of another tenant"), token.SessionConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +168,7 @@ func TestDecide(t *testing.T) {
 				asset.Path = "/vod/a/1.m4s"
 			}
 			viewer := Viewer{
-				Addr: netip.MustParseAddr("192.0.2.1"), Country: country(t, test.country), Host: "media.example",
+				Request: token.Request{Addr: netip.MustParseAddr("192.0.2.1"), Host: "media.example"}, Country: country(t, test.country),
 				Tokens: test.tokens, Session: test.session,
 			}
 			d := policy.Decide(context.Background(), testNow, asset, viewer)
@@ -288,7 +289,7 @@ func TestAVerifierThatFailsRefuses(t *testing.T) {
 func TestOnlyAdmittedRequestsCount(t *testing.T) {
 	f := newFixture(t) // 3 at once, then 1 a second
 	asset := Asset{Path: "/vod/a/1.m4s"}
-	good := Viewer{Addr: netip.MustParseAddr("192.0.2.1"), Country: country(t, "AT"), Tokens: []string{f.sign(t, nil)}}
+	good := Viewer{Request: token.Request{Addr: netip.MustParseAddr("192.0.2.1")}, Country: country(t, "AT"), Tokens: []string{f.sign(t, nil)}}
 	noToken, abroad := good, good
 	noToken.Tokens, abroad.Country = nil, country(t, "US")
 	decide := func(v Viewer, now time.Time) Decision { return f.policy.Decide(context.Background(), now, asset, v) }
@@ -307,6 +308,31 @@ func TestOnlyAdmittedRequestsCount(t *testing.T) {
 	}
 	if d := decide(good, testNow.Add(d.RetryAfter)); !d.Allowed || d.RetryAfter != 0 {
 		t.Errorf("after waiting: %s", d.Reason)
+	}
+}
+
+func TestExplainSaysEveryRule(t *testing.T) {
+	f := newFixture(t)
+	asset := Asset{Path: "/vod/b/1.m4s", Use: UseMedia}
+	viewer := Viewer{Country: country(t, "US"), Tokens: []string{f.sign(t, nil)}}
+	for range 10 { // it counts against no limit
+		f.policy.Explain(context.Background(), testNow, asset, viewer)
+	}
+	decision, steps := f.policy.Explain(context.Background(), testNow, asset, viewer)
+	if want := f.policy.Decide(context.Background(), testNow, asset, viewer); decision.Reason != want.Reason || decision.Allowed {
+		t.Errorf("explained as %s, decided as %s", decision.Reason, want.Reason)
+	}
+	var got []string
+	for _, step := range steps {
+		got = append(got, step.Rule+" "+string(step.Refused))
+	}
+	if want := "[path  token token_scope geo country_denied requests ]"; fmt.Sprint(got) != want {
+		t.Errorf("steps %v, want %s", got, want)
+	}
+	asset.Path, viewer.Country = "/vod/a/1.m4s", country(t, "AT")
+	decision, _ = f.policy.Explain(context.Background(), testNow, asset, viewer)
+	if want := f.policy.Decide(context.Background(), testNow, asset, viewer); decision.Reason != ReasonAllowed || !decision.Allowed || !decision.Until.Equal(want.Until) || want.Until.IsZero() {
+		t.Errorf("explained as %+v, decided as %+v", decision, want)
 	}
 }
 
