@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/geo"
@@ -19,7 +18,7 @@ import (
 
 // identity is who asks, as far as it is known: after a decision with the claims that it rested on.
 type identity struct {
-	country geo.Country
+	place   geo.Place
 	claims  token.Claims
 	session string // the session token that the request carried, or that is minted for its child addresses
 }
@@ -34,9 +33,9 @@ func (q *request) identifyViewer() (policy.Viewer, error) {
 		return policy.Viewer{}, errTooEarly
 	}
 	if q.Geo != nil {
-		viewer.Country = q.lookupCountry(viewer.Request.Addr)
+		viewer.Place = q.lookupPlace(viewer.Request.Addr)
 	}
-	q.identity.country = viewer.Country
+	q.identity.place = viewer.Place
 	if q.Token == nil {
 		return viewer, nil
 	}
@@ -147,17 +146,6 @@ func (q *request) decideAccess(viewer policy.Viewer) policy.Decision {
 		q.identity.claims = decision.Claims
 	}
 	return decision
-}
-
-// lookupCountry returns the country of an address. A database that fails knows no country, which the rule denies unless
-// the operator said otherwise.
-func (q *request) lookupCountry(addr netip.Addr) geo.Country {
-	country, err := q.geoFile.Lookup(addr)
-	if err != nil {
-		q.logger.Error("looking up the country of an address", zap.Error(err))
-		return geo.CountryUnknown
-	}
-	return country
 }
 
 // startSession returns the session that the child addresses of a manifest carry: the one that the request came with, or

@@ -37,10 +37,11 @@ type Asset struct {
 
 // Viewer is who asks, as the server resolved it.
 type Viewer struct {
-	// Request is what tokens may be bound to: address, host, method and so on. Now, Path and Country are filled in by Decide.
+	// Request is what tokens may be bound to: address, host, method and so on. Now, Path, Country, Subdivision and ASN are filled in
+	// by Decide.
 	Request token.Request
-	// Country is where the address is; geo.CountryUnknown if it is not known, or if the look-up failed.
-	Country geo.Country
+	// Place is what is known of the address; unknown in whatever no database says, or if the look-up failed.
+	Place geo.Place
 	// Tokens are all access tokens of the request, one per place that carries one. See token.Single.
 	Tokens []string
 	// Session is the session token, or empty. Where there is one it decides, and Tokens are not looked at.
@@ -63,7 +64,7 @@ var stages = [...]struct {
 }{
 	{"path", (*Policy).judgePath},
 	{"token", (*Policy).judgeToken},
-	{"geo", (*Policy).judgeCountry},
+	{"geo", (*Policy).judgePlace},
 	{"requests", (*Policy).judgeRequests},
 }
 
@@ -124,11 +125,16 @@ type question struct {
 }
 
 func newQuestion(ctx context.Context, now time.Time, asset Asset, viewer Viewer) question {
+	place := &viewer.Place
 	viewer.Request.Now, viewer.Request.Path, viewer.Request.Country = now, asset.Path, ""
-	if viewer.Country.IsKnown() {
-		viewer.Request.Country = viewer.Country.String()
+	if place.Country.IsKnown() {
+		viewer.Request.Country = place.Country.String()
 	}
-	return question{ctx: ctx, now: now, asset: asset, viewer: viewer, decision: Decision{Country: viewer.Country}}
+	viewer.Request.Subdivision, viewer.Request.ASN = string(place.Subdivision()), place.ASN
+	if !place.Addr.IsValid() {
+		place.Addr = viewer.Request.Addr // a rule on addresses needs no database
+	}
+	return question{ctx: ctx, now: now, asset: asset, viewer: viewer, decision: Decision{Country: place.Country}}
 }
 
 // refuse ends the question.
