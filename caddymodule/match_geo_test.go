@@ -29,7 +29,6 @@ http://:PORT {
 	@expression expression drm_geo('city', 'allow', 'US-CA', 'dach') && path('/expression')
 	@negated expression !drm_geo('country', 'allow', 'eu') && path('/negated')
 	@address drm_geo allow 192.0.2.0/24
-	header Place "{http.drm.geo.country} {http.drm.geo.subdivision} {http.drm.geo.continent} {http.drm.geo.asn} {http.drm.geo.network}"
 
 	route /one_line {
 		header @one_line Match yes
@@ -87,7 +86,6 @@ func TestMatchGeo(t *testing.T) {
 			}
 		}
 	}
-	// Before anything is matched there is nothing to say, and afterwards it is said.
 	if res := g.get(t, "/block", "X-Forwarded-For", "192.0.2.70"); strings.Contains(string(res.body), "{") || strings.Contains(string(res.body), "192.0.2") {
 		t.Errorf("the placeholders say %q", res.body)
 	}
