@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net"
@@ -219,4 +220,26 @@ func parseConfig(t *testing.T, b []byte) *caddy.Config {
 		t.Fatal(err)
 	}
 	return config
+}
+
+// Early data can be replayed from any address, so it is not judged yet.
+func TestMatchGeoInEarlyData(t *testing.T) {
+	list, err := geo.ParseList([]string{"0.0.0.0/0"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &MatchGeo{databases: geo.Databases{}, rule: geo.Rule{Allow: list}}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	if matched, err := m.MatchWithError(r); !matched || err != nil {
+		t.Fatalf("without TLS: matched %t, error %v", matched, err)
+	}
+	r.TLS = &tls.ConnectionState{}
+	var status caddyhttp.HandlerError
+	if matched, err := m.MatchWithError(r); matched || !errors.As(err, &status) || status.StatusCode != http.StatusTooEarly {
+		t.Errorf("matched %t, error %v; want 425", matched, err)
+	}
+	r.TLS.HandshakeComplete = true
+	if matched, err := m.MatchWithError(r); !matched || err != nil {
+		t.Errorf("after the handshake: matched %t, error %v", matched, err)
+	}
 }
