@@ -24,8 +24,10 @@ type App struct {
 	// Secret is the deployment secret: at least 32 random bytes as hex, base64 or text. It must come from a placeholder,
 	// {env.*} or {file.*}, which expands when the configuration is loaded, so that it stands in no configuration.
 	Secret string `json:"secret,omitempty"`
-	// GeoDatabases maps the name by which sites use it to the file of a MaxMind, DB-IP or IPinfo country database.
-	GeoDatabases map[string]string `json:"geo_databases,omitempty"`
+	// GeoDatabases maps the name by which sites use it to a database of MaxMind, DB-IP, IPinfo or others: a path, or an object.
+	GeoDatabases map[string]GeoDatabase `json:"geo_databases,omitempty"`
+	// GeoSets maps names that geo rules may use to their words.
+	GeoSets map[string][]string `json:"geo_sets,omitempty"`
 	// SegmentCache bounds the memory, in bytes, that keeps protected segments, for all sites of the process. Default 256 MiB;
 	// a negative value keeps none.
 	SegmentCache int64 `json:"segment_cache,omitempty"`
@@ -43,6 +45,7 @@ type App struct {
 
 	secret    keysource.Secret
 	databases map[string]*geo.File
+	geoSets   map[string]geo.List
 	caches    *caches
 	ctx       caddy.Context
 	watchers  sync.WaitGroup
@@ -53,7 +56,6 @@ type App struct {
 const (
 	storedSecretKey  = "drm/secret"
 	storedSecretLock = "drm-secret"
-	geoWatchInterval = 10 * time.Second
 )
 
 // CaddyModule returns the module's registration.
@@ -76,6 +78,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		}
 		a.secret = secret
 	}
+	if err := a.parseGeoSets(); err != nil {
+		return err
+	}
 	return a.openGeoDatabases()
 }
 
@@ -86,13 +91,7 @@ func (a *App) Start() error {
 	}
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(context.Background())
-	for name, file := range a.databases {
-		a.watchers.Go(func() {
-			file.Watch(ctx, geoWatchInterval, func(err error) {
-				a.ctx.Logger().Error("geo database not reloaded; the old one stays", zap.String("database", name), zap.Error(err))
-			})
-		})
-	}
+	a.watchGeoDatabases(ctx)
 	return nil
 }
 
@@ -140,22 +139,6 @@ func (a *App) storedSecret() (keysource.Secret, error) {
 	a.ctx.Logger().Warn("no secret configured: drew one and keep it in Caddy's storage; other nodes need the same one",
 		zap.String("storage_key", storedSecretKey))
 	return secret, nil
-}
-
-func (a *App) openGeoDatabases() error {
-	a.databases = make(map[string]*geo.File, len(a.GeoDatabases))
-	for name, path := range a.GeoDatabases {
-		resolved, err := caddy.NewReplacer().ReplaceOrErr(path, true, true)
-		if err != nil {
-			return fmt.Errorf("drm.geo_databases.%s: %w", name, err)
-		}
-		file, err := geo.OpenFile(resolved)
-		if err != nil {
-			return fmt.Errorf("drm.geo_databases.%s: %w", name, err)
-		}
-		a.databases[name] = file
-	}
-	return nil
 }
 
 // errSecretLiteral keeps secrets out of configurations, which the admin endpoint shows and Caddy saves to disk.

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"encoding/json"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -42,12 +41,13 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		token           jwt|signed { … }
 //		token_from      query|header|cookie <name>
 //		session         path|cookie [<extend>]
-//		geo             <database> {
-//			allow      <country...>
-//			deny       <country...>
-//			unknown    deny|allow
-//			status     403|451
-//			blocked_by <url>
+//		geo             [<database...>] {
+//			allow       <place or network...>
+//			deny        <place or network...>
+//			unknown     deny|allow [country] [subdivision] [continent] [asn] [network]
+//			portability [eu|eea]
+//			status      403|451
+//			blocked_by  <url>
 //		}
 //		limit           <requests> per <duration> [burst <n>] [by address|subject]
 //		cors            <origin...>
@@ -140,25 +140,6 @@ func (h *Handler) unmarshalSession(d *caddyfile.Dispenser) error {
 	}
 	d.Prev()
 	return durationArg(d, &t.SessionExtend)
-}
-
-func (h *Handler) unmarshalGeo(d *caddyfile.Dispenser) error {
-	h.Geo = new(GeoConfig)
-	if err := oneArg(d, &h.Geo.Database); err != nil {
-		return err
-	}
-	var status string
-	err := eachOption(d, options{
-		"allow":      func() error { return someArgs(d, &h.Geo.Allow) },
-		"deny":       func() error { return someArgs(d, &h.Geo.Deny) },
-		"unknown":    func() error { return wordArg(d, &h.Geo.Unknown, wordDeny, wordAllow) },
-		"status":     func() error { return wordArg(d, &status, "403", "451") },
-		"blocked_by": func() error { return oneArg(d, &h.Geo.BlockedBy) },
-	})
-	if status != "" {
-		h.Geo.Status, _ = strconv.Atoi(status) // one of two words
-	}
-	return err
 }
 
 // unmarshalLimit reads `limit <requests> per <duration> [burst <n>] [by address|subject]`.

@@ -30,7 +30,11 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //
 //	drm {
 //		secret       {env.NAME}|{file./path}
-//		geo_database <name> <file>
+//		geo_database <name> <file> {
+//			max_age  <duration>
+//			rollback allow|deny
+//		}
+//		geo_set      <name> <place or network...>
 //		segment_cache <size>|off
 //		in_flight    <size> [<wait>]
 //		spool        <directory>|off
@@ -43,6 +47,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return eachOption(d, options{
 		"secret":        func() error { return secretArg(d, &a.Secret) },
 		"geo_database":  repeatable(func() error { return a.unmarshalGeoDatabase(d) }),
+		"geo_set":       repeatable(func() error { return a.unmarshalGeoSet(d) }),
 		"segment_cache": func() error { return a.unmarshalSegmentCache(d) },
 		"in_flight":     func() error { return a.unmarshalInFlight(d) },
 		"spool":         func() error { return oneArg(d, &a.Spool) },
@@ -73,21 +78,6 @@ func (a *App) unmarshalInFlight(d *caddyfile.Dispenser) error {
 	}
 	d.Prev()
 	return durationArg(d, &a.InFlightWait)
-}
-
-func (a *App) unmarshalGeoDatabase(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) != 2 {
-		return d.ArgErr()
-	}
-	if a.GeoDatabases == nil {
-		a.GeoDatabases = make(map[string]string)
-	}
-	if _, ok := a.GeoDatabases[args[0]]; ok {
-		return d.Errf("geo database %q is defined twice", args[0])
-	}
-	a.GeoDatabases[args[0]] = args[1]
-	return nil
 }
 
 // Interface guard

@@ -61,24 +61,6 @@ func (c *TokenConfig) sessionExtend() time.Duration {
 	return defaultSessionExtend
 }
 
-// GeoConfig allows or denies countries, by the client address that Caddy determined. See Caddy's trusted_proxies for
-// gateways behind a proxy: forwarded addresses are believed only from there.
-type GeoConfig struct {
-	// Database is the name of a database of the app.
-	Database string `json:"database"`
-	// Allow lists the only countries that are admitted: ISO 3166-1 codes, and the sets eu and eea. A territory with a code
-	// of its own is not covered by its parent.
-	Allow []string `json:"allow,omitempty"`
-	// Deny lists countries that are not admitted, even if Allow has them.
-	Deny []string `json:"deny,omitempty"`
-	// Unknown is `deny` (default) or `allow`, for addresses whose country is not known.
-	Unknown string `json:"unknown,omitempty"`
-	// Status is 403 (default) or 451, for a block that the law demands.
-	Status int `json:"status,omitempty"`
-	// BlockedBy is the URL of whoever implements the block, sent as a Link with 451 (RFC 7725, 4).
-	BlockedBy string `json:"blocked_by,omitempty"`
-}
-
 // LimitConfig bounds the rate of requests of one viewer.
 type LimitConfig struct {
 	// Requests per Per are allowed in the long run.

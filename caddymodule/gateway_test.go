@@ -271,7 +271,7 @@ func session(t *testing.T, tenant string, claims token.Claims, now time.Time) st
 		t.Fatal(err)
 	}
 	key := deploymentSecret(t, testSecretHex).Derive(labelSession, tenant, trust)
-	sessions, err := token.NewSessionKey(key[:], 0)
+	sessions, err := token.NewSessionKey(key[:], token.SessionConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}

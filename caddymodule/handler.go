@@ -26,10 +26,10 @@ import (
 // never passes. The order token, geo, limits, protection is fixed.
 //
 // Refusals carry a stable reason in a `Drm-Reason` header, in a problem+json body and in `{http.drm.deny_reason}`, with
-// status 401 (token), 403 (scope, country), 404 (not ours), 429 (limit) or 451 (country, if so configured); 502 and
-// 503 report an origin or a key source that gave nothing that can be protected.
+// status 401 (token), 403 (scope, country, network), 404 (not ours), 429 (limit) or 451 (country, network, if so configured); 502
+// and 503 report an origin or a key source that gave nothing that can be protected.
 //
-// Placeholders set: `{http.drm.tenant}`, `{http.drm.asset}`, `{http.drm.subject}`, `{http.drm.country}`,
+// Placeholders set: `{http.drm.tenant}`, `{http.drm.asset}`, `{http.drm.subject}`, `{http.drm.country}`, `{http.drm.geo.*}`,
 // `{http.drm.deny_reason}`. Metrics: see `caddy_drm_*` in docs/operations.md.
 type Handler struct {
 	// Tenant separates sites that share a secret: no key, seal, license or session of one tenant works on another.
@@ -65,7 +65,7 @@ type Handler struct {
 	License *LicenseConfig `json:"license,omitempty"`
 	// Token demands an access token.
 	Token *TokenConfig `json:"token,omitempty"`
-	// Geo allows or denies countries.
+	// Geo allows or denies countries, networks and addresses.
 	Geo *GeoConfig `json:"geo,omitempty"`
 	// Limit bounds the rate of requests of one viewer.
 	Limit *LimitConfig `json:"limit,omitempty"`
@@ -89,10 +89,11 @@ type Handler struct {
 	origins    []*url.URL
 	assets     []pathPattern
 	shared     []pathPattern
-	geoFile    *geo.File
-	geoRule    geo.Rule
 	limits     policy.Limits
 	logger     *zap.Logger
+
+	geoDatabases geo.Databases
+	geoRule      geo.Rule
 
 	active atomic.Int64  // requests at this moment
 	served atomic.Uint64 // requests ever
@@ -188,11 +189,11 @@ func (q *request) setPlaceholders() {
 		case "http.drm.subject":
 			return q.identity.claims.Subject, true
 		case "http.drm.country":
-			return q.identity.country.String(), true
+			return q.identity.place.Country.String(), true
 		case "http.drm.deny_reason":
 			return q.reason, true
 		default:
-			return nil, false
+			return geoPlaceholder(&q.identity.place, key)
 		}
 	})
 }

@@ -158,7 +158,7 @@ func (q *request) refuse(d policy.Decision) error {
 	if status, ok := refusals[d.Reason]; ok {
 		a.status = status
 	}
-	if (d.Reason == policy.ReasonCountryDenied || d.Reason == policy.ReasonCountryUnknown) && q.Geo != nil && q.Geo.Status != 0 {
+	if d.Reason.IsGeo() && q.Geo != nil && q.Geo.Status != 0 {
 		a.status = q.Geo.Status
 	}
 	return q.answerWith(a, nil)

@@ -14,7 +14,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-drm/caddy-drm/drm"
-	"github.com/caddy-drm/caddy-drm/geo"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/policy"
 )
@@ -133,24 +132,6 @@ func (h *Handler) compilePatterns(caddy.Context) (err error) {
 	return nil
 }
 
-func (h *Handler) compileGeo(caddy.Context) (err error) {
-	if h.Geo == nil {
-		return nil
-	}
-	h.geoFile = h.app.databases[h.Geo.Database]
-	if h.geoFile == nil {
-		return fmt.Errorf("geo: the drm app has no geo database named %q", h.Geo.Database)
-	}
-	if h.geoRule.Allow, err = geo.ParseSet(h.Geo.Allow...); err != nil {
-		return fmt.Errorf("geo: allow: %w", err)
-	}
-	if h.geoRule.Deny, err = geo.ParseSet(h.Geo.Deny...); err != nil {
-		return fmt.Errorf("geo: deny: %w", err)
-	}
-	h.geoRule.Unknown = h.Geo.Unknown == wordAllow
-	return nil
-}
-
 func (h *Handler) compileLimit(caddy.Context) error {
 	if h.Limit == nil {
 		return nil
@@ -187,9 +168,8 @@ func (h *Handler) Validate() error {
 		{"refusals", !isOneOf(h.Refusals, "", refusalsAsProblem, refusalsToErrorRoutes), "problem or handle_errors"},
 		{"max_segment_size", h.MaxSegmentSize < 0, "a positive size"},
 		{"max_manifest_size", h.MaxManifestSize < 0, "a positive size"},
-		{"geo.unknown", h.Geo != nil && !isOneOf(h.Geo.Unknown, "", wordAllow, wordDeny), "allow or deny"},
 		{"geo.status", h.Geo != nil && h.Geo.Status != 0 && h.Geo.Status != 403 && h.Geo.Status != 451, "403 or 451"},
-		{"geo", h.Geo != nil && h.geoRule.IsZero(), "a list of countries to allow or to deny"},
+		{"geo.portability", h.Geo != nil && h.Geo.Portability != "" && h.Token == nil, "a token, which says where the viewer is at home"},
 		{"geo.blocked_by", h.Geo != nil && h.Geo.BlockedBy != "" && !isHTTPURL(h.Geo.BlockedBy), "an absolute http or https URL"},
 		{"limit.by", h.Limit != nil && !isOneOf(h.Limit.By, "", limitByAddress, limitBySubject), "address or subject"},
 		{"limit.by", h.Limit != nil && h.Limit.By == limitBySubject && h.Token == nil, "a token, whose subject is counted"},

@@ -37,6 +37,15 @@ func publicPrefix(r *http.Request) string {
 	return prefix
 }
 
+// publicPath returns the clean path as the player sees it, decoded.
+func (q *request) publicPath() string {
+	prefix := publicPrefix(q.r)
+	if decoded, err := url.PathUnescape(prefix); err == nil {
+		prefix = decoded
+	}
+	return prefix + string(q.addr.Path)
+}
+
 // publicBase returns the URL at which the player sees the root of our path space.
 func (q *request) publicBase() *url.URL {
 	return &url.URL{Scheme: q.publicScheme(), Host: q.r.Host, Path: publicPrefix(q.r) + "/"}

@@ -277,6 +277,7 @@ func TestFailuresHaveRows(t *testing.T) {
 		policy.ReasonPathInvalid: 403, policy.ReasonTokenMissing: 401, policy.ReasonTokenAmbiguous: 401, policy.ReasonTokenInvalid: 401,
 		policy.ReasonTokenExpired: 401, policy.ReasonTokenNotYetValid: 401, policy.ReasonTokenScope: 403, policy.ReasonTokenUnverifiable: 503,
 		policy.ReasonCountryDenied: 403, policy.ReasonCountryUnknown: 403, policy.ReasonRateLimited: 429,
+		policy.ReasonNetworkDenied: 403, policy.ReasonNetworkUnknown: 403,
 	}
 	for _, reason := range policy.Reasons {
 		if reason == policy.ReasonAllowed {

@@ -38,6 +38,17 @@ func TestValidate(t *testing.T) {
 		"no country":                        {options: clearkey + "geo country {\n allow Austria\n}", wants: []string{"geo: allow"}},
 		"no country to deny":                {options: clearkey + "geo country {\n deny ZZZ\n}", wants: []string{"geo: deny"}},
 		"a blocker that is no URL":          {options: clearkey + "geo country {\n allow AT\n blocked_by nobody\n}", wants: []string{"geo.blocked_by"}},
+		"what no database tells":            {options: clearkey + "geo country {\n deny vpn US-CA\n}", wants: []string{"geo:", "network", "subdivision", "(country)"}},
+		"portability without a token":       {options: clearkey + "geo country {\n allow AT\n portability\n}", wants: []string{"geo.portability"}},
+		"portability in the world":          {options: clearkey + "geo country {\n allow AT\n portability\n}\ntoken signed {\n key {env.TEST_TOKEN_SECRET}\n}", json: [2]string{`"portability":"eu"`, `"portability":"world"`}, wants: []string{"geo.portability"}},
+		"unknown what":                      {options: clearkey + "geo country {\n allow AT\n unknown allow country\n}", json: [2]string{`"unknown_for":["country"]`, `"unknown_for":["address"]`}, wants: []string{"geo.unknown_for"}},
+		"a set of no countries":             {options: clearkey, global: "geo_set dach DE", json: [2]string{`{"dach":["DE"]}`, `{"dach":["Germany"]}`}, wants: []string{"geo_sets.dach"}},
+		"an empty set":                      {options: clearkey, global: "geo_set dach DE", json: [2]string{`{"dach":["DE"]}`, `{"dach":[]}`}, wants: []string{"geo_sets.dach"}},
+		"a set with a name of ours":         {options: clearkey, global: "geo_set dach DE", json: [2]string{`{"dach":["DE"]}`, `{"eu":["DE"]}`}, wants: []string{"geo_sets", "eu"}},
+		"a set that nobody defined":         {options: clearkey + "geo country {\n allow dach\n}", wants: []string{"geo: allow", "dach"}},
+		"a database that is too old":        {options: clearkey, global: "geo_database old TESTDATA/geo/example-city.mmdb {\n max_age 1h\n}", wants: []string{"geo_databases.old", "too old"}},
+		"a database without a file":         {options: clearkey, global: "geo_database old DIR/x {\n rollback allow\n}", json: [2]string{`"rollback":"allow"`, `"rollback":"maybe"`}, wants: []string{"geo_databases.old"}},
+		"a database with an unknown option": {options: clearkey, global: "geo_database old DIR/x {\n rollback allow\n}", json: [2]string{`"rollback":"allow"`, `"rollbak":"allow"`}, wants: []string{"rollbak"}},
 		"a missing database":                {options: clearkey, global: "geo_database gone DIR/gone.mmdb", wants: []string{"geo_databases.gone"}},
 		"a corrupt database":                {options: clearkey, global: "geo_database bad DIR/bad.mmdb", wants: []string{"geo_databases.bad"}},
 		"a short secret":                    {options: clearkey + "secret {env.TEST_SHORT_SECRET}", wants: []string{"secret:", "32"}},
@@ -102,7 +113,7 @@ func TestValidate(t *testing.T) {
 	}
 	t.Run("a configuration without mistakes is accepted", func(t *testing.T) {
 		options := clearkey + "scheme cenc\nkeys static DIR/bare.json\ntoken jwt {\n algorithms EdDSA\n public_key DIR/public.pem\n}\n" +
-			"geo country {\n allow AT\n blocked_by https://law.example.com/\n}\nlimit 5 per 1s by subject"
+			"geo country {\n allow AT\n portability eea\n blocked_by https://law.example.com/\n}\nlimit 5 per 1s by subject"
 		if err := validateCaddyfile(t, g, "", options, [2]string{}); err != nil {
 			t.Error(err)
 		}

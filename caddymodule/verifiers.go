@@ -29,7 +29,7 @@ const (
 )
 
 // JWTVerifier accepts signed JWTs. Exactly one of Secret, PublicKey and JWKS names the keys. Claims understood: exp
-// (required), nbf, sub, jti, iss, aud, and `paths`, `countries` and `hosts`, each a string or a list.
+// (required), nbf, sub, jti, iss, aud, and those of docs/tokens.md on paths, hosts, countries and what the viewer has a right to.
 type JWTVerifier struct {
 	// Algorithms are the ones that tokens may use, for instance `ES256`. None is ever taken from the token alone.
 	Algorithms []string `json:"algorithms,omitempty"`

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/geo"
@@ -19,7 +18,7 @@ import (
 
 // identity is who asks, as far as it is known: after a decision with the claims that it rested on.
 type identity struct {
-	country geo.Country
+	place   geo.Place
 	claims  token.Claims
 	session string // the session token that the request carried, or that is minted for its child addresses
 }
@@ -28,15 +27,15 @@ type identity struct {
 // path, access tokens and a session cookie the first that is present decides alone: a bad one is never rescued by a good
 // one further down. The cookie comes last because browsers send it on their own.
 func (q *request) identifyViewer() (policy.Viewer, error) {
-	viewer := policy.Viewer{Host: hostName(q.r.Host), Addr: clientAddr(q.r)}
+	viewer := policy.Viewer{Request: q.tokenRequest()}
 	if (q.Geo != nil || q.Limit != nil) && q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
 		// Early data can be replayed from any address (RFC 8470, 5.2); the client sends it again after the handshake.
 		return policy.Viewer{}, errTooEarly
 	}
 	if q.Geo != nil {
-		viewer.Country = q.lookupCountry(viewer.Addr)
+		viewer.Place = q.lookupPlace(viewer.Request.Addr)
 	}
-	q.identity.country = viewer.Country
+	q.identity.place = viewer.Place
 	if q.Token == nil {
 		return viewer, nil
 	}
@@ -56,6 +55,37 @@ func (q *request) identifyViewer() (policy.Viewer, error) {
 	}
 	q.identity.session = viewer.Session
 	return viewer, nil
+}
+
+// tokenRequest is what tokens may be bound to. Without a demand for tokens the address is all that counts.
+func (q *request) tokenRequest() token.Request {
+	r := token.Request{Addr: clientAddr(q.r)}
+	if q.Token == nil {
+		return r
+	}
+	r.Host, r.Method, r.Header = hostName(q.r.Host), q.r.Method, q.r.Header.Values
+	r.Scheme, r.PublicPath, r.RawQuery = q.publicScheme(), q.publicPath(), q.r.URL.RawQuery
+	if q.r.TLS != nil {
+		r.ALPN = q.r.TLS.NegotiatedProtocol
+	}
+	if addr, ok := q.r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		r.Port = uint16(addr.Port)
+	}
+	return r
+}
+
+// use is what a request of the kind wants, in the words of the policy.
+func (k requestKind) use() policy.Use {
+	switch k {
+	case kindMedia:
+		return policy.UseMedia
+	case kindClearKey, kindRawKey:
+		return policy.UseLicense
+	case kindSidecar:
+		return policy.UseSidecar
+	default:
+		return policy.UseManifest
+	}
 }
 
 // accessTokens returns the access tokens of the request, from every configured place. A place that holds two is refused.
@@ -110,23 +140,12 @@ func headerTokens(header http.Header, name string) []string {
 
 // decideAccess asks the policy of the site about the clean path of the request.
 func (q *request) decideAccess(viewer policy.Viewer) policy.Decision {
-	asset := policy.Asset{Name: string(q.asset()), Path: string(q.addr.Path)}
+	asset := policy.Asset{Name: string(q.asset()), Path: string(q.addr.Path), Use: q.kind.use()}
 	decision := q.policy.Decide(q.r.Context(), time.Now(), asset, viewer)
 	if decision.Allowed {
 		q.identity.claims = decision.Claims
 	}
 	return decision
-}
-
-// lookupCountry returns the country of an address. A database that fails knows no country, which the rule denies unless
-// the operator said otherwise.
-func (q *request) lookupCountry(addr netip.Addr) geo.Country {
-	country, err := q.geoFile.Lookup(addr)
-	if err != nil {
-		q.logger.Error("looking up the country of an address", zap.Error(err))
-		return geo.CountryUnknown
-	}
-	return country
 }
 
 // startSession returns the session that the child addresses of a manifest carry: the one that the request came with, or

@@ -149,6 +149,9 @@ func provision(t *testing.T, config []byte) {
 // fixtures are the files that pages name as an operator would, and what stands in for them.
 var fixtures = map[string]string{
 	"/etc/caddy/country.mmdb":         "testdata/geo/example-country.mmdb",
+	"/etc/caddy/city.mmdb":            "testdata/geo/example-city.mmdb",
+	"/etc/caddy/asn.mmdb":             "testdata/geo/example-asn.mmdb",
+	"/etc/caddy/anonymous.mmdb":       "testdata/geo/example-anonymous.mmdb",
 	"/etc/caddy/jwks.json":            "examples/jwks.json",
 	"/etc/caddy/keys.json":            "examples/static-keys.json",
 	"{file./run/secrets/drm}":         "{env.DRM_SECRET}",

@@ -27,6 +27,14 @@ const assigned = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF
 
 var assignedSet = setOfCodes(assigned)
 
+// codeAt is where the code of a country stands in assigned, plus one: the text of a country is part of that constant.
+var codeAt = func() (at [26 * 26]uint16) {
+	for i := 0; i < len(assigned); i += 3 {
+		at[countryOf(assigned[i:i+2]).index()] = uint16(i) + 1
+	}
+	return at
+}()
+
 // ParseCountry reads a code in either case. UK and EL, which the Commission and the public use, become GB and GR. Codes that are
 // not assigned (AA, QM to QZ, XA to XZ but XK, ZZ, EU and all others) are ErrCountry.
 func ParseCountry(s string) (Country, error) {
@@ -54,12 +62,12 @@ func countryOf(code string) Country { return Country(code[0])<<8 | Country(code[
 // IsKnown reports whether c is the code of a country.
 func (c Country) IsKnown() bool { return assignedSet.Contains(c) }
 
-// String returns the two letters, or "unknown".
+// String returns the two letters, or "unknown". It allocates nothing.
 func (c Country) String() string {
-	if !c.IsKnown() {
-		return "unknown"
+	if i := c.index(); i >= 0 && codeAt[i] > 0 {
+		return assigned[codeAt[i]-1 : codeAt[i]+1]
 	}
-	return string([]byte{byte(c >> 8), byte(c)})
+	return "unknown"
 }
 
 // MarshalText writes what String returns.

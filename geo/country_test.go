@@ -88,49 +88,6 @@ func TestParseSet(t *testing.T) {
 	}
 }
 
-func TestRule(t *testing.T) {
-	set := func(words ...string) Set {
-		s, err := ParseSet(words...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	for _, test := range []struct {
-		name    string
-		rule    Rule
-		country string
-		want    Verdict
-	}{
-		{"no rule", Rule{}, "US", Allowed},
-		{"no rule, unknown country", Rule{}, "", Allowed},
-		{"on the allow list", Rule{Allow: set("eu")}, "AT", Allowed},
-		{"not on the allow list", Rule{Allow: set("eu")}, "CH", NotListed},
-		{"on the deny list", Rule{Deny: set("US")}, "US", Denied},
-		{"not on the deny list", Rule{Deny: set("US")}, "CA", Allowed},
-		{"deny beats allow", Rule{Allow: set("eu"), Deny: set("DE")}, "DE", Denied},
-		{"a territory is not its parent", Rule{Allow: set("FR")}, "RE", NotListed},
-		{"a territory is not denied with its parent", Rule{Deny: set("FR")}, "RE", Allowed},
-		{"unknown under an allow list", Rule{Allow: set("eu")}, "", Unknown},
-		{"unknown under a deny list", Rule{Deny: set("US")}, "", Unknown},
-		{"unknown by leave", Rule{Allow: set("eu"), Unknown: true}, "", Allowed},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			c := CountryUnknown
-			if test.country != "" {
-				c = countryOf(test.country)
-			}
-			got := test.rule.Decide(c)
-			if got != test.want || got.Admits() != (test.want == Allowed) {
-				t.Errorf("%s, want %s", got, test.want)
-			}
-		})
-	}
-	if Undecided.Admits() || Verdict(200).Admits() {
-		t.Error("a verdict that was never given admits")
-	}
-}
-
 func FuzzParseCountry(f *testing.F) {
 	for _, s := range []string{"DE", "uk", "EL", "XK", "ZZ", "", "\xff\xff", "unknown", "ſK", "ı"} {
 		f.Add(s)

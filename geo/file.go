@@ -15,10 +15,25 @@ import (
 // maxFileBytes bounds what is read into memory; the largest city databases have a few hundred megabytes.
 const maxFileBytes = 1 << 30
 
+// FileConfig sets how far a File goes along with its file. Now is required with MaxAge.
+type FileConfig struct {
+	// MaxAge refuses a database that was built longer ago; 0 takes any.
+	MaxAge time.Duration
+	// Rollback takes a new file in that was built before the one in use. By default it is refused: it is more often a mirror that
+	// lags or a backup put back by mistake than a choice.
+	Rollback bool
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// ErrDatabaseAge means a database that was built too long ago, or before the one that it would replace.
+var ErrDatabaseAge = errors.New("the database is too old")
+
 // File is a Database that follows a file. Look-ups never wait for a reload, and one that has begun ends on the database that it
 // began with. Safe for concurrent use.
 type File struct {
 	path    string
+	config  FileConfig
 	current atomic.Pointer[Database]
 
 	mu   sync.Mutex // guards seen, and lets one reload run at a time
@@ -26,8 +41,8 @@ type File struct {
 }
 
 // OpenFile reads the database at path. Every error names the file.
-func OpenFile(path string) (*File, error) {
-	f := &File{path: path}
+func OpenFile(path string, config FileConfig) (*File, error) {
+	f := &File{path: path, config: config}
 	if _, err := f.Reload(); err != nil {
 		return nil, err
 	}
@@ -41,10 +56,11 @@ func (f *File) Path() string { return f.path }
 func (f *File) Info() Info { return f.current.Load().Info() }
 
 // Lookup is that of the database in use.
-func (f *File) Lookup(addr netip.Addr) (Country, error) { return f.current.Load().Lookup(addr) }
+func (f *File) Lookup(addr netip.Addr) (Place, error) { return f.current.Load().Lookup(addr) }
 
 // Reload reads the file again if it is another one than was read last, by identity, size or time of change, and reports whether
-// it did. If the new file cannot be used the old database stays in use, and the next call tries again.
+// it did. If the new file cannot be used, tells less than the old one did, or is older, the old database stays in use, and the
+// next call tries again.
 func (f *File) Reload() (reloaded bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -63,6 +79,9 @@ func (f *File) Reload() (reloaded bool, err error) {
 		return false, fmt.Errorf("reading geo database %s: %w", f.path, err)
 	}
 	database, err := ParseDatabase(b)
+	if err == nil {
+		err = f.check(database.Info())
+	}
 	if err != nil {
 		return false, fmt.Errorf("reading geo database %s: %w", f.path, err)
 	}
@@ -71,9 +90,28 @@ func (f *File) Reload() (reloaded bool, err error) {
 	return true, nil
 }
 
-// Watch calls Reload every interval until ctx is done, and hands what fails to onError, which may be nil. It blocks; the caller
-// runs it in a goroutine of its own. The interval is at least a second.
-func (f *File) Watch(ctx context.Context, interval time.Duration, onError func(error)) {
+// check refuses what cannot take the place of the database in use.
+func (f *File) check(info Info) error {
+	if f.config.MaxAge > 0 && f.config.Now().Sub(info.BuildTime) > f.config.MaxAge {
+		return fmt.Errorf("%w: it was built on %s, and may be %s old", ErrDatabaseAge, info.BuildTime.Format(time.DateOnly), f.config.MaxAge)
+	}
+	old := f.current.Load()
+	if old == nil {
+		return nil
+	}
+	if lost := old.info.Provides &^ info.Provides; lost != 0 {
+		return fmt.Errorf("%w: a %q where there was a %q no longer tells %s", ErrDatabaseType, info.Type, old.info.Type, lost)
+	}
+	if info.BuildTime.Before(old.info.BuildTime) && !f.config.Rollback {
+		return fmt.Errorf("%w: it was built on %s, before the one in use, of %s",
+			ErrDatabaseAge, info.BuildTime.Format(time.DateOnly), old.info.BuildTime.Format(time.DateOnly))
+	}
+	return nil
+}
+
+// Watch calls Reload every interval until ctx is done, and tells report, which may be nil, of each reload and each failure. It
+// blocks; the caller runs it in a goroutine of its own. The interval is at least a second.
+func (f *File) Watch(ctx context.Context, interval time.Duration, report func(reloaded bool, err error)) {
 	ticker := time.NewTicker(max(interval, time.Second))
 	defer ticker.Stop()
 	for {
@@ -81,8 +119,8 @@ func (f *File) Watch(ctx context.Context, interval time.Duration, onError func(e
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if _, err := f.Reload(); err != nil && onError != nil {
-				onError(err)
+			if reloaded, err := f.Reload(); report != nil && (reloaded || err != nil) {
+				report(reloaded, err)
 			}
 		}
 	}

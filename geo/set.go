@@ -9,7 +9,8 @@ import (
 // Set is a set of countries. It is a value: it can be copied and compared, and its zero value is empty.
 //
 // A parent does not cover its dependent territories that have codes of their own: FR is without GP, MQ, GF, RE and the others, US
-// without PR and GU, GB without JE, GG, IM and GI, CN without HK and MO. Licenses usually list them one by one, and so do rules.
+// without PR and GU, GB without JE, GG, IM and GI, CN without HK and MO. Licenses usually list them one by one, and so do rules;
+// ParseList reads `FR+territories` as both.
 type Set struct {
 	words [setWords]uint64
 }

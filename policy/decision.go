@@ -30,10 +30,14 @@ const (
 	ReasonTokenScope Reason = "token_scope"
 	// ReasonTokenUnverifiable: the verifier could not do its work; this is a failure of ours, not of the viewer.
 	ReasonTokenUnverifiable Reason = "token_unverifiable"
-	// ReasonCountryDenied: the rule or the token excludes the viewer's country.
+	// ReasonCountryDenied: the rule or the token excludes the viewer's country, or its part or continent.
 	ReasonCountryDenied Reason = "country_denied"
-	// ReasonCountryUnknown: the viewer's country is not known, and the rule or the token demands one.
+	// ReasonCountryUnknown: the viewer's country, or its part, is not known, and the rule or the token demands one.
 	ReasonCountryUnknown Reason = "country_unknown"
+	// ReasonNetworkDenied: the rule excludes the viewer's network: what kind it is, its number, or the address.
+	ReasonNetworkDenied Reason = "network_denied"
+	// ReasonNetworkUnknown: the viewer's network is not known, and the rule demands that it is.
+	ReasonNetworkUnknown Reason = "network_unknown"
 	// ReasonRateLimited: too many requests; RetryAfter says when to come back.
 	ReasonRateLimited Reason = "rate_limited"
 )
@@ -42,7 +46,16 @@ const (
 var Reasons = [...]Reason{
 	ReasonAllowed, ReasonPathInvalid, ReasonTokenMissing, ReasonTokenAmbiguous, ReasonTokenInvalid, ReasonTokenExpired,
 	ReasonTokenNotYetValid, ReasonTokenScope, ReasonTokenUnverifiable, ReasonCountryDenied, ReasonCountryUnknown,
-	ReasonRateLimited,
+	ReasonNetworkDenied, ReasonNetworkUnknown, ReasonRateLimited,
+}
+
+// IsGeo reports whether r is a reason of the geo rule.
+func (r Reason) IsGeo() bool {
+	switch r {
+	case ReasonCountryDenied, ReasonCountryUnknown, ReasonNetworkDenied, ReasonNetworkUnknown:
+		return true
+	}
+	return false
 }
 
 // Decision is the outcome for one request. The zero Decision refuses.
@@ -53,10 +66,13 @@ type Decision struct {
 	Reason Reason
 	// Rule explains the decision to an operator: which rule it was and how it came out. It holds no token and no address.
 	Rule string
-	// RetryAfter is when to try again, if Reason is ReasonRateLimited.
+	// RetryAfter is when to try again, if Reason is that of a limit.
 	RetryAfter time.Duration
 	// Claims are those of the accepted token or session, also where a later rule refused. Zero without a token.
 	Claims token.Claims
-	// Country is the viewer's.
+	// Until is when the first of the things ends that the admission rests on: nothing that is given out under it may be kept
+	// longer. Zero: none of them ends.
+	Until time.Time
+	// Country is the one that the viewer's address is in.
 	Country geo.Country
 }

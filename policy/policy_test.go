@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -32,14 +33,17 @@ func country(t testing.TB, code string) geo.Country {
 	return c
 }
 
-func countries(t testing.TB, words ...string) geo.Set {
+func countries(t testing.TB, words ...string) geo.List {
 	t.Helper()
-	s, err := geo.ParseSet(words...)
+	l, err := geo.ParseList(words, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return l
 }
+
+// in is the place of a viewer of whom only the country is known.
+func in(c geo.Country) geo.Place { return geo.Place{Country: c, Continent: geo.ContinentOf(c)} }
 
 // fixture is one site: real verifiers, real sessions, a rule and a limit.
 type fixture struct {
@@ -62,7 +66,7 @@ func newFixture(t testing.TB) fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sessions, err := token.NewSessionKey(testSecret("session"), time.Hour)
+	sessions, err := token.NewSessionKey(testSecret("session"), token.SessionConfig{Extend: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +110,7 @@ func TestDecide(t *testing.T) {
 	f := newFixture(t)
 	good := f.sign(t, nil)
 	session := f.mint(t, token.Claims{Subject: "viewer", Scope: []string{"/vod/a"}})
-	foreign, err := token.NewSessionKey(testSecret("session of another tenant"), 0)
+	foreign, err := token.NewSessionKey(testSecret("session of another tenant"), token.SessionConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,14 +171,14 @@ func TestDecide(t *testing.T) {
 				asset.Path = "/vod/a/1.m4s"
 			}
 			viewer := Viewer{
-				Addr: netip.MustParseAddr("192.0.2.1"), Country: country(t, test.country), Host: "media.example",
+				Request: token.Request{Addr: netip.MustParseAddr("192.0.2.1"), Host: "media.example"}, Place: in(country(t, test.country)),
 				Tokens: test.tokens, Session: test.session,
 			}
 			d := policy.Decide(context.Background(), testNow, asset, viewer)
 			if d.Reason != test.want || d.Allowed != (test.want == ReasonAllowed) {
 				t.Errorf("%s (%s), want %s", d.Reason, d.Rule, test.want)
 			}
-			if d.Country != viewer.Country || d.Rule == "" {
+			if d.Country != viewer.Place.Country || d.Rule == "" {
 				t.Errorf("the decision does not say where or why: %+v", d)
 			}
 			for _, secret := range append(test.tokens, test.session) {
@@ -204,7 +208,7 @@ func TestTheEmptyPolicyAdmitsEverybodyToCleanPaths(t *testing.T) {
 func TestOptionalTokens(t *testing.T) {
 	f := newFixture(t)
 	f.policy.Tokens.Optional = true
-	asset, viewer := Asset{Path: "/vod/a/1.m4s"}, Viewer{Country: country(t, "AT")}
+	asset, viewer := Asset{Path: "/vod/a/1.m4s"}, Viewer{Place: in(country(t, "AT"))}
 	if d := f.policy.Decide(context.Background(), testNow, asset, viewer); !d.Allowed || d.Claims.Subject != "" {
 		t.Errorf("without a token: %s", d.Reason)
 	}
@@ -223,7 +227,7 @@ func TestATokenForCountriesNeedsAKnownOne(t *testing.T) {
 	f := newFixture(t)
 	viewer := Viewer{Tokens: []string{f.sign(t, func(c *token.Claims) { c.Countries = []string{"AT", "EU"} })}}
 	for rule, geoRule := range map[string]geo.Rule{
-		"no rule": {}, "a rule that admits the unknown": {Allow: countries(t, "eu"), Unknown: true},
+		"no rule": {}, "a rule that admits the unknown": {Allow: countries(t, "eu"), Unknown: geo.AllDimensions},
 	} {
 		f.policy.Geo = geoRule
 		if d := f.policy.Decide(context.Background(), testNow, Asset{Path: "/vod/a"}, viewer); d.Reason != ReasonCountryUnknown {
@@ -231,7 +235,7 @@ func TestATokenForCountriesNeedsAKnownOne(t *testing.T) {
 		}
 	}
 	f.policy.Geo = geo.Rule{}
-	viewer.Country = country(t, "CH")
+	viewer.Place = in(country(t, "CH"))
 	if d := f.policy.Decide(context.Background(), testNow, Asset{Path: "/vod/a"}, viewer); d.Reason != ReasonCountryDenied {
 		t.Errorf("outside of the Union: %s, want country_denied", d.Reason)
 	}
@@ -243,13 +247,13 @@ func TestTokensOfOneKindOnly(t *testing.T) {
 	session := f.mint(t, token.Claims{Subject: "viewer"})
 	onlySessions, onlyTokens := f.policy, f.policy
 	onlySessions.Tokens.Verifier, onlyTokens.Tokens.Sessions = nil, nil
-	if d := onlySessions.Decide(context.Background(), testNow, asset, Viewer{Country: at, Session: session}); !d.Allowed {
+	if d := onlySessions.Decide(context.Background(), testNow, asset, Viewer{Place: in(at), Session: session}); !d.Allowed {
 		t.Errorf("a session: %s", d.Reason)
 	}
-	if d := onlySessions.Decide(context.Background(), testNow, asset, Viewer{Country: at, Tokens: []string{f.sign(t, nil)}}); d.Reason != ReasonTokenMissing {
+	if d := onlySessions.Decide(context.Background(), testNow, asset, Viewer{Place: in(at), Tokens: []string{f.sign(t, nil)}}); d.Reason != ReasonTokenMissing {
 		t.Errorf("a token where only sessions count: %s, want token_missing", d.Reason)
 	}
-	if d := onlyTokens.Decide(context.Background(), testNow, asset, Viewer{Country: at, Session: session}); d.Reason != ReasonTokenInvalid {
+	if d := onlyTokens.Decide(context.Background(), testNow, asset, Viewer{Place: in(at), Session: session}); d.Reason != ReasonTokenInvalid {
 		t.Errorf("a session where there are none: %s, want token_invalid", d.Reason)
 	}
 }
@@ -258,7 +262,7 @@ func TestTokensOfOneKindOnly(t *testing.T) {
 func TestSessionOutlivesItsTokenAndEnds(t *testing.T) {
 	f := newFixture(t)
 	asset := Asset{Path: "/vod/a/1.m4s"}
-	viewer := Viewer{Country: country(t, "AT"), Session: f.mint(t, token.Claims{Subject: "viewer"})} // ends at 1 min + 1 h
+	viewer := Viewer{Place: in(country(t, "AT")), Session: f.mint(t, token.Claims{Subject: "viewer"})} // ends at 1 min + 1 h
 	for offset, want := range map[time.Duration]Reason{
 		0: ReasonAllowed, 2 * time.Minute: ReasonAllowed, 61*time.Minute - 1: ReasonAllowed, 61 * time.Minute: ReasonTokenExpired,
 		-24 * time.Hour: ReasonAllowed, 24 * time.Hour: ReasonTokenExpired,
@@ -288,9 +292,9 @@ func TestAVerifierThatFailsRefuses(t *testing.T) {
 func TestOnlyAdmittedRequestsCount(t *testing.T) {
 	f := newFixture(t) // 3 at once, then 1 a second
 	asset := Asset{Path: "/vod/a/1.m4s"}
-	good := Viewer{Addr: netip.MustParseAddr("192.0.2.1"), Country: country(t, "AT"), Tokens: []string{f.sign(t, nil)}}
+	good := Viewer{Request: token.Request{Addr: netip.MustParseAddr("192.0.2.1")}, Place: in(country(t, "AT")), Tokens: []string{f.sign(t, nil)}}
 	noToken, abroad := good, good
-	noToken.Tokens, abroad.Country = nil, country(t, "US")
+	noToken.Tokens, abroad.Place = nil, in(country(t, "US"))
 	decide := func(v Viewer, now time.Time) Decision { return f.policy.Decide(context.Background(), now, asset, v) }
 	for range 10 {
 		decide(noToken, testNow)
@@ -307,6 +311,31 @@ func TestOnlyAdmittedRequestsCount(t *testing.T) {
 	}
 	if d := decide(good, testNow.Add(d.RetryAfter)); !d.Allowed || d.RetryAfter != 0 {
 		t.Errorf("after waiting: %s", d.Reason)
+	}
+}
+
+func TestExplainSaysEveryRule(t *testing.T) {
+	f := newFixture(t)
+	asset := Asset{Path: "/vod/b/1.m4s", Use: UseMedia}
+	viewer := Viewer{Place: in(country(t, "US")), Tokens: []string{f.sign(t, nil)}}
+	for range 10 { // it counts against no limit
+		f.policy.Explain(context.Background(), testNow, asset, viewer)
+	}
+	decision, steps := f.policy.Explain(context.Background(), testNow, asset, viewer)
+	if want := f.policy.Decide(context.Background(), testNow, asset, viewer); decision.Reason != want.Reason || decision.Allowed {
+		t.Errorf("explained as %s, decided as %s", decision.Reason, want.Reason)
+	}
+	var got []string
+	for _, step := range steps {
+		got = append(got, step.Rule+" "+string(step.Refused))
+	}
+	if want := "[path  token token_scope geo country_denied requests ]"; fmt.Sprint(got) != want {
+		t.Errorf("steps %v, want %s", got, want)
+	}
+	asset.Path, viewer.Place = "/vod/a/1.m4s", in(country(t, "AT"))
+	decision, _ = f.policy.Explain(context.Background(), testNow, asset, viewer)
+	if want := f.policy.Decide(context.Background(), testNow, asset, viewer); decision.Reason != ReasonAllowed || !decision.Allowed || !decision.Until.Equal(want.Until) || want.Until.IsZero() {
+		t.Errorf("explained as %+v, decided as %+v", decision, want)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ const (
 	maxScopeBytes   = 512
 	maxCountries    = 64
 	maxHosts        = 16
+	maxRights       = 64 // plans and purchases, each
+	maxRightBytes   = 64
+	maxStreams      = 255
 )
 
 // maxUnixSeconds is 9999-12-31T23:59:59Z; a later expiry is a mistake in units, such as milliseconds.
@@ -40,6 +44,24 @@ type Claims struct {
 	Expires time.Time
 	// NotBefore is the first instant at which the token is accepted, leeway included; zero: at once.
 	NotBefore time.Time
+	// Plans and Purchases are what the viewer has subscribed to and bought or rented, in the operator's words; HomeCountry is
+	// where the viewer is a customer, as an upper-case two-letter code.
+	Plans, Purchases []string
+	HomeCountry      string
+	// Device names the viewer's device, in the issuer's words.
+	Device string
+	// MaxStreams is how many streams the viewer may watch at once; 0 leaves that to the rules of the site.
+	MaxStreams int
+	// Level is the security level that the viewer's device can have, `high`, `medium` or `low`; empty if the token does not say.
+	Level string
+	// OneAddress is true for a token that was made for one URL. A session that is minted for a manifest with it covers the
+	// manifest's asset.
+	OneAddress bool
+	// Conditions are further demands on each request; nil if there are none.
+	Conditions Conditions
+	// Playback tells the playbacks of one viewer apart, and Binding is a digest of what a session is bound to. Both are set by
+	// whoever mints a session; all zero: not told apart, not bound.
+	Playback, Binding [8]byte
 	// Session is true if the claims were read from a session token.
 	Session bool
 }
@@ -52,6 +74,31 @@ type Request struct {
 	Host string
 	// Path is the clean path of the reference itself: decoded, no dot segments, no seal or session element.
 	Path string
+	// Method is the request's method, in upper case.
+	Method string
+	// Scheme is http or https, and Port the port that the viewer connected to, 0 if it is not known.
+	Scheme string
+	Port   uint16
+	// PublicPath and RawQuery are those of the URL as the viewer asked for it: PublicPath is decoded and has a prefix that a
+	// handler in front took off, but no session or seal element; RawQuery has no parameter that carried a token.
+	PublicPath, RawQuery string
+	// Addr is the viewer's address, by the server's own rules on proxies; ASN the number of its network, 0 if it is not known.
+	Addr netip.Addr
+	ASN  uint32
+	// Country is the ISO 3166-1 code of the viewer's country, Subdivision the ISO 3166-2 code with it (US-CA); both are empty if not known.
+	Country, Subdivision string
+	// ALPN is the protocol that TLS agreed on; empty without TLS.
+	ALPN string
+	// Header returns all values of a field of the request. Nil: there are none.
+	Header func(name string) []string
+}
+
+// Conditions are what a token demands of each request beyond Claims' own fields. They are immutable and safe for concurrent use.
+type Conditions interface {
+	// Check reports whether they hold for req: nil, or an error that wraps one of this package's sentinels.
+	Check(req Request) error
+	// AppendBinary appends the form in which a session carries them; see SessionConfig.ParseConditions.
+	AppendBinary(dst []byte) ([]byte, error)
 }
 
 // Verifier checks one kind of token.
@@ -70,6 +117,8 @@ func (c Claims) Check(req Request) error {
 		return ErrNotYetValid
 	case !c.AllowsHost(req.Host), !c.AllowsPath(req.Path):
 		return ErrScope
+	case c.Conditions != nil:
+		return c.Conditions.Check(req)
 	}
 	return nil
 }
@@ -108,6 +157,7 @@ func (c Claims) IDDigest() string {
 // clone returns claims that share no slice with c, so that a cached value cannot be changed by one of its readers.
 func (c Claims) clone() Claims {
 	c.Scope, c.Hosts, c.Countries = slices.Clone(c.Scope), slices.Clone(c.Hosts), slices.Clone(c.Countries)
+	c.Plans, c.Purchases = slices.Clone(c.Plans), slices.Clone(c.Purchases)
 	return c
 }
 
@@ -172,8 +222,39 @@ func (c *Claims) normalize() error {
 		}
 		c.Hosts[i] = strings.ToLower(host)
 	}
+	return c.normalizeRights()
+}
+
+// normalizeRights is normalize for what the viewer has a right to.
+func (c *Claims) normalizeRights() error {
+	for _, list := range [][]string{c.Plans, c.Purchases} {
+		if len(list) > maxRights {
+			return errors.New("too many plans or purchases")
+		}
+		for _, word := range list {
+			if word == "" || len(word) > maxRightBytes || !utf8.ValidString(word) {
+				return fmt.Errorf("a plan or purchase is not a word of up to %d bytes", maxRightBytes)
+			}
+		}
+	}
+	if len(c.Device) > maxSubjectBytes || !utf8.ValidString(c.Device) {
+		return errors.New("device over 255 bytes or not UTF-8")
+	}
+	if c.HomeCountry != "" && !isAlpha2(c.HomeCountry) {
+		return errors.New("the home country is not a two-letter code")
+	}
+	c.HomeCountry = strings.ToUpper(c.HomeCountry)
+	if c.MaxStreams < 0 || c.MaxStreams > maxStreams {
+		return fmt.Errorf("want 0 to %d streams", maxStreams)
+	}
+	if !slices.Contains(levels, c.Level) {
+		return errors.New("the level is none of high, medium and low")
+	}
 	return nil
 }
+
+// levels are the values of Claims.Level; a session carries the index.
+var levels = []string{"", "low", "medium", "high"}
 
 func isAlpha2(s string) bool {
 	return len(s) == 2 && isLetter(s[0]) && isLetter(s[1])

@@ -224,6 +224,9 @@ func (v *JWT) readClaims(payload []byte) (Claims, error) {
 	c.Scope = r.list(v.config.PathsClaim)
 	c.Countries = r.list(v.config.CountriesClaim)
 	c.Hosts = r.list(v.config.HostsClaim)
+	c.Plans, c.Purchases = r.list("plans"), r.list("purchases")
+	c.HomeCountry, c.Device, c.Level = r.text("home_country"), r.text("device"), r.text("level")
+	c.MaxStreams = r.count("max_streams")
 	expires, hasExpiry := r.date("exp")
 	notBefore, hasNotBefore := r.date("nbf")
 	switch {

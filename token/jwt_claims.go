@@ -82,6 +82,19 @@ func (r *claimReader) list(name string) []string {
 	return list
 }
 
+// count reads a whole number of one or more; 0 if there is none.
+func (r *claimReader) count(name string) int {
+	raw, found := r.members[name]
+	if !found {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(raw), 10, 31)
+	if err != nil || n == 0 {
+		r.keep(fmt.Errorf("%w: %q is not a whole number above zero", ErrMalformed, name))
+	}
+	return int(n)
+}
+
 // date reads a NumericDate: seconds since 1970, possibly with a fraction (JWT, 2).
 func (r *claimReader) date(name string) (at time.Time, found bool) {
 	raw, found := r.members[name]

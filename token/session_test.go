@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +15,7 @@ import (
 
 func newTestSessionKey(t testing.TB, id string, extend time.Duration) *SessionKey {
 	t.Helper()
-	k, err := NewSessionKey(testSecret(id)[:SessionKeyBytes], extend)
+	k, err := NewSessionKey(testSecret(id)[:SessionKeyBytes], SessionConfig{Extend: extend})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func TestSessionRoundTrip(t *testing.T) {
 
 // The wire form is pinned: nodes of different versions share sessions. The MAC was made with openssl over the label and the body,
 //
-//	01 6955c710 628b49d9… 01 'v' 01 0002 '/a' 00 01 'AT'
+//	02 6955c710 628b49d9… 01 'v' 01 0002 '/a' 00 01 'AT'
 //
 // under the key 000102…1f; the digest is the first eight bytes of SHA-256("t1").
 func TestSessionVector(t *testing.T) {
@@ -57,11 +58,11 @@ func TestSessionVector(t *testing.T) {
 	for i := range secret {
 		secret[i] = byte(i)
 	}
-	k, err := NewSessionKey(secret, time.Hour)
+	k, err := NewSessionKey(secret, SessionConfig{Extend: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "AWlVxxBii0nZbc3pegF2AQACL2EAAUFUg_YXVlXhUGnKoqBof38i_w"
+	const want = "AmlVxxBii0nZbc3pegF2AQACL2EAAUFUdA2aQFAZSt06BRNsLN3AVA"
 	claims := Claims{Subject: "v", ID: "t1", Scope: []string{"/a"}, Countries: []string{"AT"}, Expires: testNow}
 	if got, err := k.Mint(claims, testNow.Add(-time.Second)); err != nil || got != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
@@ -134,7 +135,7 @@ func TestSessionRefusals(t *testing.T) {
 	}
 	forged := func(body []byte) string { return b64(append(body, k.mac(body)...)) }
 	head := func(tail ...byte) []byte {
-		return append(append([]byte{1, 0x70, 0, 0, 0}, make([]byte, 8)...), tail...)
+		return append(append([]byte{sessionVersion, 0x70, 0, 0, 0}, make([]byte, 8)...), tail...)
 	}
 	if _, err := k.Open(forged(head(0, 0, 0, 0)), testNow); err != nil {
 		t.Fatalf("the body that the last rows break: %v", err)
@@ -150,7 +151,7 @@ func TestSessionRefusals(t *testing.T) {
 		{"with padding", s + "=", ErrMalformed},
 		{"with a line break", s[:8] + "\n" + s[8:], ErrMalformed},
 		{"too long", strings.Repeat("A", 1<<20), ErrMalformed},
-		{"another version", b64(append([]byte{2}, make([]byte, 60)...)), ErrMalformed},
+		{"another version", b64(append([]byte{1}, make([]byte, 60)...)), ErrMalformed},
 		{"all zero", strings.Repeat("A", 88), ErrMalformed},
 		{"subject past the end", forged(head(200, 0, 0, 0)), ErrMalformed},
 		{"bytes left over", forged(head(0, 0, 0, 0, 0)), ErrMalformed},
@@ -194,10 +195,10 @@ func TestSessionEveryBitIsAuthentic(t *testing.T) {
 
 func TestSessionKeyRefusals(t *testing.T) {
 	for rule, make := range map[string]func() (*SessionKey, error){
-		"short":          func() (*SessionKey, error) { return NewSessionKey(testSecret("")[:31], 0) },
-		"long":           func() (*SessionKey, error) { return NewSessionKey(testSecret("")[:33], 0) },
-		"all zero":       func() (*SessionKey, error) { return NewSessionKey(make([]byte, 32), 0) },
-		"negative extra": func() (*SessionKey, error) { return NewSessionKey(testSecret("")[:32], -1) },
+		"short":          func() (*SessionKey, error) { return NewSessionKey(testSecret("")[:31], SessionConfig{}) },
+		"long":           func() (*SessionKey, error) { return NewSessionKey(testSecret("")[:33], SessionConfig{}) },
+		"all zero":       func() (*SessionKey, error) { return NewSessionKey(make([]byte, 32), SessionConfig{}) },
+		"negative extra": func() (*SessionKey, error) { return NewSessionKey(testSecret("")[:32], SessionConfig{Extend: -1}) },
 	} {
 		if k, err := make(); err == nil || k != nil {
 			t.Errorf("%s: accepted", rule)
@@ -223,7 +224,16 @@ func TestSessionKeepsAllClaims(t *testing.T) {
 			Hosts:     rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,8}\.example`), 0, 4).Draw(rt, "hosts"),
 			Countries: rapid.SliceOfN(rapid.StringMatching(`[A-Z]{2}`), 0, 8).Draw(rt, "countries"),
 			Expires:   testNow.Add(time.Duration(rapid.IntRange(1, 1<<30).Draw(rt, "seconds")) * time.Second),
+
+			Plans:       rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,12}`), 0, 4).Draw(rt, "plans"),
+			Purchases:   rapid.SliceOfN(rapid.StringMatching(`[a-z0-9-]{1,20}`), 0, 4).Draw(rt, "purchases"),
+			HomeCountry: rapid.StringMatching(`([A-Z]{2})?`).Draw(rt, "home"),
+			Device:      rapid.StringN(0, 20, 60).Draw(rt, "device"),
+			MaxStreams:  rapid.IntRange(0, maxStreams).Draw(rt, "streams"),
+			Level:       rapid.SampledFrom(levels).Draw(rt, "level"),
 		}
+		binary.BigEndian.PutUint64(claims.Playback[:], rapid.Uint64().Draw(rt, "playback"))
+		binary.BigEndian.PutUint64(claims.Binding[:], rapid.Uint64().Draw(rt, "binding"))
 		k := newTestSessionKey(t, "s", 0)
 		s, err := k.Mint(claims, testNow)
 		if err != nil {
@@ -235,6 +245,49 @@ func TestSessionKeepsAllClaims(t *testing.T) {
 			rt.Fatalf("got %v, %v; want %v", got, err, claims)
 		}
 	})
+}
+
+// suffixConditions admit paths that end in a text.
+type suffixConditions string
+
+func (c suffixConditions) Check(req Request) error {
+	if !strings.HasSuffix(req.Path, string(c)) {
+		return ErrScope
+	}
+	return nil
+}
+
+func (c suffixConditions) AppendBinary(dst []byte) ([]byte, error) { return append(dst, c...), nil }
+
+// Row 29: what a token demands of each request, its session demands too.
+func TestSessionCarriesConditions(t *testing.T) {
+	secret := testSecret("s")[:SessionKeyBytes]
+	k, err := NewSessionKey(secret, SessionConfig{ParseConditions: func(b []byte) (Conditions, error) { return suffixConditions(b), nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := typicalClaims()
+	claims.Scope, claims.Hosts, claims.Conditions = nil, nil, suffixConditions(".m4s")
+	s, err := k.Mint(claims, testNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := k.Open(s, testNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{"/a/1.m4s": nil, "/a/1.mp4": ErrScope} {
+		if err := opened.Check(Request{Now: testNow, Path: path}); !errors.Is(err, want) {
+			t.Errorf("%s: error %v, want %v", path, err, want)
+		}
+	}
+	withoutParser, err := NewSessionKey(secret, SessionConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := withoutParser.Open(s, testNow); !errors.Is(err, ErrMalformed) {
+		t.Errorf("conditions that nobody understands: error %v, want ErrMalformed", err)
+	}
 }
 
 func FuzzSessionOpen(f *testing.F) {
