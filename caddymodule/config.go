@@ -105,6 +105,9 @@ const (
 	transportAES128    = "aes-128"
 	transportSampleAES = "sample-aes"
 
+	protectedRefuse = "refuse"
+	protectedPass   = "pass"
+
 	refusalsAsProblem     = "problem"
 	refusalsToErrorRoutes = "handle_errors"
 )

@@ -33,6 +33,8 @@ var errNotMedia = errors.New("the segment is none of the containers that can be 
 // the memory of the clear segment.
 func (q *request) protect(m *media, clear *clearResource) (outgoing, string, error) {
 	switch {
+	case q.seal.Passes:
+		return passSegment(m, clear)
 	case q.seal.Scheme == drm.SchemeAES128:
 		return q.protectWhole(m, clear)
 	case m.protector != nil:

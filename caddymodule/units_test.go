@@ -297,6 +297,7 @@ func TestFailuresHaveRows(t *testing.T) {
 		keysource.ErrUnknownKey: 500, keysource.ErrUnavailable: 503,
 		segcrypt.ErrAlreadyProtected: 502, segcrypt.ErrUnsupportedSampleEntry: 502, hls.ErrAlreadyProtected: 502, hls.ErrNotPlaylist: 502,
 		hls.ErrTooLarge: 502, dash.ErrAlreadyProtected: 502, inflight.ErrBusy: 503, inflight.ErrTooLarge: 502, errNotMedia: 502,
+		errNotProtected: 502, errMixedProtection: 502, hls.ErrMixedProtection: 502, dash.ErrMixedProtection: 502,
 		errSchemeOfHLS: 502, errBareSegment: 502, errInitElsewhere: 502, errIFrameSampleAES: 502,
 	} {
 		a := answerFor(fmt.Errorf("doing: %w", err))
