@@ -335,11 +335,12 @@ func TestWholeSegmentWithoutRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	app := &App{memory: memory{inFlight: inflight.NewBudget(1 << 20)}}
 	q := &request{seal: address.Seal{Scheme: drm.SchemeAES128, Sequence: 7}}
 	var want []byte
 	for _, room := range []int{32, 16, 3, 0} {
 		clear := &clearResource{body: append(make([]byte, 0, len(body)+room), body...)}
-		seg, contentType, err := q.protect(&media{key: key}, clear)
+		seg, contentType, err := q.protect(&media{key: key}, clear, app.claim(t.Context()))
 		if err != nil {
 			t.Fatal(err)
 		}
