@@ -65,6 +65,7 @@ type form struct {
 	name     string
 	manifest string // with prefix and query
 	file     string // at the origin: what the address stands for, or what holds it
+	init     string // at the origin: what holds the init segment
 	nth      int    // which of the media links of that file, from 0
 	growing  bool   // the origin says no length
 	whole    bool   // the address stands for the whole file
@@ -75,23 +76,23 @@ type form struct {
 // allForms is every form of the media path.
 func allForms() []form {
 	return []form{
-		{name: "segment by template, cenc", manifest: "/demo/manifest.mpd?drm=cenc", file: "/demo/video/360p/seg_2.m4s", whole: true, piece: pieceOfCenc, cenc: true},
-		{name: "segment by template, cbcs", manifest: "/demo/manifest.mpd?drm=cbcs", file: "/demo/video/360p/seg_3.m4s", whole: true, piece: pieceOfCbcs},
-		{name: "growing segment", manifest: "/demo/manifest.mpd?drm=cenc", file: "/demo/video/360p/seg_4.m4s", whole: true, growing: true, piece: pieceOfCenc, cenc: true},
-		{name: "entry of an index", manifest: "/x/single/m.mpd?drm=cenc", file: "/x/single/v.mp4", nth: 2, piece: pieceOfCenc, cenc: true},
-		{name: "entry of an index, sound", manifest: "/x/single/m.mpd?drm=cbcs", file: "/x/single/a.mp4", nth: 2, piece: pieceOfCenc},
-		{name: "byte range", manifest: "/x/single/v.m3u8?drm=cenc", file: "/x/single/v.mp4", nth: 2, piece: pieceOfCenc, cenc: true},
-		{name: "I-frame", manifest: "/x/single/i.m3u8?drm=cenc", file: "/x/single/v.mp4", nth: 2, piece: pieceOfCenc, cenc: true},
-		{name: "part", manifest: "/x/parts/v.m3u8?drm=cenc", file: "/x/parts/v_2.m4s", whole: true, piece: pieceOfCenc, cenc: true},
-		{name: "part behind a lead", manifest: "/x/parts/av1.m3u8?drm=cenc", file: "/x/parts/av1_2.m4s", whole: true, piece: pieceOfCenc, cenc: true},
-		{name: "two tracks in one file", manifest: "/x/muxed/m.m3u8?drm=cenc", file: "/x/muxed/s_2.m4s", whole: true, piece: pieceOfCenc, cenc: true},
+		{name: "segment by template, cenc", manifest: "/demo/manifest.mpd?drm=cenc", file: "/demo/video/360p/seg_2.m4s", init: "/demo/video/360p/init.mp4", whole: true, piece: pieceOfCenc, cenc: true},
+		{name: "segment by template, cbcs", manifest: "/demo/manifest.mpd?drm=cbcs", file: "/demo/video/360p/seg_3.m4s", init: "/demo/video/360p/init.mp4", whole: true, piece: pieceOfCbcs},
+		{name: "growing segment", manifest: "/demo/manifest.mpd?drm=cenc", file: "/demo/video/360p/seg_4.m4s", init: "/demo/video/360p/init.mp4", whole: true, growing: true, piece: pieceOfCenc, cenc: true},
+		{name: "entry of an index", manifest: "/x/single/m.mpd?drm=cenc", file: "/x/single/v.mp4", init: "/x/single/v.mp4", nth: 2, piece: pieceOfCenc, cenc: true},
+		{name: "entry of an index, sound", manifest: "/x/single/m.mpd?drm=cbcs", file: "/x/single/a.mp4", init: "/x/single/a.mp4", nth: 2, piece: pieceOfCenc},
+		{name: "byte range", manifest: "/x/single/v.m3u8?drm=cenc", file: "/x/single/v.mp4", init: "/x/single/v.mp4", nth: 2, piece: pieceOfCenc, cenc: true},
+		{name: "I-frame", manifest: "/x/single/i.m3u8?drm=cenc", file: "/x/single/v.mp4", init: "/x/single/v.mp4", nth: 2, piece: pieceOfCenc, cenc: true},
+		{name: "part", manifest: "/x/parts/v.m3u8?drm=cenc", file: "/x/parts/v_2.m4s", init: "/x/parts/v_init.mp4", whole: true, piece: pieceOfCenc, cenc: true},
+		{name: "part behind a lead", manifest: "/x/parts/av1.m3u8?drm=cenc", file: "/x/parts/av1_2.m4s", init: "/x/parts/av1_init.mp4", whole: true, piece: pieceOfCenc, cenc: true},
+		{name: "two tracks in one file", manifest: "/x/muxed/m.m3u8?drm=cenc", file: "/x/muxed/s_2.m4s", init: "/x/muxed/init.mp4", whole: true, piece: pieceOfCenc, cenc: true},
 		{name: "transport stream, AES-128", manifest: "/x/ts/v.m3u8", file: "/x/ts/v_2.ts", whole: true, piece: pieceOfCenc},
 		{name: "transport stream, SAMPLE-AES", manifest: "/sample/x/ts/v.m3u8", file: "/x/ts/v_2.ts", whole: true, piece: pieceOfCbcs},
 		{name: "packed audio, AES-128", manifest: "/x/ts/a.m3u8", file: "/x/ts/a_2.aac", whole: true, piece: pieceOfCenc},
 		{name: "packed audio, SAMPLE-AES", manifest: "/sample/x/ts/a.m3u8", file: "/x/ts/a_2.aac", whole: true, piece: pieceOfCenc},
-		{name: "fragmented MP4, AES-128", manifest: "/whole/demo/video/360p.m3u8", file: "/demo/video/360p/seg_2.m4s", whole: true, piece: pieceOfCenc},
-		{name: "range, AES-128", manifest: "/whole/x/single/v.m3u8", file: "/x/single/v.mp4", nth: 2, piece: pieceOfCenc},
-		{name: "segment that passes", manifest: "/pass/x/theirs/m.mpd", file: "/x/theirs/v_2.m4s", whole: true},
+		{name: "fragmented MP4, AES-128", manifest: "/whole/demo/video/360p.m3u8", file: "/demo/video/360p/seg_2.m4s", init: "/demo/video/360p/init.mp4", whole: true, piece: pieceOfCenc},
+		{name: "range, AES-128", manifest: "/whole/x/single/v.m3u8", file: "/x/single/v.mp4", init: "/x/single/v.mp4", nth: 2, piece: pieceOfCenc},
+		{name: "segment that passes", manifest: "/pass/x/theirs/m.mpd", file: "/x/theirs/v_2.m4s", init: "/x/theirs/v.mp4", whole: true},
 	}
 }
 
@@ -311,12 +312,18 @@ func (f form) holds(answer, clear []byte) bool {
 	return f.piece > 0 && len(clear) > 2*f.piece && leaks(answer, clear, f.piece)
 }
 
-// clearBytes are what the address of a form stands for: what the gateway asked the origin for, last of all.
-func (o *formsOrigin) clearBytes(t *testing.T, f form) []byte {
+// clearBytes are what the address of a form stands for: what the gateway asked the origin for, last of all. For an I-frame that is
+// the rest of its chunk, which it asked for behind the range itself.
+func (o *formsOrigin) clearBytes(t *testing.T, f form) (clear []byte) {
 	t.Helper()
+	file := o.read(t, f.file)
 	for _, asked := range slices.Backward(o.seen()) {
-		if asked.URL.Path == f.file {
-			return ranged(asked, o.read(t, f.file))
+		if asked.URL.Path != f.file {
+			continue
+		}
+		clear = append(bytes.Clone(ranged(asked, file)), clear...)
+		if f.name != "I-frame" || bytes.Contains(clear, []byte("moof")) {
+			return clear
 		}
 	}
 	t.Fatal("the origin was not asked")
