@@ -74,6 +74,8 @@ type Seal struct {
 	Sequence uint64
 	// Lead are the parts that come before a low-latency part since the last one that players can begin with.
 	Lead []Resource
+	// Passes is set for a track that came protected and leaves as it is. It has an init segment, and no scheme, class or key.
+	Passes bool
 }
 
 // Resource is a file at the origin, or a range of it.
@@ -93,11 +95,13 @@ const (
 	hasSequence
 	hasLead
 	isIFrame
-	sealFieldBits = isIFrame<<1 - 1
+	passes
+	sealFieldBits = passes<<1 - 1
 )
 
 const (
-	// sealLayout is the version of the text form. A change of meaning, however small, takes a new number.
+	// sealLayout is the version of the text form. A change of meaning, however small, takes a new number. A new bit of fields
+	// does not: whoever does not know it refuses the seal.
 	sealLayout = 2
 	sealMAC    = 16
 	// MaxSeal bounds the text of a seal; players were measured to cope with path elements far above it.
@@ -244,6 +248,9 @@ func (s Seal) appendMedia(b []byte) []byte {
 	}
 	if s.IFrame {
 		b[at] |= isIFrame
+	}
+	if s.Passes {
+		b[at] |= passes
 	}
 	return b
 }

@@ -54,6 +54,12 @@ func fullSeal() Seal {
 	return s
 }
 
+func passingSeal() Seal {
+	s := mediaSeal()
+	s.Scheme, s.Class, s.KeyDigest, s.Passes = 0, 0, [8]byte{}, true
+	return s
+}
+
 func sidecarSeal() Seal {
 	return Seal{Kind: SealSidecar, Group: "premium", Asset: "/vod/demo/"}
 }
@@ -117,6 +123,10 @@ func TestSealTextStaysAsItIs(t *testing.T) {
 		{
 			"media, every field", fullSeal(), testSegment,
 			"AgIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AD_QAAAAAAAAAAAAAAAAAADfwQAAAAAAAMiEB_CiBAqgBqAGZOEAAAAAAADoTQIMdmlkZW8vcDEubTRzAAAJL3gvcDIubTRzBQb7Ru4SGuF-tGcSJVEBEycz",
+		},
+		{
+			"media that passes", passingSeal(), testSegment,
+			"AgIAAACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AEDQAAAAAAAAAAAAAAAAAADfAAAAAAAAAABoP7e9J6MJBjT1ZXOXFSbq",
 		},
 		{
 			"sidecar", sidecarSeal(), "/vod/demo/text/en.vtt",

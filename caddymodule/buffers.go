@@ -98,23 +98,27 @@ func (buf *recorderBuffer) grow(n int) {
 	}
 }
 
-// readFrom appends r up to its end, or returns errOriginTooLarge after limit bytes.
-func (buf *recorderBuffer) readFrom(r io.Reader, limit int64) (int64, error) {
-	var total int64
-	for {
+// readFrom appends r up to its end, or returns errOriginTooLarge after limit bytes. reserve is asked before the buffer grows, with
+// the bytes that it and the one before have while it does.
+func (buf *recorderBuffer) readFrom(r io.Reader, limit int64, reserve func(bytes int) error) error {
+	for total := int64(0); ; {
 		if len(buf.b) == cap(buf.b) {
-			buf.grow(max(minBuffer, cap(buf.b)))
+			more := max(minBuffer, cap(buf.b))
+			if err := reserve(2*cap(buf.b) + more); err != nil {
+				return err
+			}
+			buf.grow(more)
 		}
 		n, err := r.Read(buf.b[len(buf.b):cap(buf.b)])
 		buf.b = buf.b[:len(buf.b)+n]
 		total += int64(n)
 		switch {
 		case total > limit:
-			return total, errOriginTooLarge
+			return errOriginTooLarge
 		case errors.Is(err, io.EOF):
-			return total, nil
+			return nil
 		case err != nil:
-			return total, err
+			return err
 		}
 	}
 }

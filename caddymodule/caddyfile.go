@@ -28,6 +28,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		secret          {env.NAME}|{file./path}
 //		scheme          auto|cenc|cbcs|aes-128
 //		transport_stream aes-128|sample-aes
+//		protected_input refuse|pass
 //		experimental    vvc
 //		keys            derived|static … { … }
 //		license_server  clearkey {
@@ -65,6 +66,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"secret":            func() error { return secretArg(d, &h.Secret) },
 		"scheme":            func() error { return wordArg(d, &h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128") },
 		"transport_stream":  func() error { return wordArg(d, &h.TransportStream, transportAES128, transportSampleAES) },
+		"protected_input":   func() error { return wordArg(d, &h.ProtectedInput, protectedRefuse, protectedPass) },
 		"experimental":      func() error { return someArgs(d, &h.Experimental) },
 		"keys":              func() error { return h.unmarshalKeys(d) },
 		"license_server":    func() error { return h.unmarshalLicense(d) },

@@ -119,7 +119,15 @@ func (q *request) classifyUnsealed() error {
 
 func (q *request) openSeal(text string, kind address.SealKind) error {
 	seal, err := q.sealer.Open(text, kind, q.addr.Path)
-	if err != nil || seal.Generation != 0 || seal.Period != 0 || !seal.Scheme.Valid() && kind != address.SealSidecar {
+	if err != nil || seal.Generation != 0 || seal.Period != 0 {
+		return errNotOurs
+	}
+	switch {
+	case seal.Passes:
+		if !q.passesProtected() || seal.Scheme != 0 || seal.Init == "" {
+			return errNotOurs
+		}
+	case !seal.Scheme.Valid() && kind != address.SealSidecar:
 		return errNotOurs
 	}
 	q.seal = seal

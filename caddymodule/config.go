@@ -87,6 +87,9 @@ const (
 	transportAES128    = "aes-128"
 	transportSampleAES = "sample-aes"
 
+	protectedRefuse = "refuse"
+	protectedPass   = "pass"
+
 	refusalsAsProblem     = "problem"
 	refusalsToErrorRoutes = "handle_errors"
 )

@@ -45,6 +45,9 @@ type Handler struct {
 	// the schemes of Common Encryption, which are not for them: whole with `aes-128` (default), which all players know, or
 	// by frames with `sample-aes`.
 	TransportStream string `json:"transport_stream,omitempty"`
+	// ProtectedInput is what happens to media that the origin has protected already: `refuse` (default), or `pass`, as it is and
+	// with the origin's signals. Segments are looked at and refused if they are clear.
+	ProtectedInput string `json:"protected_input,omitempty"`
 	// Experimental switches on what players do not agree on yet: `vvc`.
 	Experimental []string `json:"experimental,omitempty"`
 	// KeysRaw is the source of content keys. Default: derived from the secret, one key per title.

@@ -62,6 +62,7 @@ func (h *Handler) setDefaults() {
 	if h.Scheme == "" {
 		h.Scheme = schemeAuto
 	}
+	h.parse.Protected = h.passesProtected()
 	h.parse.VVC = isOneOf(experimentalVVC, h.Experimental...)
 	if h.MaxSegmentSize == 0 {
 		h.MaxSegmentSize = defaultMaxSegment
@@ -165,6 +166,7 @@ func (h *Handler) Validate() error {
 		{"license", h.License == nil || !h.License.ClearKey, "a license server (license_server clearkey): players need keys for what is encrypted"},
 		{"scheme", !isOneOf(h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128"), "auto, cenc, cbcs or aes-128"},
 		{"transport_stream", !isOneOf(h.TransportStream, "", transportAES128, transportSampleAES), "aes-128 or sample-aes"},
+		{"protected_input", !isOneOf(h.ProtectedInput, "", protectedRefuse, protectedPass), "refuse or pass"},
 		{"refusals", !isOneOf(h.Refusals, "", refusalsAsProblem, refusalsToErrorRoutes), "problem or handle_errors"},
 		{"max_segment_size", h.MaxSegmentSize < 0, "a positive size"},
 		{"max_manifest_size", h.MaxManifestSize < 0, "a positive size"},

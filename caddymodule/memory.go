@@ -85,6 +85,11 @@ func (c *claim) reserve(bytes int64) (err error) {
 	return c.grant.Grow(c.ctx, bytes, time.Duration(c.app.InFlightWait))
 }
 
+// beside returns what reserves memory beside a body of that many bytes, which is claimed already.
+func (c *claim) beside(body int) func(bytes int64) error {
+	return func(bytes int64) error { return c.reserve(int64(body) + bytes) }
+}
+
 // charged is what a body counts: its bytes, and three tenths for what its connection and the garbage collector need besides.
 func charged(bytes int64) int64 { return bytes + bytes*3/10 }
 

@@ -1,15 +1,12 @@
 package caddymodule
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -97,11 +94,16 @@ func (o origin) fetch(from address.Resource, options fetchOptions) (res *clearRe
 	if err := rec.whole(); err != nil {
 		return nil, err
 	}
-	res = &clearResource{header: rec.header, body: rec.part(), pooled: rec.buf, streamed: rec.streaming, unsized: rec.header.Get("Content-Length") == ""}
-	if err := inflate(res, options.limit); err != nil {
+	if err := rec.inflate(); err != nil {
 		return nil, err
 	}
-	return res, nil
+	body, err := rec.part()
+	if err != nil {
+		return nil, err
+	}
+	return &clearResource{
+		header: rec.header, body: body, pooled: rec.buf, streamed: rec.streaming, unsized: rec.header.Get("Content-Length") == "",
+	}, nil
 }
 
 // ask runs the handlers behind ours. reverse_proxy reports a body that broke off by panicking with ErrAbortHandler;
@@ -202,27 +204,4 @@ func (o origin) snapshot() origin {
 func (o origin) detached(ctx context.Context) origin {
 	o.client = o.client.WithContext(ctx)
 	return o
-}
-
-// inflate undoes a Content-Encoding that came although none was asked for. Only gzip is undone, once, under limit.
-func inflate(res *clearResource, limit int64) error {
-	coding := strings.TrimSpace(res.header.Get("Content-Encoding"))
-	switch {
-	case coding == "" || strings.EqualFold(coding, "identity"):
-		return nil
-	case !strings.EqualFold(coding, "gzip") && !strings.EqualFold(coding, "x-gzip"):
-		return &originError{err: errOriginEncoding}
-	}
-	zr, err := gzip.NewReader(bytes.NewReader(res.body))
-	if err != nil {
-		return &originError{err: fmt.Errorf("inflating: %w", err)}
-	}
-	out := clearBuffers.get(4 * len(res.body))
-	if _, err := out.readFrom(zr, limit); err != nil {
-		clearBuffers.put(out)
-		return &originError{err: fmt.Errorf("inflating: %w", err)}
-	}
-	clearBuffers.put(res.pooled)
-	res.pooled, res.body = out, out.b
-	return nil
 }

@@ -22,15 +22,18 @@ func (p dashProtector) AdaptationSet(ctx context.Context, set dash.AdaptationSet
 		return dash.Protection{}, err
 	}
 	var protection dash.Protection
-	texts := 0
+	texts, passing := 0, 0
 	for i, representation := range set.Representations {
 		t, err := p.openTrack(ctx, address.Resource(representation.Init), class)
 		if err != nil {
 			return dash.Protection{}, fmt.Errorf("representation %d of its set: %w", i+1, err)
 		}
-		if t.isText() {
+		switch {
+		case t.passes():
+			passing++
+		case t.isText():
 			texts++
-		} else {
+		default:
 			protection.Scheme, protection.KID = p.title.Scheme, t.key.KID()
 			protection.LicenseURL = p.q.licenseURL(p.asset, p.session, endpointClearKey, t.licenseSeal())
 		}
@@ -40,9 +43,13 @@ func (p dashProtector) AdaptationSet(ctx context.Context, set dash.AdaptationSet
 		}
 		protection.Tracks = append(protection.Tracks, sealed)
 	}
-	if texts > 0 && texts < len(set.Representations) {
+	switch all := len(set.Representations); {
+	case passing > 0 && passing < all:
+		return dash.Protection{}, errMixedProtection
+	case texts > 0 && texts < all:
 		return dash.Protection{}, errMixedSet
 	}
+	protection.Passes = passing > 0
 	return protection, nil
 }
 

@@ -80,7 +80,7 @@ type hlsTrack struct{ track }
 
 // Keys implements hls.Track. The URIs differ per KID, since players keep licenses by URI.
 func (t hlsTrack) Keys() []hls.Key {
-	if t.isText() {
+	if t.isText() || t.passes() {
 		return nil
 	}
 	p, kid, seal := t.p, t.key.KID(), t.licenseSeal()
@@ -106,6 +106,9 @@ func (t hlsTrack) Keys() []hls.Key {
 	return keys
 }
 
+// Passes implements hls.Track.
+func (t hlsTrack) Passes() bool { return t.passes() }
+
 // KeysAfterMap implements hls.Track: a key in front of EXT-X-MAP would be for the init segment too, if whole resources are
 // encrypted, and that one has nothing to hide.
 func (t hlsTrack) KeysAfterMap() bool { return !t.title.Scheme.Common() }
@@ -118,7 +121,7 @@ func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
 	}
 	seal := t.seal()
 	seal.Range, seal.IFrame = segment.Range, segment.IFrame && t.init != nil
-	if t.title.Scheme == drm.SchemeAES128 {
+	if seal.Scheme == drm.SchemeAES128 {
 		seal.Sequence = segment.Sequence
 	}
 	if t.dependsOnLead() {
@@ -141,7 +144,7 @@ func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
 var inBand = []string{"avc3", "hev1", "dvav", "dvhe", "vvi1", "av01", "dav1", "vp09"}
 
 func (t hlsTrack) dependsOnLead() bool {
-	if t.init == nil || !t.title.Scheme.Common() {
+	if t.init == nil || !t.title.Scheme.Common() || t.passes() {
 		return false
 	}
 	for _, track := range t.init.Tracks() {
@@ -157,6 +160,9 @@ type hlsText struct{ hlsProtector }
 
 // Keys implements hls.Track.
 func (hlsText) Keys() []hls.Key { return nil }
+
+// Passes implements hls.Track.
+func (hlsText) Passes() bool { return false }
 
 // KeysAfterMap implements hls.Track.
 func (hlsText) KeysAfterMap() bool { return false }

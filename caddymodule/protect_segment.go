@@ -30,31 +30,33 @@ type outgoing interface {
 var errNotMedia = errors.New("the segment is none of the containers that can be encrypted")
 
 // protect plans the protection of a clear segment, or carries it out where its size shows only then. The result may lie in
-// the memory of the clear segment.
-func (q *request) protect(m *media, clear *clearResource) (outgoing, string, error) {
+// the memory of the clear segment; what is needed besides is claimed.
+func (q *request) protect(m *media, clear *clearResource, claim *claim) (outgoing, string, error) {
 	switch {
+	case q.seal.Passes:
+		return passSegment(m, clear)
 	case q.seal.Scheme == drm.SchemeAES128:
-		return q.protectWhole(m, clear)
+		return q.protectWhole(m, clear, claim)
 	case m.protector != nil:
-		seg, err := q.plan(m, clear)
+		seg, err := q.plan(m, clear, claim)
 		if err != nil {
 			return nil, "", err
 		}
 		return seg, mediaType(m.init), nil
 	default:
-		return protectFrames(m, clear)
+		return protectFrames(m, clear, claim)
 	}
 }
 
 // plan plans a segment of CMAF. One that depends on parameter sets of earlier parts is planned behind these.
-func (q *request) plan(m *media, clear *clearResource) (*segcrypt.Segment, error) {
+func (q *request) plan(m *media, clear *clearResource, claim *claim) (*segcrypt.Segment, error) {
 	plan := m.protector.Plan
 	if clear.unsized {
 		plan = m.protector.NewStream().Plan // gives what leaves chunk by chunk for other requests, which has no index
 	}
 	seg, err := plan(clear.body)
 	if errors.Is(err, segcrypt.ErrParameterSets) && len(q.seal.Lead) > 0 {
-		seg, err = q.planBehindLead(m, clear)
+		seg, err = q.planBehindLead(m, clear, claim)
 	}
 	if err == nil && clear.partial > 0 {
 		if err = seg.Truncate(clear.partial); err != nil {
@@ -65,11 +67,12 @@ func (q *request) plan(m *media, clear *clearResource) (*segcrypt.Segment, error
 }
 
 // planBehindLead reads the parts that the seal names, from the last one that players can begin with, for what they say
-// about the part at hand.
-func (q *request) planBehindLead(m *media, clear *clearResource) (*segcrypt.Segment, error) {
+// about the part at hand. One of them at a time is in memory.
+func (q *request) planBehindLead(m *media, clear *clearResource, claim *claim) (*segcrypt.Segment, error) {
 	stream := m.protector.NewStream()
+	options := fetchOptions{limit: q.MaxSegmentSize, reserve: claim.beside(len(clear.body))}
 	for _, part := range q.seal.Lead {
-		lead, err := q.origin.fetch(part, fetchOptions{limit: q.MaxSegmentSize})
+		lead, err := q.origin.fetch(part, options)
 		if err != nil {
 			// Not of the status that the origin gave: the part that was asked for is there.
 			return nil, &originError{err: fmt.Errorf("reading an earlier part: %w", err)}
@@ -91,7 +94,7 @@ var containerTypes = map[wholesegment.Container]string{
 
 // protectWhole encrypts all of a segment. What it holds is looked at first: an error page, or media of another kind than
 // the playlist's, must not be given out as a segment.
-func (q *request) protectWhole(m *media, clear *clearResource) (outgoing, string, error) {
+func (q *request) protectWhole(m *media, clear *clearResource, claim *claim) (outgoing, string, error) {
 	container := wholesegment.Sniff(clear.body)
 	contentType, ok := containerTypes[container]
 	if m.init != nil {
@@ -102,6 +105,9 @@ func (q *request) protectWhole(m *media, clear *clearResource) (outgoing, string
 	}
 	encryptor, iv := wholesegment.New(m.key), wholesegment.IVFromSequence(q.seal.Sequence)
 	if size := wholesegment.Size(len(clear.body)); cap(clear.body) < size {
+		if err := claim.beside(len(clear.body))(int64(size)); err != nil {
+			return nil, "", err
+		}
 		buf := protectedBuffers.get(size) // the padding has no room
 		buf.b = encryptor.Append(buf.b, clear.body, iv)
 		return protectedBytes{b: buf.b, pooled: buf}, contentType, nil
@@ -110,9 +116,13 @@ func (q *request) protectWhole(m *media, clear *clearResource) (outgoing, string
 }
 
 // protectFrames encrypts the frames of a transport stream or of packed audio.
-func protectFrames(m *media, clear *clearResource) (outgoing, string, error) {
+func protectFrames(m *media, clear *clearResource, claim *claim) (outgoing, string, error) {
 	container := wholesegment.Sniff(clear.body)
-	buf := protectedBuffers.get(len(clear.body) + len(clear.body)/16)
+	size := len(clear.body) + len(clear.body)/16
+	if err := claim.beside(len(clear.body))(int64(size)); err != nil {
+		return nil, "", err
+	}
+	buf := protectedBuffers.get(size)
 	var err error
 	switch container {
 	case wholesegment.TS:

@@ -38,7 +38,7 @@ func (q *request) newTitleProtector() (*titleProtector, error) {
 // elements returns what a reference carries: the session, if it goes by path, and the seal.
 func (p *titleProtector) elements(seal address.Seal, path address.Path) []string {
 	seal.Group, seal.Asset = p.title.Group, p.asset
-	if !seal.Scheme.Valid() {
+	if !seal.Scheme.Valid() && !seal.Passes {
 		seal.Scheme = p.title.Scheme
 	}
 	return append(p.session[:len(p.session):len(p.session)], address.SealElement(p.q.sealer.Seal(seal, path)))
@@ -60,7 +60,7 @@ type track struct {
 	source address.Resource // of the init segment; zero without one
 	init   *segcrypt.Init   // nil without one
 	class  drm.TrackClass
-	key    drm.ContentKey // not used for text
+	key    drm.ContentKey // not used for text, and zero for what passes
 }
 
 // openTrack reads the init segment at from and selects the key for its class. Tracks that one key has to serve are given
@@ -69,6 +69,9 @@ func (p *titleProtector) openTrack(ctx context.Context, from address.Resource, a
 	init, err := p.readInit(ctx, from)
 	if err != nil {
 		return track{}, err
+	}
+	if init.Protected() {
+		return track{p: p, title: p.title, source: from, init: init}, nil
 	}
 	t, err := p.selectKey(ctx, p.title, max(classOf(init), atLeast))
 	if err != nil {
@@ -115,6 +118,9 @@ func (t track) isText() bool { return t.init != nil && kindOf(t.init) == segcryp
 
 // seal returns the seal of the track, for the caller to say what of it.
 func (t track) seal() address.Seal {
+	if t.passes() {
+		return t.passingSeal()
+	}
 	seal := address.Seal{
 		Kind: address.SealMedia, Scheme: t.title.Scheme, Class: t.class, KeyDigest: t.p.q.keyDigest(t.key),
 		Init: t.source.Path, InitRange: t.source.Range,

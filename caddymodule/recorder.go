@@ -1,7 +1,10 @@
 package caddymodule
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -146,7 +149,7 @@ func (rec *recorder) fault() error {
 // Flush implements http.Flusher: there is nobody to flush to.
 func (rec *recorder) Flush() {}
 
-// whole reports what keeps the answer from being what was asked for, all of it.
+// whole reports what keeps the answer from being one that can be used, all of it.
 func (rec *recorder) whole() error {
 	if rec.status == 0 {
 		rec.status = http.StatusNotFound // no handler behind ours answered
@@ -157,27 +160,58 @@ func (rec *recorder) whole() error {
 	if text := rec.header.Get("Content-Length"); text != "" && text != strconv.Itoa(len(rec.buf.b)) {
 		return &originError{err: errOriginTruncated}
 	}
+	return nil
+}
+
+// inflate undoes a Content-Encoding that came although none was asked for. Only gzip is undone, once, under the limit, and in
+// memory that is reserved beside that of the coded body. A range of a coded body is none of what it decodes to.
+func (rec *recorder) inflate() error {
+	coding := strings.TrimSpace(rec.header.Get("Content-Encoding"))
+	switch {
+	case coding == "" || strings.EqualFold(coding, "identity"):
+		return nil
+	case rec.status == http.StatusPartialContent, !strings.EqualFold(coding, "gzip") && !strings.EqualFold(coding, "x-gzip"):
+		return &originError{err: errOriginEncoding}
+	}
+	coded := rec.buf.b
+	zr, err := gzip.NewReader(bytes.NewReader(coded))
+	if err != nil {
+		return &originError{err: fmt.Errorf("inflating: %w", err)}
+	}
+	reserve := func(n int) error {
+		rec.reserveMore(int64(len(coded) + n))
+		return rec.err
+	}
+	if err := reserve(4 * len(coded)); err != nil {
+		return err
+	}
+	out := clearBuffers.get(4 * len(coded))
+	if err := out.readFrom(zr, rec.limit, reserve); err != nil {
+		clearBuffers.put(out)
+		return &originError{err: fmt.Errorf("inflating: %w", err)}
+	}
+	clearBuffers.put(rec.buf)
+	rec.buf = out
+	return nil
+}
+
+// part returns what was asked for: an origin may answer a range with the whole resource (RFC 9110, 14.2).
+func (rec *recorder) part() ([]byte, error) {
 	have := uint64(len(rec.buf.b))
 	switch {
 	case rec.asked.IsZero():
-	case rec.status == http.StatusOK && have < rec.asked.End():
-		return &originError{err: errOriginRange}
-	case rec.status == http.StatusPartialContent && (have != rec.asked.Length || !rec.isAsked(rec.header.Get("Content-Range"))):
-		return &originError{err: errOriginRange}
+		return rec.buf.b, nil
+	case rec.status == http.StatusOK && have >= rec.asked.End():
+		return rec.buf.b[rec.asked.Offset:rec.asked.End()], nil
+	case rec.status == http.StatusPartialContent && have == rec.asked.Length && rec.isAsked(rec.header.Get("Content-Range")):
+		return rec.buf.b, nil
+	default:
+		return nil, &originError{err: errOriginRange}
 	}
-	return nil
 }
 
 // isAsked compares a Content-Range, whatever the length of the whole resource (RFC 9110, 14.4).
 func (rec *recorder) isAsked(contentRange string) bool {
 	got, _, ok := strings.Cut(contentRange, "/")
 	return ok && got == strings.Replace(rec.asked.Header(), "=", " ", 1)
-}
-
-// part returns what was asked for: an origin may answer a range with the whole resource (RFC 9110, 14.2).
-func (rec *recorder) part() []byte {
-	if rec.asked.IsZero() || rec.status == http.StatusPartialContent {
-		return rec.buf.b
-	}
-	return rec.buf.b[rec.asked.Offset:rec.asked.End()]
 }

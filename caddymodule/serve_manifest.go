@@ -22,7 +22,7 @@ func (q *request) serveMPD() error {
 	}
 	return q.serveManifest("application/dash+xml", p, isLiveMPD, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
 		return dash.Rewrite(q.r.Context(), clear, dash.Options{
-			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p},
+			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p}, PassProtected: q.passesProtected(),
 		})
 	})
 }
@@ -43,7 +43,8 @@ func (q *request) servePlaylist() error {
 	return q.serveManifest("application/vnd.apple.mpegurl", p, isLivePlaylist, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
 		return hls.Rewrite(q.r.Context(), clear, hls.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
-			Query: func(name string) (string, bool) { return query.Get(name), query.Has(name) },
+			PassProtected: q.passesProtected(),
+			Query:         func(name string) (string, bool) { return query.Get(name), query.Has(name) },
 		})
 	})
 }

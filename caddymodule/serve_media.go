@@ -13,9 +13,9 @@ import (
 
 // media is what a media seal stands for: the key of its track, and the init segment if the track has one.
 type media struct {
-	key       drm.ContentKey
+	key       drm.ContentKey      // zero for what passes
 	init      *segcrypt.Init      // nil for transport streams, packed audio and text that are encrypted without one
-	protector *segcrypt.Protector // nil where samples are not encrypted: without init, or with segments encrypted whole
+	protector *segcrypt.Protector // nil where samples are not encrypted: without init, with segments encrypted whole, and for what passes
 }
 
 // serveMedia answers for an init or a media segment whose seal fits its path.
@@ -58,6 +58,12 @@ func (q *request) openMedia(ctx context.Context) (*media, error) {
 		if m.init, err = q.sealedInit(ctx, q.origin, init, q.seal.InitDigest); err != nil {
 			return nil, fmt.Errorf("reading the init segment: %w", err)
 		}
+		if m.init.Protected() != q.seal.Passes { // its digest was sealed, and so it cannot be; nothing is worse than the wrong one of two
+			return nil, errInitReplaced
+		}
+	}
+	if q.seal.Passes {
+		return m, nil
 	}
 	title := q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme)
 	if m.key, err = q.source.ContentKey(ctx, keysource.Request{Title: title, Class: q.seal.Class}); err != nil {
@@ -75,9 +81,12 @@ func (q *request) openMedia(ctx context.Context) (*media, error) {
 // serveInit answers with the protected init segment; that of segments which are encrypted whole has nothing to protect.
 func (q *request) serveInit(m *media) error {
 	rep := representation{contentType: mediaType(m.init), cacheControl: cachePrivateMedia}
-	if m.protector != nil {
+	switch {
+	case q.seal.Passes:
+		rep.body = m.init.PassInit()
+	case m.protector != nil:
 		rep.body = m.protector.Init()
-	} else {
+	default:
 		rep.body = m.init.Unprotected()
 	}
 	rep.etag = etagOf([]byte("init"), rep.body)

@@ -63,7 +63,8 @@ func (q *request) produce(m *media, to receiver) error {
 		return nil
 	}
 	if q.seal.IFrame {
-		if err := q.origin.completeChunk(from, clear, fetchOptions{limit: q.MaxSegmentSize, reserve: claim.reserve}); err != nil {
+		rest := fetchOptions{limit: q.MaxSegmentSize, reserve: claim.beside(len(clear.body))}
+		if err := q.origin.completeChunk(from, clear, rest); err != nil {
 			return fmt.Errorf("reading the rest of the chunk: %w", err)
 		}
 	}
@@ -71,7 +72,7 @@ func (q *request) produce(m *media, to receiver) error {
 		etag: q.segmentETag(clear.header, func() xxh3.Uint128 { return q.contentDigest(clear.body) }),
 		ttl:  ttlOf(clear.header, time.Now()),
 	}
-	seg, contentType, err := q.protect(m, clear)
+	seg, contentType, err := q.protect(m, clear, claim)
 	if err != nil {
 		return fmt.Errorf("protecting the segment: %w", err)
 	}
@@ -129,9 +130,8 @@ func (o origin) completeChunk(from address.Resource, clear *clearResource, optio
 	if err != nil {
 		return errIndex
 	}
-	if reserve := options.reserve; reserve != nil {
-		have := int64(len(clear.body))
-		options.reserve = func(bytes int64) error { return reserve(have + bytes) }
+	if reserve, joined := options.reserve, int64(len(clear.body))+int64(missing); reserve != nil {
+		options.reserve = func(bytes int64) error { return reserve(joined + bytes) }
 	}
 	rest, err := o.fetch(from, options)
 	if err != nil {
@@ -262,5 +262,10 @@ func (c *clientReceiver) end(segmentHead) {}
 func (c *clientReceiver) flush() { _ = http.NewResponseController(c.q.w).Flush() }
 
 func (c *clientReceiver) whole(head segmentHead, seg *heldSegment) error {
+	if c.q.r.Method == http.MethodGet && !isPlainGet(c.q.r) { // a slice of the segment is taken from a copy of it
+		if err := seg.claim.beside(len(seg.clear.body))(int64(seg.Size())); err != nil {
+			return err
+		}
+	}
 	return c.q.writeSegment(representation{contentType: head.contentType, cacheControl: cachePrivateMedia, etag: head.etag}, seg)
 }

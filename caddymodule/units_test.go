@@ -298,6 +298,7 @@ func TestFailuresHaveRows(t *testing.T) {
 		keysource.ErrUnknownKey: 500, keysource.ErrUnavailable: 503,
 		segcrypt.ErrAlreadyProtected: 502, segcrypt.ErrUnsupportedSampleEntry: 502, hls.ErrAlreadyProtected: 502, hls.ErrNotPlaylist: 502,
 		hls.ErrTooLarge: 502, dash.ErrAlreadyProtected: 502, inflight.ErrBusy: 503, inflight.ErrTooLarge: 502, errNotMedia: 502,
+		errNotProtected: 502, errMixedProtection: 502, hls.ErrMixedProtection: 502, dash.ErrMixedProtection: 502,
 		errSchemeOfHLS: 502, errBareSegment: 502, errInitElsewhere: 502, errIFrameSampleAES: 502,
 	} {
 		a := answerFor(fmt.Errorf("doing: %w", err))
@@ -335,11 +336,12 @@ func TestWholeSegmentWithoutRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	app := &App{memory: memory{inFlight: inflight.NewBudget(1 << 20)}}
 	q := &request{seal: address.Seal{Scheme: drm.SchemeAES128, Sequence: 7}}
 	var want []byte
 	for _, room := range []int{32, 16, 3, 0} {
 		clear := &clearResource{body: append(make([]byte, 0, len(body)+room), body...)}
-		seg, contentType, err := q.protect(&media{key: key}, clear)
+		seg, contentType, err := q.protect(&media{key: key}, clear, app.claim(t.Context()))
 		if err != nil {
 			t.Fatal(err)
 		}

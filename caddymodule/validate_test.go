@@ -74,6 +74,7 @@ func TestValidate(t *testing.T) {
 		"an empty key list":                 {options: clearkey + "keys static DIR/empty.json", wants: []string{"keys:", "empty"}},
 		"a missing key list":                {options: clearkey + "keys static DIR/none.json", wants: []string{"keys:", "file"}},
 		"keys per nothing":                  {options: clearkey + "keys derived {\n per day\n}", wants: []string{"keys:", "per"}},
+		"protected input of another word":   {options: clearkey + "protected_input pass", json: [2]string{`"protected_input":"pass"`, `"protected_input":"allow"`}, wants: []string{"protected_input: want"}},
 		"media as sidecars":                 {options: clearkey + "sidecar .vtt .m4s", wants: []string{"sidecars", ".m4s"}},
 		"an asset that climbs":              {options: clearkey + "asset /vod/../x", wants: []string{"assets"}},
 		"an asset without a slash":          {options: clearkey + "asset vod", wants: []string{"assets"}},

@@ -106,6 +106,6 @@ var (
 	typPssh, typSinf, typTenc, typUUID = cc("pssh"), cc("sinf"), cc("tenc"), cc("uuid")
 	typSenc, typSaiz, typSaio, typSeig = cc("senc"), cc("saiz"), cc("saio"), cc("seig")
 	typTraf, typTrun, typTfhd, typTfdt = cc("traf"), cc("trun"), cc("tfhd"), cc("tfdt")
-	typMfhd, typSdtp, typSubs          = cc("mfhd"), cc("sdtp"), cc("subs")
+	typMfhd, typSdtp, typSubs, typEsds = cc("mfhd"), cc("sdtp"), cc("subs"), cc("esds")
 	typSbgp, typSgpd                   = cc("sbgp"), cc("sgpd")
 )

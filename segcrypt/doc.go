@@ -28,7 +28,7 @@
 // What is not understood is refused, never passed: sample entries without rules here, boxes that are not on the allow-lists,
 // bytes of mdat that belong to no sample or to two, frames that cannot be measured because what they depend on is not there
 // ([ErrParameterSets]), slices of further layers. Media that comes protected is [ErrAlreadyProtected]; [IsProtected] and
-// [CheckProtected] are for callers that let it pass.
+// [CheckProtected] are for callers that let it pass, and so are [ParseOptions] and [Init.Pass], which read the init segment once.
 //
 // In this package "23001-7" is ISO/IEC 23001-7 (Common Encryption) third edition, "14496-12" is ISO/IEC 14496-12 (ISO base
 // media file format), "14496-15" is ISO/IEC 14496-15 (NAL unit file format), "23000-19" is ISO/IEC 23000-19 (CMAF), "AV1"

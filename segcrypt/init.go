@@ -24,7 +24,7 @@ type Init struct {
 	kept []box // top-level boxes that the protected init repeats
 	moov box
 
-	encrypted bool // it is read by CheckProtected
+	encrypted bool // the media came protected
 }
 
 // initTrack is what one trak, and its trex, says.
@@ -34,7 +34,7 @@ type initTrack struct {
 	trex    trackDefaults
 	path    []box // trak, mdia, minf, stbl, stsd: what grows with a sample entry, beside moov
 
-	encryption []trackEncryption // as entries, if the init segment is read by CheckProtected
+	encryption []trackEncryption // as entries, if the media came protected
 }
 
 // trackDefaults are the values of trex or tfhd that a track run falls back to.
@@ -67,7 +67,11 @@ func ParseInit(b Clear) (*Init, error) { return ParseInitWith(b, ParseOptions{})
 // ParseInitWith is ParseInit with options.
 func ParseInitWith(b Clear, o ParseOptions) (*Init, error) {
 	in := &Init{clear: b, options: o}
-	if err := in.parse(); err != nil {
+	err := in.parse()
+	if o.Protected && errors.Is(err, ErrAlreadyProtected) {
+		in, err = parseProtectedInit(b)
+	}
+	if err != nil {
 		return nil, err
 	}
 	in.clear = bytes.Clone(b)
@@ -91,6 +95,9 @@ func (in *Init) parse() error {
 			}
 			found, in.moov = true, x
 		case typFree, typSkip, typSidx:
+			if in.encrypted && x.typ != typSidx {
+				return checkBlank(in.clear, x, x.typ.String()) // it leaves as it came
+			}
 			return nil // they would describe, or hide, something of the clear file
 		default:
 			return formatErrorf(x.typ.String(), x.off, "%w", errInitBox)

@@ -1,16 +1,14 @@
 package segcrypt
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Media that comes protected from the origin can pass as it is. What is checked here is that it is protected indeed, so that
 // nothing clear leaves by that way; nothing is decrypted.
 
-// trackEncryption is what the tenc of a protected sample entry says; zero for an entry that passes in clear.
+// trackEncryption is what the sinf of a protected sample entry says; zero for an entry that passes in clear.
 type trackEncryption struct {
-	ivSize int // 0 for a constant IV
+	ivSize int         // 0 for a constant IV
+	frames frameFormat // how clear frames of the track would begin
 }
 
 var (
@@ -38,7 +36,8 @@ func IsProtected(init Clear) bool {
 
 // CheckProtected verifies that a media segment of an init segment for which IsProtected is true may leave as it is: each track
 // fragment of video or audio has a senc that fits its samples and does not leave all of them clear, or is audio under a constant
-// IV, which needs none, and nothing lies beside the samples. Whether the bytes are encrypted indeed cannot be seen.
+// IV, which needs none and must not look like clear frames, and nothing lies beside the samples. That samples with a senc are
+// encrypted as it says cannot be seen.
 //
 // The error is a *FormatError. Time and memory are proportional to the length of the input.
 func CheckProtected(init, seg Clear) error {
@@ -46,10 +45,36 @@ func CheckProtected(init, seg Clear) error {
 	if err != nil {
 		return err
 	}
+	_, err = in.Pass(seg)
+	return err
+}
+
+// Protected reports whether the media came protected, see ParseOptions.
+func (in *Init) Protected() bool { return in.encrypted }
+
+// PassInit returns the init segment as it came, if it came protected, and nil otherwise. The caller must not change it.
+func (in *Init) PassInit() Protected {
+	if !in.encrypted {
+		return nil
+	}
+	return in.clear
+}
+
+// Pass returns a media segment as it came, if the media came protected and the segment holds to what CheckProtected says. It may
+// hold several chunks. The result is seg itself.
+//
+// The error is a *FormatError. Time and memory are proportional to the length of the input.
+func (in *Init) Pass(seg Clear) (Protected, error) {
+	if !in.encrypted {
+		return nil, formatErrorf("init", 0, "%w", errNoTracks)
+	}
 	s := newSegment(nil)
 	defer s.Release()
 	s.plan.seg, s.plan.init, s.encrypted = seg, in, true
-	return s.checkProtected()
+	if err := s.checkProtected(); err != nil {
+		return nil, err
+	}
+	return Protected(seg), nil
 }
 
 // parseProtectedInit is ParseInit for an init segment that is protected.
@@ -95,25 +120,34 @@ func parseProtectedEntry(buf []byte, x box, stsdVersion byte, handler fourCC) (s
 		return e, trackEncryption{}, errEntryHandler
 	}
 	var encryption trackEncryption
+	var esds box
 	sinfs := 0
 	err := eachBox(buf, p, x.end, x.typ.String(), func(c box) (err error) {
-		if c.typ == typSinf {
+		switch c.typ {
+		case typSinf:
 			sinfs++
 			encryption, err = parseSinf(buf, c)
+		case typEsds:
+			esds = c
 		}
 		return err
 	})
 	if err == nil && sinfs != 1 {
 		err = errTenc
 	}
+	if encryption.frames == framesOfMP4A && !isPlainAAC(buf[esds.payload():esds.end]) {
+		encryption.frames = framesUnknown
+	}
 	return e, encryption, err
 }
 
 // parseSinf reads schm and tenc (14496-12, 8.12; 23001-7, 8.2).
 func parseSinf(buf []byte, sinf box) (encryption trackEncryption, err error) {
-	scheme, tenc := fourCC(0), box{}
+	scheme, format, tenc := fourCC(0), fourCC(0), box{}
 	err = eachBox(buf, sinf.payload(), sinf.end, "sinf", func(c box) error {
 		switch {
+		case c.typ == cc("frma") && c.end-c.payload() == 4:
+			format = fourCC(be32(buf, c.payload()))
 		case c.typ == cc("schm") && c.end-c.payload() >= 8:
 			scheme = fourCC(be32(buf, c.payload()+4))
 		case c.typ == cc("schi"):
@@ -137,7 +171,9 @@ func parseSinf(buf []byte, sinf box) (encryption trackEncryption, err error) {
 	if tenc.end-tenc.payload() < 4 {
 		return encryption, errTenc
 	}
-	return parseEncryption(buf[tenc.payload()+4 : tenc.end])
+	encryption, err = parseEncryption(buf[tenc.payload()+4 : tenc.end])
+	encryption.frames = frameFormats[format]
+	return encryption, err
 }
 
 // parseEncryption reads what tenc and seig have in common; anything but a protected track is an error.
@@ -154,7 +190,7 @@ func parseEncryption(b []byte) (trackEncryption, error) {
 	default:
 		return trackEncryption{}, errTenc
 	}
-	return trackEncryption{size}, nil
+	return trackEncryption{ivSize: size}, nil
 }
 
 // checkProtected reads the segment, and checks every track fragment.
@@ -166,7 +202,7 @@ func (pl *plan) checkProtected() error {
 		return formatErrorf("segment", len(pl.seg), "%w", errNoFragment)
 	}
 	for _, b := range pl.boxes {
-		if err := pl.checkBlank(b.box, b.typ.String()); err != nil {
+		if err := checkBlank(pl.seg, b.box, b.typ.String()); err != nil {
 			return err
 		}
 	}
@@ -175,7 +211,7 @@ func (pl *plan) checkProtected() error {
 		err := pl.readMoof(f)
 		if err == nil {
 			err = eachBox(pl.seg, f.moof.payload(), f.moof.end, "moof", func(b box) error {
-				return pl.checkBlank(b, "moof/"+b.typ.String())
+				return checkBlank(pl.seg, b, "moof/"+b.typ.String())
 			})
 		}
 		for j := 0; err == nil && j < f.trafs; j++ {
@@ -189,11 +225,11 @@ func (pl *plan) checkProtected() error {
 }
 
 // checkBlank refuses free space that holds something: it would leave as it is.
-func (pl *plan) checkBlank(b box, path string) error {
+func checkBlank(buf []byte, b box, path string) error {
 	if b.typ != typFree && b.typ != typSkip {
 		return nil
 	}
-	for _, c := range pl.seg[b.payload():b.end] {
+	for _, c := range buf[b.payload():b.end] {
 		if c != 0 {
 			return formatErrorf(path, b.off, "%w", errHiddenBytes)
 		}
@@ -217,7 +253,7 @@ func (pl *plan) checkTraf(f *fragment, t *trackFragment) error {
 				return formatErrorf("moof/traf/sgpd", b.off, "%w", err)
 			}
 		}
-		return pl.checkBlank(b, "moof/traf/"+b.typ.String())
+		return checkBlank(pl.seg, b, "moof/traf/"+b.typ.String())
 	})
 	switch {
 	case err != nil:
@@ -229,6 +265,10 @@ func (pl *plan) checkTraf(f *fragment, t *trackFragment) error {
 	case t.count > 0 && (tenc.ivSize > 0 || t.entry.kind == KindVideo):
 		// Video always has clear headers, and so subsamples (23001-7, 10); whole samples without senc are clear ones.
 		return formatErrorf("moof/traf", t.box.off, "%w", errNoSenc)
+	case t.count > 0:
+		if err := pl.checkWholeSamples(f, t, tenc.frames); err != nil {
+			return formatErrorf("moof/traf", t.box.off, "%w", err)
+		}
 	}
 	return nil
 }
@@ -237,14 +277,24 @@ func (pl *plan) checkTraf(f *fragment, t *trackFragment) error {
 func (pl *plan) checkText(f *fragment, t *trackFragment) error {
 	var state codecState
 	state.use(t.entry, pl.scheme)
+	return pl.eachSample(f, t, func(at int, sample []byte) error {
+		if _, err := state.mapSample(sample, nil); err != nil {
+			return formatErrorf("moof/traf/trun", at, "%w", err)
+		}
+		return nil
+	})
+}
+
+// eachSample calls visit for the samples of t in their order, with where they lie in the segment.
+func (pl *plan) eachSample(f *fragment, t *trackFragment, visit func(at int, sample []byte) error) error {
 	for _, r := range pl.runs[f.firstRun : f.firstRun+f.runs] {
 		if &pl.trafs[r.traf] != t {
 			continue
 		}
 		at := int(r.at)
 		for _, s := range pl.samples[r.first : r.first+r.count] {
-			if _, err := state.mapSample(pl.seg[at:at+s.size], nil); err != nil {
-				return formatErrorf("moof/traf/trun", at, "%w", err)
+			if err := visit(at, pl.seg[at:at+s.size]); err != nil {
+				return err
 			}
 			at += s.size
 		}
@@ -295,7 +345,7 @@ func checkSeig(buf []byte, sgpd box, tenc trackEncryption) error {
 		if n == 0 || uint64(n) > uint64(len(b)) {
 			return errSeig
 		}
-		if encryption, err := parseEncryption(b[:n]); err != nil || encryption != tenc {
+		if encryption, err := parseEncryption(b[:n]); err != nil || encryption.ivSize != tenc.ivSize {
 			return errSeig
 		}
 		b = b[n:]
@@ -304,65 +354,4 @@ func checkSeig(buf []byte, sgpd box, tenc trackEncryption) error {
 		return errSeig
 	}
 	return nil
-}
-
-// checkSenc checks that a senc describes the samples of t, byte for byte (23001-7, 7.2).
-func (pl *plan) checkSenc(t *trackFragment, senc box, ivSize int) error {
-	b := pl.seg[senc.payload():senc.end]
-	if len(b) < 8 || be32(b, 0)&^2 != 0 || uint64(be32(b, 4)) != uint64(t.count) {
-		return fmt.Errorf("%w: its form or number of samples", errSenc)
-	}
-	subsampled := be32(b, 0)&2 != 0
-	all, protected := 0, 0
-	b = b[8:]
-	for i, s := range pl.samplesOf(t) {
-		if len(b) < ivSize {
-			return fmt.Errorf("%w: it ends before sample %d", errSenc, i+1)
-		}
-		b = b[ivSize:]
-		all += s.size
-		n := s.size // without subsamples the whole sample is protected
-		if subsampled {
-			var err error
-			if b, n, err = checkSubsamples(b, s.size); err != nil {
-				return fmt.Errorf("%w: the subsamples of sample %d", err, i+1)
-			}
-		}
-		protected += n
-	}
-	switch {
-	case len(b) > 0:
-		return fmt.Errorf("%w: %d bytes are over", errSenc, len(b))
-	case protected == 0 && all > maxClearTraf:
-		return errNothing
-	}
-	return nil
-}
-
-// checkSubsamples reads the subsamples of a sample of size bytes from the start of b. It returns what is left of b, and how
-// many bytes are protected.
-func checkSubsamples(b []byte, size int) (rest []byte, protected int, err error) {
-	if len(b) < 2 {
-		return nil, 0, errSenc
-	}
-	n := 6 * (int(b[0])<<8 | int(b[1]))
-	if b = b[2:]; len(b) < n {
-		return nil, 0, errSenc
-	}
-	if n == 0 {
-		return b, size, nil
-	}
-	left := uint64(size)
-	for sub := b[:n]; len(sub) > 0; sub = sub[6:] {
-		clear, encrypted := uint64(sub[0])<<8|uint64(sub[1]), uint64(be32(sub, 2))
-		if clear+encrypted > left {
-			return nil, 0, errSenc
-		}
-		left -= clear + encrypted
-		protected += int(encrypted)
-	}
-	if left > 0 {
-		return nil, 0, errSenc
-	}
-	return b[n:], protected, nil
 }

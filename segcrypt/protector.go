@@ -59,12 +59,16 @@ func (p *Protector) Format(s fmt.State, _ rune) {
 
 // NewProtector expands the keys and writes the protected init segment, once for all segments that follow it.
 //
-// It returns ErrProtection for an unknown scheme, a video or audio track without a key, a key for a track that is not there
+// It returns ErrAlreadyProtected, wrapped in a *FormatError, for an init segment that is protected already, and ErrProtection
+// for an unknown scheme, a video or audio track without a key, a key for a track that is not there
 // or has no use for one, a zero IVSecret with `cenc`, or a Pssh that is not whole pssh boxes. Text tracks are not protected;
 // where there are no others, nothing of p is used.
 func NewProtector(init *Init, p Protection) (*Protector, error) {
 	if init == nil {
 		return nil, fmt.Errorf("%w: no init segment", ErrProtection)
+	}
+	if init.encrypted {
+		return nil, formatErrorf("init", 0, "%w", ErrAlreadyProtected)
 	}
 	pr := &Protector{init: init, scheme: p.Scheme, tracks: make([]trackProtector, len(init.tracks))}
 	if !slices.ContainsFunc(init.tracks, func(t initTrack) bool { return t.Kind != KindText }) {

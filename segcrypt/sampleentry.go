@@ -42,6 +42,9 @@ type sampleEntry struct {
 type ParseOptions struct {
 	// VVC accepts vvc1 and vvi1. How VVC is protected is taken from one implementation, and no player at hand confirms it.
 	VVC bool
+	// Protected accepts init segments whose video and audio is protected already: Init.Protected tells them from clear ones, and
+	// their segments can only pass, see Init.Pass.
+	Protected bool
 }
 
 // sampleCodecs lists every sample entry that is protected here. Dolby Vision entries follow the rules of their base codec: its

@@ -56,7 +56,7 @@ func (p *parser) check(n *node) error {
 		return nil
 	}
 	switch {
-	case n.local == "ContentProtection":
+	case n.local == "ContentProtection" && !(p.passProtected && mayBeProtected(n)):
 		return ErrAlreadyProtected
 	case refused:
 		return fmt.Errorf("%w: %s", ErrUnsupported, reason)
@@ -66,6 +66,19 @@ func (p *parser) check(n *node) error {
 		return fmt.Errorf("%w: misplaced element", ErrStructure)
 	}
 	return checkElement(n)
+}
+
+// mayBeProtected reports whether a ContentProtection stands where the tracks can be found that it is about: on their
+// AdaptationSet or themselves. Above them it is one that those refer to (5.8.4.1).
+func mayBeProtected(n *node) bool {
+	switch {
+	case n.parent.is("AdaptationSet"), n.parent.is("Representation"):
+		return true
+	case n.parent.is("MPD"), n.parent.is("Period"):
+		return n.trimmed("refId") != ""
+	default:
+		return false
+	}
 }
 
 func (p *parser) countRepresentation() int {

@@ -40,6 +40,9 @@ type AdaptationSet struct {
 
 // Protection is a Protector's answer for an AdaptationSet.
 type Protection struct {
+	// Passes is set for tracks that came protected: they are sealed, and their signals stay as they are. Only Tracks is used
+	// besides.
+	Passes bool
 	// Scheme is zero for what stays clear; only text and data may.
 	Scheme drm.ProtectionScheme
 	KID    drm.KID
@@ -86,6 +89,9 @@ type Options struct {
 	// From is the escaped path as requested, elements of ours included. Without them it must be the path of Base.
 	From      string
 	Protector Protector
+	// PassProtected accepts ContentProtection, and keeps it byte for byte, over AdaptationSets for which the Protector says that
+	// they pass. Without it, any is ErrAlreadyProtected.
+	PassProtected bool
 }
 
 // Rewrite returns mpd with protection signaled and every URL sealed. Bytes that need no change are the same.
@@ -112,7 +118,7 @@ func rewrite(ctx context.Context, mpd []byte, o Options) ([]edit, error) {
 	case o.Protector == nil:
 		return nil, fmt.Errorf("%w: no protector", ErrOptions)
 	}
-	doc, err := parse(mpd)
+	doc, err := parse(mpd, o.PassProtected)
 	if err != nil {
 		return nil, err
 	}

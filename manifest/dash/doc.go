@@ -24,7 +24,8 @@
 //	                    download, MPD chaining and fallback, image AdaptationSets with a SegmentTemplate (thumbnails).
 //	refused             single files without an index, unless they are text; a mix of SegmentTemplate, SegmentBase and
 //	                    SegmentList for one Representation; RepresentationIndex, BitstreamSwitching, BaseURL@byteRange,
-//	                    $SubNumber$, xlink, ImportedMPD, ContentProtection, hosts that are not ours.
+//	                    $SubNumber$, xlink, ImportedMPD, hosts that are not ours; ContentProtection, unless Options says that it
+//	                    stays over tracks that came protected.
 //
 // What low latency adds (@availabilityTimeOffset, @availabilityTimeComplete, ServiceDescription, ProducerReferenceTime, Resync)
 // is kept as it is.

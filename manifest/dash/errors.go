@@ -22,6 +22,9 @@ var (
 	ErrXlink = errors.New("remote elements (xlink:href) are not accepted")
 	// ErrAlreadyProtected is returned when the MPD signals protection: its segments are not clear.
 	ErrAlreadyProtected = errors.New("the content is protected already (ContentProtection)")
+	// ErrMixedProtection is returned, with Options.PassProtected, when the MPD signals protection for tracks that are clear:
+	// beside the signals that they need, those would be of another key.
+	ErrMixedProtection = errors.New("ContentProtection stands over tracks that are clear")
 	// ErrUnsupported is returned for ways to address segments that cannot be sealed yet.
 	ErrUnsupported = errors.New("unsupported addressing")
 	// ErrClear is returned when the protector leaves an audio or video AdaptationSet clear.

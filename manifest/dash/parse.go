@@ -43,6 +43,7 @@ type parser struct {
 	// representations counts up to its limit.
 	representations int
 	inEvent         int // depth of the Event that holds us, or 0: its content is none of ours
+	passProtected   bool
 }
 
 // binding is a prefix in force from a depth on.
@@ -52,8 +53,8 @@ type binding struct {
 }
 
 // parse reads an MPD and refuses what no manifest needs. It is the only place that sees hostile bytes first.
-func parse(mpd []byte) (*document, error) {
-	p := &parser{doc: &document{mpd: mpd, prefixes: map[string]*prefixUse{prefixCenc: {}, prefixDashif: {}}}}
+func parse(mpd []byte, passProtected bool) (*document, error) {
+	p := &parser{passProtected: passProtected, doc: &document{mpd: mpd, prefixes: map[string]*prefixUse{prefixCenc: {}, prefixDashif: {}}}}
 	if len(mpd) > maxDocument {
 		return nil, p.fail(0, fmt.Errorf("%w: more than %d bytes", ErrLimit, maxDocument))
 	}

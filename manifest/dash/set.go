@@ -2,6 +2,7 @@ package dash
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
@@ -37,6 +38,8 @@ func (r *rewriter) rewriteSet(set *node, outer place, period int) error {
 	switch {
 	case len(tracks) == 0:
 		return nil
+	case segmented == 0 && isSignaled(set):
+		return r.doc.errorAt(set, ErrMixedProtection)
 	case segmented == 0:
 		return r.sealSidecars(tracks)
 	case segmented < len(tracks):
@@ -58,6 +61,9 @@ func (r *rewriter) protectSet(set *node, tracks []*track, period int) error {
 	switch {
 	case len(answer.Tracks) != len(tracks):
 		return r.doc.errorf(set, "%w: not one answer per Representation", ErrOptions)
+	case answer.Passes:
+	case isSignaled(set):
+		return r.doc.errorAt(set, ErrMixedProtection)
 	case answer.Scheme == 0:
 		for _, t := range tracks {
 			if !mayStayClear(t.Representation) {
@@ -78,6 +84,12 @@ func (r *rewriter) protectSet(set *node, tracks []*track, period int) error {
 		}
 	}
 	return nil
+}
+
+// isSignaled reports whether the origin signals protection for a set, or for one of its tracks.
+func isSignaled(set *node) bool {
+	return set.child("ContentProtection") != nil ||
+		slices.ContainsFunc(set.children, func(n *node) bool { return n.child("ContentProtection") != nil })
 }
 
 // checkWritten bounds the bytes of all edits and of one that is being made.

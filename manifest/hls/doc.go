@@ -21,7 +21,7 @@
 //	EXT-X-SKIP                  refused, with ErrUnsupported, unless an EXT-X-MAP stands in front of the segments that follow
 //	EXT-X-DEFINE                dropped: its variables are expanded wherever they are used
 //	EXT-X-KEY:METHOD=NONE       dropped: it would switch our own keys off
-//	other EXT-X-KEY             refused, with ErrAlreadyProtected
+//	other EXT-X-KEY             refused, with ErrAlreadyProtected, unless Options says that keys stay with what came protected
 //	attributes of known tags    dropped when they hold a reference that the tag has no place for
 //	unknown tags                dropped when they hold a URL, a URI attribute or a variable
 //	comments, unknown tags      dropped when a tag begins inside them: some players look for tags anywhere in a line

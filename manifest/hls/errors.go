@@ -12,6 +12,9 @@ var (
 	ErrNotPlaylist = errors.New("not an HLS playlist")
 	// ErrAlreadyProtected is returned for a playlist with keys of its own: its media is not clear.
 	ErrAlreadyProtected = errors.New("playlist is already protected")
+	// ErrMixedProtection is returned, with Options.PassProtected, for a playlist of which some is protected already and some is
+	// not: keys of the origin and of ours would switch each other off.
+	ErrMixedProtection = errors.New("playlist is protected already in part")
 	// ErrUnsupported is returned for what is correct HLS and cannot be carried over to protected media.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrTooLarge is returned for a playlist beyond the limits of this package.

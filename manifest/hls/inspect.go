@@ -37,6 +37,7 @@ type Info struct {
 
 	references int
 	iFrames    bool // EXT-X-I-FRAMES-ONLY
+	keyed      bool // an EXT-X-KEY says more than METHOD=NONE
 }
 
 // Inspect tells the kind of a playlist by its tags. It returns ErrNotPlaylist when there are none of either kind, and a
@@ -64,6 +65,8 @@ func inspect(text string) (Info, error) {
 			info.references++
 		case l.tag == tagEndList:
 			ended = true
+		case l.tag == tagKey:
+			info.keyed = info.keyed || !strings.Contains(l.value, "METHOD="+methodNone)
 		case l.tag == tagIFramesOnly:
 			info.iFrames = true
 		case l.tag == tagDefine && strings.Contains(l.value, "QUERYPARAM"):

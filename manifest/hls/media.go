@@ -19,6 +19,7 @@ type mediaState struct {
 	inf       int    // where the pending EXTINF begins in the output
 	gap       bool   // of the next segment
 	byteRange byteRange
+	whose     whose // who protected the media
 
 	mapHinted bool       // an EXT-X-PRELOAD-HINT for an init segment was seen
 	hintedMap *openTrack // its track; nil if it is not known yet

@@ -92,15 +92,3 @@ func (r *rewriter) sessionData() error {
 	}
 	return r.writeAttributes(edit{name: attrURI, value: text})
 }
-
-// originKey drops a key line that switches protection off, and refuses any other.
-func (r *rewriter) originKey() error {
-	method, ok := find(r.attrs, "METHOD")
-	if !ok {
-		return r.fault(errMissing)
-	}
-	if r.line.value[method.start:method.end] != methodNone {
-		return r.fault(ErrAlreadyProtected)
-	}
-	return nil
-}

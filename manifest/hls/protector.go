@@ -32,6 +32,8 @@ type Track interface {
 	// Keys returns the EXT-X-KEY lines of the track, one per KEYFORMAT; none when there is nothing to protect. It is
 	// called once.
 	Keys() []Key
+	// Passes reports that the media came protected: nothing is announced for it, and keys of the origin stay.
+	Passes() bool
 	// KeysAfterMap reports that the keys cover whole resources and the init segment is clear: the keys then stand behind
 	// EXT-X-MAP, and no key is in force in front of it.
 	KeysAfterMap() bool

@@ -79,6 +79,8 @@ func (t testTrack) Keys() []Key {
 	return []Key{key}
 }
 
+func (t testTrack) Passes() bool { return strings.HasPrefix(t.name, "init-theirs") }
+
 func (t testTrack) KeysAfterMap() bool { return strings.HasPrefix(t.name, "whole") }
 
 func (t testTrack) Elements(s Segment) ([]string, error) {
@@ -115,3 +117,4 @@ func (p fixedProtector) Bare(context.Context, Segment) (Track, error)   { return
 func (p fixedProtector) Elements(Segment) ([]string, error)             { return p.elements, nil }
 func (p fixedProtector) Keys() []Key                                    { return p.keys }
 func (p fixedProtector) KeysAfterMap() bool                             { return false }
+func (p fixedProtector) Passes() bool                                   { return false }

@@ -21,13 +21,16 @@ type Options struct {
 	Query func(name string) (string, bool)
 	// Protector seals what the playlist refers to.
 	Protector Protector
+	// PassProtected accepts EXT-X-KEY and EXT-X-SESSION-KEY, and keeps them byte for byte, for tracks that say that they pass.
+	// Without it, any key is ErrAlreadyProtected.
+	PassProtected bool
 }
 
 // Rewrite returns playlist with every reference sealed and the keys of its tracks announced. The kind of the playlist is
 // told by its tags.
 //
 // It returns ErrNotPlaylist, ErrTooLarge, a *SyntaxError with the line that cannot be rewritten (which may wrap
-// ErrAlreadyProtected, ErrUnsupported, ErrTooLarge, address.ErrForeign or address.ErrReference), the error of the context,
+// ErrAlreadyProtected, ErrMixedProtection, ErrUnsupported, ErrTooLarge, address.ErrForeign or address.ErrReference), the error of the context,
 // or what the Protector returned, wrapped. With an error there is no playlist. Calls are independent of each other; the
 // memory used is a few times the size of the result, which is at most 64 MiB.
 func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {

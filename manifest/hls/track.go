@@ -46,6 +46,9 @@ func (r *rewriter) mapTag() error {
 	if err != nil {
 		return err
 	}
+	if err := r.settleTrack(track); err != nil {
+		return err
+	}
 	text, err := r.seal(track, Segment{Resource: init})
 	if err != nil {
 		return err
@@ -61,6 +64,9 @@ func (r *rewriter) writeMap(track *openTrack, text string) error {
 	edits := []edit{{name: attrURI, value: text}, {name: attrByteRange, drop: true}}
 	t := &r.media.tracks
 	t.mapped = track
+	if track.Passes() {
+		return r.writeAttributes(edits...)
+	}
 	if !track.afterMap {
 		if slices.ContainsFunc(track.keys, func(k Key) bool { return k.Method == MethodAES128 && !k.HasIV }) {
 			return r.refused(errKey) // an init segment has no sequence number to take the IV from (8216bis, 4.4.4.5)
@@ -112,6 +118,10 @@ func (r *rewriter) trackFor(s Segment, at int) (*openTrack, error) {
 	if t.skipped {
 		return nil, r.fault(fmt.Errorf("%w: delta update without EXT-X-MAP", ErrUnsupported))
 	}
+	if r.media.whose == origins {
+		return nil, r.fault(fmt.Errorf("%w, and without EXT-X-MAP its media cannot be told from clear media", ErrAlreadyProtected))
+	}
+	r.media.whose = ours
 	extension := s.Target.Path.Ext()
 	track, ok := t.byExtension[extension]
 	if !ok {
