@@ -131,7 +131,8 @@ func (c *Cached) remember(digest [sha256.Size]byte, claims Claims, err error, no
 }
 
 func isFinal(err error) bool {
-	return errors.Is(err, ErrMalformed) || errors.Is(err, ErrSignature) || errors.Is(err, ErrIssuer) || errors.Is(err, ErrAudience)
+	return errors.Is(err, ErrMalformed) || errors.Is(err, ErrSignature) || errors.Is(err, ErrIssuer) || errors.Is(err, ErrAudience) ||
+		errors.Is(err, ErrUnsupported)
 }
 
 // cacheDigest separates its two parts by length, so that none can borrow from the other.
