@@ -63,8 +63,8 @@ func explainClaim(label int64, v any) string {
 			return at.UTC().Format(time.RFC3339)
 		}
 	case Replay:
-		if words := map[any]string{int64(0): "may be used again", int64(1): "good for one use", int64(2): "reuse is to be detected"}[v]; words != "" {
-			return words
+		if rule, ok := v.(int64); ok && 0 <= rule && int(rule) < len(replayWords) {
+			return replayWords[rule]
 		}
 	case NetworkIP:
 		if n, err := readNetworks(v, true); err == nil {
@@ -86,6 +86,10 @@ func explainClaim(label int64, v any) string {
 		return plain(v) + "; not understood, so the token is refused unless the claim is to be ignored"
 	}
 	return plain(v)
+}
+
+var replayWords = [...]string{
+	replayPermitted: "may be used again", replayProhibited: "good for one use", replayDetected: "reuse is to be detected",
 }
 
 func explainNetworks(n *networks) string {
