@@ -12,28 +12,26 @@ func (p *Policy) judgeCountry(q *question) {
 	if q.explaining {
 		q.input = "country " + q.viewer.Country.String()
 	}
-	if reason, rule := decideCountry(p.Geo, q.decision.Claims, q.viewer.Country); reason != "" {
-		q.refuse(reason, rule)
-	}
-}
-
-// decideCountry returns an empty reason if neither the rule nor the token excludes the country.
-func decideCountry(rule geo.Rule, claims token.Claims, country geo.Country) (Reason, string) {
-	switch verdict := rule.Decide(country); {
+	claims := &q.decision.Claims
+	switch verdict := p.Geo.Decide(q.viewer.Country); {
 	case verdict == geo.Unknown:
-		return ReasonCountryUnknown, "geo: " + verdict.String()
+		q.refuse(ReasonCountryUnknown, "geo: "+verdict.String())
+		return
 	case !verdict.Admits():
-		return ReasonCountryDenied, "geo: " + country.String() + " is " + verdict.String()
+		q.refuse(ReasonCountryDenied, "geo: "+q.viewer.Country.String()+" is "+verdict.String())
+		return
 	}
-	switch {
+	switch country := q.viewer.Country; {
 	case len(claims.Countries) == 0:
-		return "", ""
+		return
 	case !country.IsKnown(): // the rule's leave for unknown addresses is not the token's
-		return ReasonCountryUnknown, "token: it is for certain countries, and the viewer's is not known"
+		q.refuse(ReasonCountryUnknown, "token: it is for certain countries, and the viewer's is not known")
 	case !isListed(claims.Countries, country):
-		return ReasonCountryDenied, "token: it is not for " + country.String()
+		q.refuse(ReasonCountryDenied, "token: it is not for "+country.String())
+	default:
+		return
 	}
-	return "", ""
+	q.decision.Answer = token.AnswerOf(claims.Answered(token.ErrCountry))
 }
 
 // isListed accepts EU in a token as the set of that name. A code that is no country never matches.

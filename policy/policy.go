@@ -65,6 +65,7 @@ var stages = [...]struct {
 	{"token", (*Policy).judgeToken},
 	{"geo", (*Policy).judgeCountry},
 	{"requests", (*Policy).judgeRequests},
+	{"replay", (*Policy).judgeReplay},
 }
 
 // Decide judges one request. The first refusal is the decision. ctx is handed to the token verifier.
