@@ -59,6 +59,7 @@ type answer struct {
 	// behind the gateway say may hold addresses of the origin, and stays in the log.
 	detail     bool
 	retryAfter time.Duration
+	header     [][2]string // what an authentic token wants to be told besides
 }
 
 // failures is the one table of errors. The first row whose error is in the chain counts.
@@ -148,6 +149,8 @@ var refusals = map[policy.Reason]int{
 	policy.ReasonTokenInvalid:      http.StatusUnauthorized,
 	policy.ReasonTokenExpired:      http.StatusUnauthorized,
 	policy.ReasonTokenNotYetValid:  http.StatusUnauthorized,
+	policy.ReasonTokenReplayed:     http.StatusUnauthorized,
+	policy.ReasonTokenUnsupported:  http.StatusUnauthorized,
 	policy.ReasonTokenUnverifiable: http.StatusServiceUnavailable, // a failure of ours, not of the viewer
 	policy.ReasonRateLimited:       http.StatusTooManyRequests,
 }
@@ -161,7 +164,18 @@ func (q *request) refuse(d policy.Decision) error {
 	if (d.Reason == policy.ReasonCountryDenied || d.Reason == policy.ReasonCountryUnknown) && q.Geo != nil && q.Geo.Status != 0 {
 		a.status = q.Geo.Status
 	}
+	if d.Answer != nil {
+		a.status, a.header = d.Answer.Status, d.Answer.Header
+	}
 	return q.answerWith(a, nil)
+}
+
+// failIf is fail where there may be no error.
+func (q *request) failIf(err error) error {
+	if err == nil {
+		return nil
+	}
+	return q.fail(err)
 }
 
 // fail answers an error or, if some of a representation has been sent, breaks the connection off: an answer that looks whole
@@ -232,6 +246,9 @@ func (q *request) setRefusalHeaders(a answer) {
 	}
 	header.Set("Cache-Control", "no-store")
 	header.Set(headerReason, a.reason)
+	for _, field := range a.header {
+		header.Set(field[0], field[1])
+	}
 	if a.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int((a.retryAfter+time.Second-1)/time.Second)))
 	}

@@ -125,3 +125,13 @@ func readParameters(v any, allowed func(name string) bool) ([]string, bool) {
 func isCookieAttribute(name string) bool {
 	return slices.Contains([]string{"domain", "path", "secure", "httponly", "samesite", "max-age", "partitioned"}, name)
 }
+
+// RenewalClaim returns the value of catr: a type from 0 for automatic to 3 for a redirect, how long a renewed token is valid and, if it
+// is not zero, how long before its end a token is renewed.
+func RenewalClaim(kind int64, expAdd, deadline time.Duration) any {
+	claim := map[int64]any{renewType: kind, renewExpAdd: int64(expAdd / time.Second)}
+	if deadline > 0 {
+		claim[renewDeadline] = int64(deadline / time.Second)
+	}
+	return claim
+}

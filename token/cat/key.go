@@ -180,6 +180,20 @@ func (k Key) KID() string { return k.kid }
 // CanSign reports whether the key makes tokens.
 func (k Key) CanSign() bool { return k.secret != nil || k.signer != nil }
 
+// Fits reports whether what k signs is good for other, the public key.
+func (k Key) Fits(other Key) bool {
+	switch {
+	case k.algorithm != other.algorithm:
+		return false
+	case k.ecdsa != nil:
+		return k.ecdsa.Equal(other.ecdsa)
+	case k.rsa != nil:
+		return k.rsa.Equal(other.rsa)
+	default:
+		return hmac.Equal(k.secret, other.secret)
+	}
+}
+
 // String returns the name of the key, so that no format verb prints its material.
 func (k Key) String() string { return fmt.Sprintf("key %q for %s", k.kid, k.algorithm) }
 
