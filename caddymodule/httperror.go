@@ -60,6 +60,7 @@ type answer struct {
 	detail     bool
 	retryAfter time.Duration
 	header     [][2]string // what an authentic token wants to be told besides
+	rule       string      // which rule of the policy it was, for the log
 }
 
 // failures is the one table of errors. The first row whose error is in the chain counts.
@@ -157,7 +158,7 @@ var refusals = map[policy.Reason]int{
 
 // refuse answers a decision that does not allow the request.
 func (q *request) refuse(d policy.Decision) error {
-	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter}
+	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter, rule: d.Rule}
 	if status, ok := refusals[d.Reason]; ok {
 		a.status = status
 	}
@@ -233,7 +234,7 @@ func (q *request) answerWith(a answer, err error) error {
 func (q *request) log(a answer, err error) {
 	if entry := q.logger.Check(a.level, "request refused"); entry != nil {
 		entry.Write(zap.String("reason", a.reason), zap.Int("status", a.status), zap.String("kind", q.kind.String()),
-			zap.String("path", string(q.addr.Path)), zap.Error(err))
+			zap.String("path", string(q.addr.Path)), zap.String("rule", a.rule), zap.Error(err))
 	}
 }
 

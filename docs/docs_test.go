@@ -150,6 +150,7 @@ func provision(t *testing.T, config []byte) {
 var fixtures = map[string]string{
 	"/etc/caddy/country.mmdb":         "testdata/geo/example-country.mmdb",
 	"/etc/caddy/jwks.json":            "examples/jwks.json",
+	"/etc/caddy/shop.pem":             "examples/shop.pem",
 	"/etc/caddy/keys.json":            "examples/static-keys.json",
 	"{file./run/secrets/drm}":         "{env.DRM_SECRET}",
 	"{file./run/secrets/signing-key}": "{env.TOKEN_SECRET}",
