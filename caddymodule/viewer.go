@@ -69,8 +69,8 @@ func (q *request) tokenRequest() token.Request {
 	if q.r.TLS != nil {
 		r.ALPN = q.r.TLS.NegotiatedProtocol
 	}
-	if addr, ok := q.r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
-		r.Port = uint16(addr.Port)
+	if addr, ok := q.r.Context().Value(http.LocalAddrContextKey).(interface{ AddrPort() netip.AddrPort }); ok { // of TCP or UDP
+		r.Port = addr.AddrPort().Port()
 	}
 	return r
 }
