@@ -70,3 +70,17 @@ func (f ByForm) Identity() string {
 	}
 	return "form|" + jwt + "|" + prefix + "|" + cat
 }
+
+// changing is Identity for a cache that is f's alone: it changes when that does, and costs nothing where there is one form.
+func (f ByForm) changing() string {
+	switch {
+	case f.Prefix == nil && f.CAT == nil:
+		return identityOf(f.JWT)
+	case f.JWT == nil && f.CAT == nil:
+		return identityOf(f.Prefix)
+	case f.JWT == nil && f.Prefix == nil:
+		return identityOf(f.CAT)
+	default:
+		return f.Identity()
+	}
+}
