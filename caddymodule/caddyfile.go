@@ -39,7 +39,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		shared          <pattern...>
 //		origin          <url...>
 //		sidecar         <.ext...>
-//		token           jwt|signed { … }
+//		token           jwt|signed|cat { … }
 //		token_from      query|header|cookie <name>
 //		session         path|cookie [<extend>]
 //		geo             [<database...>] {

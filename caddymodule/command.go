@@ -56,6 +56,7 @@ Prefixes are clean paths as the drm directive sees them: below handle_path, with
 	flags.StringSliceVar(&o.countries, "country", nil, "country where the token may be used; may be given several times")
 	flags.StringVar(&o.subject, "subject", "", "who the token is for")
 	flags.DurationVar(&o.expires, "expires", time.Hour, "how long the token is valid")
+	cmd.AddCommand(catCommand())
 	return cmd
 }
 

@@ -136,6 +136,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if decision := q.decideAccess(viewer); !decision.Allowed {
 		return q.refuse(decision)
 	}
+	if answered, err := q.renewToken(); answered || err != nil {
+		return q.failIf(err)
+	}
 	if err := q.serve(); err != nil {
 		return q.fail(err)
 	}

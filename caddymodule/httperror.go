@@ -59,6 +59,8 @@ type answer struct {
 	// behind the gateway say may hold addresses of the origin, and stays in the log.
 	detail     bool
 	retryAfter time.Duration
+	header     [][2]string // what an authentic token wants to be told besides
+	rule       string      // which rule of the policy it was, for the log
 }
 
 // failures is the one table of errors. The first row whose error is in the chain counts.
@@ -152,20 +154,33 @@ var refusals = map[policy.Reason]int{
 	policy.ReasonTokenInvalid:      http.StatusUnauthorized,
 	policy.ReasonTokenExpired:      http.StatusUnauthorized,
 	policy.ReasonTokenNotYetValid:  http.StatusUnauthorized,
+	policy.ReasonTokenReplayed:     http.StatusUnauthorized,
+	policy.ReasonTokenUnsupported:  http.StatusUnauthorized,
 	policy.ReasonTokenUnverifiable: http.StatusServiceUnavailable, // a failure of ours, not of the viewer
 	policy.ReasonRateLimited:       http.StatusTooManyRequests,
 }
 
 // refuse answers a decision that does not allow the request.
 func (q *request) refuse(d policy.Decision) error {
-	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter}
+	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter, rule: d.Rule}
 	if status, ok := refusals[d.Reason]; ok {
 		a.status = status
 	}
 	if d.Reason.IsGeo() && q.Geo != nil && q.Geo.Status != 0 {
 		a.status = q.Geo.Status
 	}
+	if d.Answer != nil {
+		a.status, a.header = d.Answer.Status, d.Answer.Header
+	}
 	return q.answerWith(a, nil)
+}
+
+// failIf is fail where there may be no error.
+func (q *request) failIf(err error) error {
+	if err == nil {
+		return nil
+	}
+	return q.fail(err)
 }
 
 // fail answers an error or, if some of a representation has been sent, breaks the connection off: an answer that looks whole
@@ -223,7 +238,7 @@ func (q *request) answerWith(a answer, err error) error {
 func (q *request) log(a answer, err error) {
 	if entry := q.logger.Check(a.level, "request refused"); entry != nil {
 		entry.Write(zap.String("reason", a.reason), zap.Int("status", a.status), zap.String("kind", q.kind.String()),
-			zap.String("path", string(q.addr.Path)), zap.Error(err))
+			zap.String("path", string(q.addr.Path)), zap.String("rule", a.rule), zap.Error(err))
 	}
 }
 
@@ -236,6 +251,9 @@ func (q *request) setRefusalHeaders(a answer) {
 	}
 	header.Set("Cache-Control", "no-store")
 	header.Set(headerReason, a.reason)
+	for _, field := range a.header {
+		header.Set(field[0], field[1])
+	}
 	if a.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int((a.retryAfter+time.Second-1)/time.Second)))
 	}

@@ -276,6 +276,7 @@ func TestFailuresHaveRows(t *testing.T) {
 	want := map[policy.Reason]int{
 		policy.ReasonPathInvalid: 403, policy.ReasonTokenMissing: 401, policy.ReasonTokenAmbiguous: 401, policy.ReasonTokenInvalid: 401,
 		policy.ReasonTokenExpired: 401, policy.ReasonTokenNotYetValid: 401, policy.ReasonTokenScope: 403, policy.ReasonTokenUnverifiable: 503,
+		policy.ReasonTokenRequest: 403, policy.ReasonTokenAddress: 403, policy.ReasonTokenReplayed: 401, policy.ReasonTokenUnsupported: 401,
 		policy.ReasonCountryDenied: 403, policy.ReasonCountryUnknown: 403, policy.ReasonRateLimited: 429,
 		policy.ReasonNetworkDenied: 403, policy.ReasonNetworkUnknown: 403,
 	}

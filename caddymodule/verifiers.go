@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -264,9 +265,6 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 	if h.Token == nil {
 		return nil
 	}
-	if len(h.Token.From) == 0 {
-		h.Token.From = []TokenPlace{{In: tokenInQuery, Name: "token"}, {In: tokenInHeader, Name: "Authorization"}}
-	}
 	for _, place := range h.Token.From {
 		if !isOneOf(place.In, tokenInQuery, tokenInHeader, tokenInCookie) || place.Name == "" {
 			return fmt.Errorf("token.from: want query, header or cookie and a name, not %q", place.In)
@@ -291,12 +289,31 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 	if len(modules) == 0 {
 		return errors.New("token: want at least one kind of token")
 	}
+	if len(h.Token.From) == 0 {
+		h.Token.From = defaultPlaces(modules)
+	}
 	cached, err := token.NewCached(forms, token.CacheConfig{})
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
 	h.Token.verifier, h.Token.close = cached, cached.Close
 	return nil
+}
+
+// defaultPlaces are those of all modules together, for sites that do not say where their tokens are.
+func defaultPlaces(modules []any) (places []TokenPlace) {
+	for _, module := range modules {
+		own := []TokenPlace{{In: tokenInQuery, Name: "token"}, {In: tokenInHeader, Name: "Authorization"}}
+		if m, ok := module.(interface{ DefaultPlaces() []TokenPlace }); ok {
+			own = m.DefaultPlaces()
+		}
+		for _, place := range own {
+			if !slices.Contains(places, place) {
+				places = append(places, place)
+			}
+		}
+	}
+	return places
 }
 
 // trustOf returns a digest of the verifiers' configuration, which is the same on all nodes that share it. Keys that are
@@ -329,8 +346,11 @@ func addForm(forms *token.ByForm, module any) error {
 		return err
 	}
 	place, name := &forms.JWT, "jwt"
-	if _, ok := module.(*SignedVerifier); ok {
+	switch module.(type) {
+	case *SignedVerifier:
 		place, name = &forms.Prefix, "signed"
+	case *CATVerifier:
+		place, name = &forms.CAT, "cat"
 	}
 	if *place != nil {
 		return fmt.Errorf("two verifiers of the form %s", name)

@@ -64,12 +64,12 @@ func (q *request) tokenRequest() token.Request {
 		return r
 	}
 	r.Host, r.Method, r.Header = hostName(q.r.Host), q.r.Method, q.r.Header.Values
-	r.Scheme, r.PublicPath, r.RawQuery = q.publicScheme(), q.publicPath(), q.r.URL.RawQuery
+	r.Scheme, r.PublicPath, r.RawQuery = q.publicScheme(), q.publicPath(), q.queryBesideTokens()
 	if q.r.TLS != nil {
 		r.ALPN = q.r.TLS.NegotiatedProtocol
 	}
-	if addr, ok := q.r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
-		r.Port = uint16(addr.Port)
+	if addr, ok := q.r.Context().Value(http.LocalAddrContextKey).(interface{ AddrPort() netip.AddrPort }); ok { // of TCP or UDP
+		r.Port = addr.AddrPort().Port()
 	}
 	return r
 }
@@ -154,7 +154,14 @@ func (q *request) startSession() (string, error) {
 	if q.Token == nil || q.identity.session != "" {
 		return q.identity.session, nil
 	}
-	return q.sessions.Mint(q.identity.claims, time.Now())
+	claims := q.identity.claims
+	if claims.OneAddress { // of the manifest: what it names lies in its asset
+		claims.Scope = []string{strings.TrimSuffix(string(q.asset()), "/")}
+		if claims.Scope[0] == "" {
+			claims.Scope[0] = "/"
+		}
+	}
+	return q.sessions.Mint(claims, time.Now())
 }
 
 // sessionElements returns the path elements that carry the session below a manifest. With cookies there are none, and the

@@ -153,6 +153,7 @@ var fixtures = map[string]string{
 	"/etc/caddy/asn.mmdb":             "testdata/geo/example-asn.mmdb",
 	"/etc/caddy/anonymous.mmdb":       "testdata/geo/example-anonymous.mmdb",
 	"/etc/caddy/jwks.json":            "examples/jwks.json",
+	"/etc/caddy/shop.pem":             "examples/shop.pem",
 	"/etc/caddy/keys.json":            "examples/static-keys.json",
 	"{file./run/secrets/drm}":         "{env.DRM_SECRET}",
 	"{file./run/secrets/signing-key}": "{env.TOKEN_SECRET}",

@@ -28,6 +28,14 @@ const (
 	ReasonTokenNotYetValid Reason = "token_not_yet_valid"
 	// ReasonTokenScope: a good token for another path or host.
 	ReasonTokenScope Reason = "token_scope"
+	// ReasonTokenRequest: a good token for another kind of request, by its method, its header or the protocol.
+	ReasonTokenRequest Reason = "token_request"
+	// ReasonTokenAddress: a good token for another address or network.
+	ReasonTokenAddress Reason = "token_address"
+	// ReasonTokenReplayed: the token was good for one use, and has been used.
+	ReasonTokenReplayed Reason = "token_replayed"
+	// ReasonTokenUnsupported: an authentic token that demands what cannot be judged here.
+	ReasonTokenUnsupported Reason = "token_unsupported"
 	// ReasonTokenUnverifiable: the verifier could not do its work; this is a failure of ours, not of the viewer.
 	ReasonTokenUnverifiable Reason = "token_unverifiable"
 	// ReasonCountryDenied: the rule or the token excludes the viewer's country, or its part or continent.
@@ -45,8 +53,8 @@ const (
 // Reasons lists every reason, for tables that must have a row for each.
 var Reasons = [...]Reason{
 	ReasonAllowed, ReasonPathInvalid, ReasonTokenMissing, ReasonTokenAmbiguous, ReasonTokenInvalid, ReasonTokenExpired,
-	ReasonTokenNotYetValid, ReasonTokenScope, ReasonTokenUnverifiable, ReasonCountryDenied, ReasonCountryUnknown,
-	ReasonNetworkDenied, ReasonNetworkUnknown, ReasonRateLimited,
+	ReasonTokenNotYetValid, ReasonTokenScope, ReasonTokenRequest, ReasonTokenAddress, ReasonTokenReplayed, ReasonTokenUnsupported,
+	ReasonTokenUnverifiable, ReasonCountryDenied, ReasonCountryUnknown, ReasonNetworkDenied, ReasonNetworkUnknown, ReasonRateLimited,
 }
 
 // IsGeo reports whether r is a reason of the geo rule.
@@ -68,6 +76,8 @@ type Decision struct {
 	Rule string
 	// RetryAfter is when to try again, if Reason is that of a limit.
 	RetryAfter time.Duration
+	// Answer is how an authentic token wants its refusal answered; nil if it does not say.
+	Answer *token.Answer
 	// Claims are those of the accepted token or session, also where a later rule refused. Zero without a token.
 	Claims token.Claims
 	// Until is when the first of the things ends that the admission rests on: nothing that is given out under it may be kept

@@ -18,8 +18,10 @@ func (p *Policy) judgePlace(q *question) {
 		q.refuse(reasonOfJudgment(judgment), "geo: "+judgment.String())
 		return
 	}
-	if reason, rule := decideTokenCountry(q.decision.Claims, judgment.Place.Country); reason != "" {
+	claims := &q.decision.Claims
+	if reason, rule := decideTokenCountry(claims, judgment.Place.Country); reason != "" {
 		q.refuse(reason, rule)
+		q.decision.Answer = token.AnswerOf(claims.Answered(token.ErrCountry))
 	}
 }
 
@@ -63,7 +65,7 @@ func reasonOfJudgment(j geo.Judgment) Reason {
 }
 
 // decideTokenCountry returns an empty reason if the token does not exclude the country.
-func decideTokenCountry(claims token.Claims, country geo.Country) (Reason, string) {
+func decideTokenCountry(claims *token.Claims, country geo.Country) (Reason, string) {
 	switch {
 	case len(claims.Countries) == 0:
 		return "", ""

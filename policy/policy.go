@@ -66,6 +66,7 @@ var stages = [...]struct {
 	{"token", (*Policy).judgeToken},
 	{"geo", (*Policy).judgePlace},
 	{"requests", (*Policy).judgeRequests},
+	{"replay", (*Policy).judgeReplay},
 }
 
 // Decide judges one request. The first refusal is the decision. ctx is handed to the token verifier.

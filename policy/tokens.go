@@ -15,6 +15,8 @@ type Tokens struct {
 	Sessions *token.SessionKey
 	// Optional admits requests without any token or session. One that is presented must be good nonetheless.
 	Optional bool
+	// Replay remembers the tokens that are good for one use. Nil: nobody does, and they are refused.
+	Replay token.Replay
 }
 
 // judgeToken finds out who asks. A session that the caller presents decides alone, because a player may keep sending the
@@ -32,6 +34,7 @@ func (p *Policy) judgeToken(q *question) {
 		return
 	}
 	if err != nil {
+		q.decision.Answer = token.AnswerOf(err)
 		q.refuse(reasonOf(err), "token: "+ruleOf(err))
 		return
 	}
@@ -89,6 +92,12 @@ var tokenReasons = []struct {
 	{token.ErrExpired, ReasonTokenExpired},
 	{token.ErrNotYetValid, ReasonTokenNotYetValid},
 	{token.ErrScope, ReasonTokenScope},
+	{token.ErrRequest, ReasonTokenRequest},
+	{token.ErrAddress, ReasonTokenAddress},
+	{token.ErrCountry, ReasonCountryDenied},
+	{token.ErrCountryUnknown, ReasonCountryUnknown},
+	{token.ErrReplayed, ReasonTokenReplayed},
+	{token.ErrUnsupported, ReasonTokenUnsupported},
 }
 
 func reasonOf(err error) Reason {

@@ -82,6 +82,14 @@ func (c *Cached) Close() { c.entries.Close() }
 // Identity implements Identified.
 func (c *Cached) Identity() string { return identityOf(c.verifier) }
 
+// changing is Identity as far as it matters inside of the cache.
+func (c *Cached) changing() string {
+	if forms, ok := c.verifier.(ByForm); ok {
+		return forms.changing()
+	}
+	return c.Identity()
+}
+
 // Verify implements Verifier.
 func (c *Cached) Verify(ctx context.Context, raw string, req Request) (Claims, error) {
 	if raw == "" {
@@ -90,7 +98,7 @@ func (c *Cached) Verify(ctx context.Context, raw string, req Request) (Claims, e
 	if len(raw) > maxTokenBytes { // not worth hashing
 		return Claims{}, fmt.Errorf("%w: over %d bytes", ErrMalformed, maxTokenBytes)
 	}
-	identity := c.Identity()
+	identity := c.changing()
 	digest := cacheDigest(identity, raw)
 	if e, found := c.entries.Get(binary.BigEndian.Uint64(digest[:])); found && e.digest == digest {
 		if e.err == nil {
@@ -101,7 +109,7 @@ func (c *Cached) Verify(ctx context.Context, raw string, req Request) (Claims, e
 		}
 	}
 	claims, err := c.verifier.Verify(ctx, raw, req)
-	if c.Identity() == identity { // else the keys changed meanwhile, and nobody knows which of them answered
+	if c.changing() == identity { // else the keys changed meanwhile, and nobody knows which of them answered
 		c.remember(digest, claims, err, req.Now)
 	}
 	return claims, err
@@ -131,12 +139,14 @@ func (c *Cached) remember(digest [sha256.Size]byte, claims Claims, err error, no
 }
 
 func isFinal(err error) bool {
-	return errors.Is(err, ErrMalformed) || errors.Is(err, ErrSignature) || errors.Is(err, ErrIssuer) || errors.Is(err, ErrAudience)
+	return errors.Is(err, ErrMalformed) || errors.Is(err, ErrSignature) || errors.Is(err, ErrIssuer) || errors.Is(err, ErrAudience) ||
+		errors.Is(err, ErrUnsupported)
 }
 
 // cacheDigest separates its two parts by length, so that none can borrow from the other.
 func cacheDigest(identity, raw string) [sha256.Size]byte {
-	b := make([]byte, 0, 8+len(identity)+len(raw))
+	var room [1 << 10]byte // enough for most tokens, and not on the heap
+	b := room[:0]
 	b = binary.BigEndian.AppendUint64(b, uint64(len(identity)))
 	b = append(append(b, identity...), raw...)
 	return sha256.Sum256(b)

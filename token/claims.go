@@ -59,6 +59,11 @@ type Claims struct {
 	OneAddress bool
 	// Conditions are further demands on each request; nil if there are none.
 	Conditions Conditions
+	// Once names a token that may be used one time, to whoever remembers that; all zero: it may be used again. Sessions are not
+	// asked: they are what the one use was for.
+	Once [16]byte
+	// Renewal issues the token that follows this one; nil if none does. Sessions have none.
+	Renewal Renewal
 	// Playback tells the playbacks of one viewer apart, and Binding is a digest of what a session is bound to. Both are set by
 	// whoever mints a session; all zero: not told apart, not bound.
 	Playback, Binding [8]byte
@@ -108,8 +113,10 @@ type Verifier interface {
 	Verify(ctx context.Context, raw string, req Request) (Claims, error)
 }
 
-// Check reports whether the claims hold for req: ErrExpired, ErrNotYetValid, ErrScope, or nil.
-func (c Claims) Check(req Request) error {
+// Check reports whether the claims hold for req: ErrExpired, ErrNotYetValid, ErrScope, what Conditions say, or nil.
+func (c Claims) Check(req Request) error { return c.Answered(c.check(req)) }
+
+func (c Claims) check(req Request) error {
 	switch {
 	case !req.Now.Before(c.Expires):
 		return ErrExpired

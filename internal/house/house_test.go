@@ -49,6 +49,7 @@ var rooms = map[string]room{
 		ours:      []string{"drm", "address"},
 		libraries: []string{"github.com/go-jose/go-jose/v4", "github.com/dgraph-io/ristretto/v2"},
 	},
+	"token/cat": {ours: []string{"token"}, libraries: []string{"github.com/fxamacker/cbor/v2"}},
 	"rights":    {ours: []string{"drm", "address"}},
 	"keysource": {ours: []string{"drm", "address"}, libraries: []string{"github.com/dgraph-io/ristretto/v2", "golang.org/x/sync"}},
 	"licensing": {ours: []string{"drm", "address"}},

@@ -1,0 +1,52 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddy-drm/caddy-drm/token/cat"
+)
+
+// TestPortOfRequest: the port is known over TCP and over QUIC.
+func TestPortOfRequest(t *testing.T) {
+	for name, addr := range map[string]net.Addr{"TCP": &net.TCPAddr{Port: 8443}, "UDP": &net.UDPAddr{Port: 8443}} {
+		r := httptest.NewRequest(http.MethodGet, "/a.mpd?x=%7e&token=secret&y=1", nil)
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, addr))
+		q := &request{Handler: &Handler{Token: &TokenConfig{From: []TokenPlace{{In: tokenInQuery, Name: "token"}}}}, r: r}
+		if got := q.tokenRequest(); got.Port != 8443 || got.RawQuery != "x=%7e&y=1" {
+			t.Errorf("%s: port %d, query %q", name, got.Port, got.RawQuery)
+		}
+	}
+}
+
+// TestParseConditions: what sessions carry is parsed once, kept within bounds, and of a known kind or refused.
+func TestParseConditions(t *testing.T) {
+	empty := []byte{cat.ConditionsKind, 0xa0}
+	first, err := parseConditions(empty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := parseConditions(append([]byte(nil), empty...)); err != nil || again != first {
+		t.Errorf("parsed again: %v", err)
+	}
+	for _, bad := range [][]byte{nil, []byte("?"), {cat.ConditionsKind}, {cat.ConditionsKind, 0xff}} {
+		if c, err := parseConditions(bad); err == nil || c != nil {
+			t.Errorf("%x: accepted", bad)
+		}
+	}
+	for i := range maxParsedConditions + 10 {
+		text := fmt.Sprintf("%08d", i) // {313: [text]}
+		if _, err := parseConditions(append([]byte{cat.ConditionsKind, 0xa1, 0x19, 0x01, 0x39, 0x81, 0x68}, text...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parsedConditions.RLock()
+	defer parsedConditions.RUnlock()
+	if kept := len(parsedConditions.byText); kept > maxParsedConditions {
+		t.Errorf("%d are kept", kept)
+	}
+}
