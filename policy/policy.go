@@ -52,6 +52,7 @@ type Viewer struct {
 type Policy struct {
 	Tokens Tokens
 	Geo    geo.Rule
+	Rights Rights
 	Limits Limits
 }
 
@@ -64,6 +65,7 @@ var stages = [...]struct {
 	{"path", (*Policy).judgePath},
 	{"token", (*Policy).judgeToken},
 	{"geo", (*Policy).judgeCountry},
+	{"rights", (*Policy).judgeRights},
 	{"requests", (*Policy).judgeRequests},
 }
 
