@@ -26,6 +26,8 @@ type App struct {
 	Secret string `json:"secret,omitempty"`
 	// GeoDatabases maps the name by which sites use it to the file of a MaxMind, DB-IP or IPinfo country database.
 	GeoDatabases map[string]string `json:"geo_databases,omitempty"`
+	// Rights maps the name by which sites use it to where a catalog of titles comes from.
+	Rights map[string]*RightsSource `json:"rights,omitempty"`
 	// SegmentCache bounds the memory, in bytes, that keeps protected segments, for all sites of the process. Default 256 MiB;
 	// a negative value keeps none.
 	SegmentCache int64 `json:"segment_cache,omitempty"`
@@ -43,6 +45,8 @@ type App struct {
 
 	secret    keysource.Secret
 	databases map[string]*geo.File
+	rights    map[string]*rightsCatalog
+	clock     func() time.Time
 	caches    *caches
 	ctx       caddy.Context
 	watchers  sync.WaitGroup
@@ -63,7 +67,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the secret and opens the databases.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx = ctx
+	a.ctx, a.clock = ctx, clockOfNewApps
 	a.caches = sharedCaches()
 	a.openMemory()
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
@@ -76,16 +80,20 @@ func (a *App) Provision(ctx caddy.Context) error {
 		}
 		a.secret = secret
 	}
-	return a.openGeoDatabases()
+	if err := a.openGeoDatabases(); err != nil {
+		return err
+	}
+	return a.openRights()
 }
 
-// Start begins to watch the databases for new files.
+// Start begins to watch the databases and catalogs for new versions.
 func (a *App) Start() error {
 	if err := a.resizeMemory(); err != nil {
 		return err
 	}
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(context.Background())
+	a.startRights(ctx)
 	for name, file := range a.databases {
 		a.watchers.Go(func() {
 			file.Watch(ctx, geoWatchInterval, func(err error) {

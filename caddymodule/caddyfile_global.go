@@ -31,6 +31,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	drm {
 //		secret       {env.NAME}|{file./path}
 //		geo_database <name> <file>
+//		rights       <name> <file>|<https URL> { … }
 //		segment_cache <size>|off
 //		in_flight    <size> [<wait>]
 //		spool        <directory>|off
@@ -43,6 +44,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return eachOption(d, options{
 		"secret":        func() error { return secretArg(d, &a.Secret) },
 		"geo_database":  repeatable(func() error { return a.unmarshalGeoDatabase(d) }),
+		"rights":        repeatable(func() error { return a.unmarshalRightsSource(d) }),
 		"segment_cache": func() error { return a.unmarshalSegmentCache(d) },
 		"in_flight":     func() error { return a.unmarshalInFlight(d) },
 		"spool":         func() error { return oneArg(d, &a.Spool) },

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/rights"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
 
@@ -59,6 +60,8 @@ type answer struct {
 	// behind the gateway say may hold addresses of the origin, and stays in the log.
 	detail     bool
 	retryAfter time.Duration
+	// opens is when the title can be watched, if the refusal is for its time.
+	opens time.Time
 }
 
 // failures is the one table of errors. The first row whose error is in the chain counts.
@@ -149,12 +152,13 @@ var refusals = map[policy.Reason]int{
 	policy.ReasonTokenExpired:      http.StatusUnauthorized,
 	policy.ReasonTokenNotYetValid:  http.StatusUnauthorized,
 	policy.ReasonTokenUnverifiable: http.StatusServiceUnavailable, // a failure of ours, not of the viewer
+	policy.ReasonRightsUnavailable: http.StatusServiceUnavailable, // the same
 	policy.ReasonRateLimited:       http.StatusTooManyRequests,
 }
 
 // refuse answers a decision that does not allow the request.
 func (q *request) refuse(d policy.Decision) error {
-	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter}
+	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter, opens: d.Opens}
 	if status, ok := refusals[d.Reason]; ok {
 		a.status = status
 	}
@@ -199,6 +203,9 @@ func (q *request) answerWith(a answer, err error) error {
 		return caddyhttp.Error(a.status, err)
 	}
 	problem := map[string]any{"type": "about:blank", "title": http.StatusText(a.status), "status": a.status, "reason": a.reason}
+	if !a.opens.IsZero() {
+		problem["opens"] = rights.FormatTime(a.opens)
+	}
 	if a.detail && err != nil {
 		problem["detail"] = err.Error()
 	}
@@ -234,6 +241,9 @@ func (q *request) setRefusalHeaders(a answer) {
 	header.Set(headerReason, a.reason)
 	if a.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int((a.retryAfter+time.Second-1)/time.Second)))
+	}
+	if !a.opens.IsZero() {
+		header.Set(headerOpens, rights.FormatTime(a.opens))
 	}
 	switch a.status {
 	case http.StatusMethodNotAllowed:

@@ -50,7 +50,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.app, _ = app.(*App)
 	for _, step := range []func(caddy.Context) error{
-		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileToken, h.compileGeo, h.compileLimit,
+		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileToken, h.compileGeo, h.compileRights, h.compileLimit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -201,6 +201,9 @@ func (h *Handler) Validate() error {
 		if check.bad {
 			return fmt.Errorf("%s: want %s", check.setting, check.want)
 		}
+	}
+	if err := h.rightsMistake(); err != nil {
+		return err
 	}
 	for _, word := range h.Experimental {
 		if word != experimentalVVC {

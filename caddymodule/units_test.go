@@ -277,6 +277,8 @@ func TestFailuresHaveRows(t *testing.T) {
 		policy.ReasonPathInvalid: 403, policy.ReasonTokenMissing: 401, policy.ReasonTokenAmbiguous: 401, policy.ReasonTokenInvalid: 401,
 		policy.ReasonTokenExpired: 401, policy.ReasonTokenNotYetValid: 401, policy.ReasonTokenScope: 403, policy.ReasonTokenUnverifiable: 503,
 		policy.ReasonCountryDenied: 403, policy.ReasonCountryUnknown: 403, policy.ReasonRateLimited: 429,
+		policy.ReasonRightsUnavailable: 503, policy.ReasonRightsUnlisted: 403, policy.ReasonRightsTerritory: 403, policy.ReasonRightsNotStarted: 403,
+		policy.ReasonRightsEnded: 403, policy.ReasonRightsPlan: 403, policy.ReasonRightsPurchase: 403, policy.ReasonRightsBlackout: 403,
 	}
 	for _, reason := range policy.Reasons {
 		if reason == policy.ReasonAllowed {

@@ -40,6 +40,14 @@ func (c *Current) Catalog(now time.Time) *Catalog {
 	return v.catalog
 }
 
+// Confirmed returns when the source last confirmed the catalog in use; zero: there is none.
+func (c *Current) Confirmed() time.Time {
+	if v := c.version.Load(); v != nil {
+		return v.confirmed
+	}
+	return time.Time{}
+}
+
 // StaleAt returns when the catalog in use stops to count unless it is confirmed before; zero: never, or there is none.
 func (c *Current) StaleAt() time.Time {
 	v := c.version.Load()

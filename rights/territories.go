@@ -84,6 +84,9 @@ func (t *Territories) overlaps(u *Territories) bool {
 	return false
 }
 
+// IsWorld reports whether nobody's country has to be known.
+func (t *Territories) IsWorld() bool { return t.world && t.minus.IsEmpty() }
+
 // String returns the words.
 func (t *Territories) String() string {
 	if len(t.excluded) == 0 {
