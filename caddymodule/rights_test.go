@@ -339,3 +339,53 @@ func TestRightsInTheSite(t *testing.T) {
 		t.Errorf("no plan: %d %s", res.status, res.reason())
 	}
 }
+
+// A download that straddles the end is finished, and the next one is refused (row 31): a segment that breaks off in the middle
+// would be a fault to players, and nobody gains more than one.
+func TestADownloadThatStraddlesTheEnd(t *testing.T) {
+	clock, origin := setClock(t, showAt), &scriptedOrigin{}
+	g := newGateway(t)
+	site := strings.NewReplacer("rights shop", "rights {\n\t\t\twindow until "+until(0)+"\n\t\t\tterritories world\n\t\t\tmodel free\n\t\t}",
+		"root DIR\n\tfile_server", "reverse_proxy ORIGIN").Replace(rightsSite)
+	clock.set(showAt.Add(-10 * time.Second))
+	g.load(t, globalBlock+strings.Replace(site, "ORIGIN", origin.start(t), 1))
+	media := linkTo(t, rightsLinks(t, g, "/demo/", subscriber(t)), "media", "/video/360p/seg_1.m4s").url
+	want := g.mustGet(t, media)
+	origin.play(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "seg_1.m4s") {
+			clock.set(showAt) // while the origin answers
+		}
+		return false
+	})
+	res := g.get(t, media)
+	if res.status != 200 || string(res.body) != string(want.body) {
+		t.Errorf("the download that had begun: %d %s, %d bytes of %d", res.status, res.reason(), len(res.body), len(want.body))
+	}
+	if got := res.header.Get("Cache-Control"); got != "private, max-age=0, must-revalidate" {
+		t.Errorf("it may be kept: %q", got)
+	}
+	if res := g.get(t, media); res.status != 403 || res.reason() != "rights_ended" {
+		t.Errorf("the next: %d %s", res.status, res.reason())
+	}
+}
+
+// The cookie of a session ends with the window, as the session in it does.
+func TestTheSessionCookieEndsWithTheWindow(t *testing.T) {
+	clock := setClock(t, showAt)
+	g := newGateway(t)
+	g.load(t, globalBlock+strings.NewReplacer("rights shop", "session cookie 4h\n\t\trights {\n\t\t\twindow until "+until(time.Hour)+
+		"\n\t\t\tterritories world\n\t\t\tmodel free\n\t\t}", "root DIR", "root TESTDATA").Replace(rightsSite))
+	first := g.mustGet(t, withToken("/demo/manifest.mpd", subscriber(t)))
+	cookies := (&http.Response{Header: first.header}).Cookies()
+	if len(cookies) != 1 || !cookies[0].Expires.Equal(showAt.Add(time.Hour)) {
+		t.Fatalf("cookies %v", cookies)
+	}
+	pair := []string{"Cookie", cookies[0].Name + "=" + cookies[0].Value}
+	media := linkTo(t, mpdLinks(t, "http://"+g.addr+"/demo/manifest.mpd", first.body), "media", "seg_1.m4s").url
+	clock.set(showAt.Add(time.Hour - time.Second))
+	g.mustGet(t, media, pair...)
+	clock.set(showAt.Add(time.Hour))
+	if res := g.get(t, media, pair...); res.reason() != "rights_ended" {
+		t.Errorf("%d %s", res.status, res.reason())
+	}
+}
