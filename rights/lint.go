@@ -3,6 +3,7 @@ package rights
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -31,6 +32,10 @@ func (c *Catalog) Lint(now time.Time) []Finding {
 	for i, t := range c.titles {
 		l.title(t, fmt.Sprintf("titles[%d]", i))
 		for _, path := range t.Paths {
+			if isManifest(path) {
+				l.add(SeverityWarning, t.line, fmt.Sprintf("titles[%d]", i), "%q is a manifest: its segments and licenses are judged by their own "+
+					"paths; want the directory", path)
+			}
 			if by := c.shadow(path); by != nil {
 				l.add(SeverityError, t.line, fmt.Sprintf("titles[%d]", i), "%q is never reached: whatever lies below belongs to %q of line %d",
 					path, by.Name(), by.line)
@@ -49,6 +54,12 @@ func (c *Catalog) Lint(now time.Time) []Finding {
 		}
 	}
 	return l.findings
+}
+
+// isManifest tells by the extension.
+func isManifest(path string) bool {
+	path = strings.ToLower(path)
+	return strings.HasSuffix(path, ".mpd") || strings.HasSuffix(path, ".m3u8") || strings.HasSuffix(path, ".m3u")
 }
 
 type linter struct {

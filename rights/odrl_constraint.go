@@ -135,15 +135,23 @@ func (i *odrlImport) dateTime(n node, where *at, operator string, right node) (s
 	case "gteq":
 		span.start = t
 	case "gt":
-		span.start = t.Add(time.Nanosecond)
+		span.start = justAfter(t)
 	case "lt":
 		span.end = t
 	case "lteq":
-		span.end = t.Add(time.Nanosecond)
+		span.end = justAfter(t)
 	default:
 		i.mistake(n, where, "dateTime %.20q: want gteq, gt, lt or lteq", operator)
 	}
 	return span
+}
+
+// justAfter stays within what can be written: the last instant of 9999 is a common word for never.
+func justAfter(t time.Time) time.Time {
+	if next := t.Add(time.Nanosecond); next.Year() <= 9999 {
+		return next
+	}
+	return t
 }
 
 // literal takes the value out of a typed literal.

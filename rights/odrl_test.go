@@ -151,6 +151,15 @@ func TestODRLThatIsNotUnderstoodIsRefused(t *testing.T) {
 	}
 }
 
+func TestTheLastInstantStaysOne(t *testing.T) {
+	c, err := ImportODRL([]byte(`{"@context": "http://www.w3.org/ns/odrl.jsonld", "@type": "Set", "permission": [{"target": "/a/", "action": "play", "constraint":
+		{"leftOperand": "dateTime", "operator": "lteq", "rightOperand": "9999-12-31T23:59:59.999999999Z"}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustParse(t, string(c.AppendYAML(nil)))
+}
+
 func TestODRLDoesNotMultiplyWithoutBound(t *testing.T) {
 	or := `{"or": [` + strings.Repeat(`{"leftOperand": "dateTime", "operator": "lt", "rightOperand": "2026-01-01T00:00:00Z"},`, 9)
 	or = strings.TrimSuffix(or, ",") + `]}`

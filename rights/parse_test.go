@@ -149,6 +149,7 @@ titles:
       - {model: purchase, territories: eu}
       - {model: subscription, plans: [a], territories: AT}
       - {model: rental, territories: US}
+  - path: /film/manifest.MPD
 blackouts:
   - {path: /elsewhere/, territories: AT, to: 2026-01-01T00:00:00Z}
   - {path: /gap/live/, territories: AT}
@@ -165,8 +166,9 @@ blackouts:
 		`error: line 16: titles[4].windows[2]: contradicts the window of line 14: at the same time and place one is free and the other ads`,
 		`error: line 16: titles[4].windows[2]: contradicts the window of line 15: at the same time and place one is purchase and the other ads, and so everybody may watch`,
 		`warning: line 21: titles[5].windows[1]: overlaps the window of line 20, with the same offer`,
-		`warning: line 25: blackouts[0]: is over since 2026-01-01T00:00:00Z`,
-		`warning: line 25: blackouts[0]: no title has the path "/elsewhere/", nor one below it`,
+		`warning: line 24: titles[6]: "/film/manifest.MPD" is a manifest: its segments and licenses are judged by their own paths; want the directory`,
+		`warning: line 26: blackouts[0]: is over since 2026-01-01T00:00:00Z`,
+		`warning: line 26: blackouts[0]: no title has the path "/elsewhere/", nor one below it`,
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
