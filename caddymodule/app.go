@@ -28,6 +28,8 @@ type App struct {
 	GeoDatabases map[string]GeoDatabase `json:"geo_databases,omitempty"`
 	// GeoSets maps names that geo rules may use to their words.
 	GeoSets map[string][]string `json:"geo_sets,omitempty"`
+	// Rights maps the name by which sites use it to where a catalog of titles comes from.
+	Rights map[string]*RightsSource `json:"rights,omitempty"`
 	// SegmentCache bounds the memory, in bytes, that keeps protected segments, for all sites of the process. Default 256 MiB;
 	// a negative value keeps none.
 	SegmentCache int64 `json:"segment_cache,omitempty"`
@@ -46,6 +48,8 @@ type App struct {
 	secret    keysource.Secret
 	databases map[string]*geo.File
 	geoSets   map[string]geo.List
+	rights    map[string]*rightsCatalog
+	clock     func() time.Time
 	caches    *caches
 	ctx       caddy.Context
 	watchers  sync.WaitGroup
@@ -65,7 +69,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the secret and opens the databases.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx = ctx
+	a.ctx, a.clock = ctx, clockOfNewApps
 	a.caches = sharedCaches()
 	a.openMemory()
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
@@ -81,16 +85,20 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.parseGeoSets(); err != nil {
 		return err
 	}
-	return a.openGeoDatabases()
+	if err := a.openGeoDatabases(); err != nil {
+		return err
+	}
+	return a.openRights()
 }
 
-// Start begins to watch the databases for new files.
+// Start begins to watch the databases and catalogs for new versions.
 func (a *App) Start() error {
 	if err := a.resizeMemory(); err != nil {
 		return err
 	}
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(context.Background())
+	a.startRights(ctx)
 	a.watchGeoDatabases(ctx)
 	return nil
 }

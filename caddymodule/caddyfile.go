@@ -50,6 +50,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //			status      403|451
 //			blocked_by  <url>
 //		}
+//		rights          <catalog>|{ … }
 //		limit           <requests> per <duration> [burst <n>] [by address|subject]
 //		cors            <origin...>
 //		refusals        problem|handle_errors
@@ -79,6 +80,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"token_from":        repeatable(func() error { return h.unmarshalTokenFrom(d) }),
 		"session":           func() error { return h.unmarshalSession(d) },
 		"geo":               func() error { return h.unmarshalGeo(d) },
+		"rights":            func() error { return h.unmarshalRights(d) },
 		"limit":             func() error { return h.unmarshalLimit(d) },
 		"cors":              func() error { return someArgs(d, &h.CORSOrigins) },
 		"refusals":          func() error { return wordArg(d, &h.Refusals, refusalsAsProblem, refusalsToErrorRoutes) },

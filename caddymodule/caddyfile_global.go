@@ -35,6 +35,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			rollback allow|deny
 //		}
 //		geo_set      <name> <place or network...>
+//		rights       <name> <file>|<https URL> { … }
 //		segment_cache <size>|off
 //		in_flight    <size> [<wait>]
 //		spool        <directory>|off
@@ -48,6 +49,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"secret":        func() error { return secretArg(d, &a.Secret) },
 		"geo_database":  repeatable(func() error { return a.unmarshalGeoDatabase(d) }),
 		"geo_set":       repeatable(func() error { return a.unmarshalGeoSet(d) }),
+		"rights":        repeatable(func() error { return a.unmarshalRightsSource(d) }),
 		"segment_cache": func() error { return a.unmarshalSegmentCache(d) },
 		"in_flight":     func() error { return a.unmarshalInFlight(d) },
 		"spool":         func() error { return oneArg(d, &a.Spool) },

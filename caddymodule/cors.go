@@ -7,7 +7,7 @@ import (
 )
 
 // exposedHeaders are what a page may read of our answers: how much there is, and why there is nothing.
-const exposedHeaders = "Content-Length, Content-Range, Date, ETag, Retry-After, " + headerReason
+const exposedHeaders = "Content-Length, Content-Range, Date, ETag, Link, Retry-After, " + headerReason + ", " + headerOpens + ", " + headerAttribution
 
 // allowCORS lets pages of allowed origins read the answer, whatever it is: a player that may not read a refusal can only
 // report an unknown network error. Without a list every page may, but without the viewer's cookies.

@@ -23,11 +23,11 @@ import (
 //
 // It rewrites DASH and HLS manifests, encrypts the segments that they name, and answers license requests. Inside of it
 // everything is denied that is not a manifest, a URL that a manifest of ours named, or a listed sidecar: clear media
-// never passes. The order token, geo, limits, protection is fixed.
+// never passes. The order token, geo, rights, limits, protection is fixed.
 //
 // Refusals carry a stable reason in a `Drm-Reason` header, in a problem+json body and in `{http.drm.deny_reason}`, with
-// status 401 (token), 403 (scope, country, network), 404 (not ours), 429 (limit) or 451 (country, network, if so configured); 502
-// and 503 report an origin or a key source that gave nothing that can be protected.
+// status 401 (token), 403 (scope, country, network, rights), 404 (not ours), 429 (limit) or 451 (country, network, if so configured);
+// 502 and 503 report an origin or a key source that gave nothing that can be protected.
 //
 // Placeholders set: `{http.drm.tenant}`, `{http.drm.asset}`, `{http.drm.subject}`, `{http.drm.country}`, `{http.drm.geo.*}`,
 // `{http.drm.deny_reason}`. Metrics: see `caddy_drm_*` in docs/operations.md.
@@ -70,6 +70,8 @@ type Handler struct {
 	Token *TokenConfig `json:"token,omitempty"`
 	// Geo allows or denies countries, networks and addresses.
 	Geo *GeoConfig `json:"geo,omitempty"`
+	// Rights says which titles may be shown when, where and to whom.
+	Rights *RightsConfig `json:"rights,omitempty"`
 	// Limit bounds the rate of requests of one viewer.
 	Limit *LimitConfig `json:"limit,omitempty"`
 	// CORSOrigins are the web origins whose pages may use the site. Default: all, without credentials.
@@ -92,6 +94,7 @@ type Handler struct {
 	origins    []*url.URL
 	assets     []pathPattern
 	shared     []pathPattern
+	rights     policy.Rights
 	limits     policy.Limits
 	logger     *zap.Logger
 

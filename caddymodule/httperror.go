@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/rights"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
 
@@ -61,6 +62,8 @@ type answer struct {
 	retryAfter time.Duration
 	header     [][2]string // what an authentic token wants to be told besides
 	rule       string      // which rule of the policy it was, for the log
+	// opens is when the title can be watched, if the refusal is for its time.
+	opens time.Time
 }
 
 // failures is the one table of errors. The first row whose error is in the chain counts.
@@ -157,12 +160,13 @@ var refusals = map[policy.Reason]int{
 	policy.ReasonTokenReplayed:     http.StatusUnauthorized,
 	policy.ReasonTokenUnsupported:  http.StatusUnauthorized,
 	policy.ReasonTokenUnverifiable: http.StatusServiceUnavailable, // a failure of ours, not of the viewer
+	policy.ReasonRightsUnavailable: http.StatusServiceUnavailable, // the same
 	policy.ReasonRateLimited:       http.StatusTooManyRequests,
 }
 
 // refuse answers a decision that does not allow the request.
 func (q *request) refuse(d policy.Decision) error {
-	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter, rule: d.Rule}
+	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter, rule: d.Rule, opens: d.Opens}
 	if status, ok := refusals[d.Reason]; ok {
 		a.status = status
 	}
@@ -218,6 +222,9 @@ func (q *request) answerWith(a answer, err error) error {
 		return caddyhttp.Error(a.status, err)
 	}
 	problem := map[string]any{"type": "about:blank", "title": http.StatusText(a.status), "status": a.status, "reason": a.reason}
+	if !a.opens.IsZero() {
+		problem["opens"] = rights.FormatTime(a.opens)
+	}
 	if a.detail && err != nil {
 		problem["detail"] = err.Error()
 	}
@@ -256,6 +263,9 @@ func (q *request) setRefusalHeaders(a answer) {
 	}
 	if a.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int((a.retryAfter+time.Second-1)/time.Second)))
+	}
+	if !a.opens.IsZero() {
+		header.Set(headerOpens, rights.FormatTime(a.opens))
 	}
 	switch a.status {
 	case http.StatusMethodNotAllowed:

@@ -49,7 +49,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.app, _ = app.(*App)
 	for _, step := range []func(caddy.Context) error{
-		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileToken, h.compileGeo, h.compileLimit,
+		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileToken, h.compileGeo, h.compileRights, h.compileLimit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -183,6 +183,9 @@ func (h *Handler) Validate() error {
 		if check.bad {
 			return fmt.Errorf("%s: want %s", check.setting, check.want)
 		}
+	}
+	if err := h.rightsMistake(); err != nil {
+		return err
 	}
 	for _, word := range h.Experimental {
 		if word != experimentalVVC {

@@ -69,6 +69,7 @@ func (q *request) licensedKeys() ([]drm.ContentKey, error) {
 
 // writeSecret sends keys to the one who asked, and to no cache.
 func (q *request) writeSecret(contentType string, body []byte) {
+	q.setLicenseLinks()
 	header := q.w.Header()
 	header.Set("Content-Type", contentType)
 	header.Set("Cache-Control", cacheNoStore)

@@ -73,6 +73,7 @@ func (q *request) serveManifest(
 	if q.seal.Scheme == 0 && !q.fixedScheme() {
 		q.w.Header().Add("Vary", "User-Agent")
 	}
+	q.setLicenseLinks()
 	return q.write(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body})
 }
 

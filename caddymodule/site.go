@@ -76,7 +76,7 @@ func (h *Handler) newSite(tenant string) *site {
 		s.sessions = sessions
 		s.policy.Tokens = policy.Tokens{Verifier: h.Token.verifier, Sessions: sessions, Replay: usedTokens}
 	}
-	s.policy.Geo, s.policy.Limits = h.geoRule, h.limits
+	s.policy.Geo, s.policy.Rights, s.policy.Limits = h.geoRule, h.rights, h.limits
 	return s
 }
 

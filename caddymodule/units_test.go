@@ -279,6 +279,8 @@ func TestFailuresHaveRows(t *testing.T) {
 		policy.ReasonTokenRequest: 403, policy.ReasonTokenAddress: 403, policy.ReasonTokenReplayed: 401, policy.ReasonTokenUnsupported: 401,
 		policy.ReasonCountryDenied: 403, policy.ReasonCountryUnknown: 403, policy.ReasonRateLimited: 429,
 		policy.ReasonNetworkDenied: 403, policy.ReasonNetworkUnknown: 403,
+		policy.ReasonRightsUnavailable: 503, policy.ReasonRightsUnlisted: 403, policy.ReasonRightsTerritory: 403, policy.ReasonRightsNotStarted: 403,
+		policy.ReasonRightsEnded: 403, policy.ReasonRightsPlan: 403, policy.ReasonRightsPurchase: 403, policy.ReasonRightsBlackout: 403,
 	}
 	for _, reason := range policy.Reasons {
 		if reason == policy.ReasonAllowed {

@@ -20,6 +20,7 @@ func TestValidate(t *testing.T) {
 		"bad.mmdb":   "this is no database",
 		"bare.json":  `[{"key_id":"AAECAwQFBgcICQoLDA0ODw==","key":"EBESExQVFhcYGRobHB0eHw=="}]`,
 		"empty.json": `{"keys":[]}`,
+		"good.yaml":  "titles: []",
 	} {
 		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -93,6 +94,15 @@ func TestValidate(t *testing.T) {
 		"a limit of nothing":                {options: clearkey + "limit 1 per 1s", json: [2]string{`"requests":1`, `"requests":0`}, wants: []string{"limit"}},
 		"a session extended backwards":      {options: clearkey + "session path 1h\ntoken signed {\n key {env.TEST_TOKEN_SECRET}\n}", json: [2]string{`"session_extend":3600000000000`, `"session_extend":-1`}, wants: []string{"token.session_extend"}},
 		"a negative size":                   {options: clearkey + "max_segment_size 5", json: [2]string{`"max_segment_size":5`, `"max_segment_size":-5`}, wants: []string{"max_segment_size"}},
+		"an unknown catalog":                {options: clearkey + "rights shop", wants: []string{"rights:", `"shop"`}},
+		"a missing catalog":                 {options: clearkey, global: "rights shop DIR/none.yaml", wants: []string{"rights.shop", "none.yaml"}},
+		"a bad catalog":                     {options: clearkey, global: "rights shop DIR/bad.mmdb", wants: []string{"rights.shop", "line 1"}},
+		"a catalog over the open network":   {options: clearkey, global: "rights shop http://rights.example.com/", wants: []string{"rights.shop", "https"}},
+		"a catalog that is stale at once":   {options: clearkey, global: "rights shop DIR/good.yaml {\nstale_after 15s\n}", wants: []string{"rights.shop", "stale_after"}},
+		"rights in an unknown database":     {options: clearkey + "rights {\n model free\n territories AT\n geo city\n}", wants: []string{"rights:", `"city"`}},
+		"neither a catalog nor a title":     {options: clearkey + "rights shop", json: [2]string{`"catalog":"shop"`, ``}, wants: []string{"rights:"}},
+		"unlisted paths without a catalog":  {options: clearkey + "rights {\n model free\n territories AT\n}", json: [2]string{`"rights":{`, `"rights":{"unlisted":"allow",`}, wants: []string{"rights.unlisted"}},
+		"a title without a model":           {options: clearkey + "rights {\n model free\n territories AT\n}", json: [2]string{`"model":"free",`, ``}, wants: []string{"rights:", "model"}},
 		"another status":                    {options: clearkey + "geo country {\n allow AT\n status 451\n}", json: [2]string{`451`, `404`}, wants: []string{"geo.status"}},
 	} {
 		t.Run(name, func(t *testing.T) {

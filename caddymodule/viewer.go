@@ -13,14 +13,18 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/geo"
 	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/rights"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
 // identity is who asks, as far as it is known: after a decision with the claims that it rested on.
 type identity struct {
-	place   geo.Place
-	claims  token.Claims
-	session string // the session token that the request carried, or that is minted for its child addresses
+	place  geo.Place
+	claims token.Claims
+	// until and windowEnd are those of the decision, title the catalog's entry.
+	until, windowEnd time.Time
+	title            *rights.Title
+	session          string // the session token that the request carried, or that is minted for its child addresses
 }
 
 // identifyViewer collects what the request says about its viewer, and believes nothing of it yet. Of a session in the
@@ -28,11 +32,11 @@ type identity struct {
 // one further down. The cookie comes last because browsers send it on their own.
 func (q *request) identifyViewer() (policy.Viewer, error) {
 	viewer := policy.Viewer{Request: q.tokenRequest()}
-	if (q.Geo != nil || q.Limit != nil) && q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
+	if (q.Geo != nil || len(q.geoDatabases) > 0 || q.Limit != nil) && q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
 		// Early data can be replayed from any address (RFC 8470, 5.2); the client sends it again after the handshake.
 		return policy.Viewer{}, errTooEarly
 	}
-	if q.Geo != nil {
+	if len(q.geoDatabases) > 0 {
 		viewer.Place = q.lookupPlace(viewer.Request.Addr)
 	}
 	q.identity.place = viewer.Place
@@ -141,9 +145,10 @@ func headerTokens(header http.Header, name string) []string {
 // decideAccess asks the policy of the site about the clean path of the request.
 func (q *request) decideAccess(viewer policy.Viewer) policy.Decision {
 	asset := policy.Asset{Name: string(q.asset()), Path: string(q.addr.Path), Use: q.kind.use()}
-	decision := q.policy.Decide(q.r.Context(), time.Now(), asset, viewer)
+	decision := q.policy.Decide(q.r.Context(), q.now(), asset, viewer)
 	if decision.Allowed {
 		q.identity.claims = decision.Claims
+		q.identity.keepRights(decision)
 	}
 	return decision
 }
@@ -161,7 +166,7 @@ func (q *request) startSession() (string, error) {
 			claims.Scope[0] = "/"
 		}
 	}
-	return q.sessions.Mint(claims, time.Now())
+	return q.sessions.MintUntil(claims, q.now(), q.identity.windowEnd)
 }
 
 // sessionElements returns the path elements that carry the session below a manifest. With cookies there are none, and the
@@ -182,6 +187,9 @@ func (q *request) sessionElements() ([]string, error) {
 
 func (q *request) sessionCookie(session string) *http.Cookie {
 	expires := q.identity.claims.Expires.Add(q.Token.sessionExtend())
+	if end := q.identity.windowEnd; !end.IsZero() && end.Before(expires) {
+		expires = end
+	}
 	path := q.asset()
 	if len(q.shared) > 0 {
 		path = "/" // what is shared lies outside of the asset

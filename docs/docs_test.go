@@ -155,6 +155,7 @@ var fixtures = map[string]string{
 	"/etc/caddy/jwks.json":            "examples/jwks.json",
 	"/etc/caddy/shop.pem":             "examples/shop.pem",
 	"/etc/caddy/keys.json":            "examples/static-keys.json",
+	"/etc/caddy/rights.yaml":          "examples/rights.yaml",
 	"{file./run/secrets/drm}":         "{env.DRM_SECRET}",
 	"{file./run/secrets/signing-key}": "{env.TOKEN_SECRET}",
 	"{file./run/secrets/next-key}":    "{file.testdata/tokens/signed.key}",

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/geo"
+	"github.com/caddy-drm/caddy-drm/rights"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
@@ -46,6 +47,22 @@ const (
 	ReasonNetworkDenied Reason = "network_denied"
 	// ReasonNetworkUnknown: the viewer's network is not known, and the rule demands that it is.
 	ReasonNetworkUnknown Reason = "network_unknown"
+	// ReasonRightsUnavailable: there is no catalog of rights, or it is stale; this is a failure of ours, not of the viewer.
+	ReasonRightsUnavailable Reason = "rights_unavailable"
+	// ReasonRightsUnlisted: the catalog has no title with the path.
+	ReasonRightsUnlisted Reason = "rights_unlisted"
+	// ReasonRightsTerritory: the title may not be shown in the viewer's country, at no time.
+	ReasonRightsTerritory Reason = "rights_territory"
+	// ReasonRightsNotStarted: the title's next window lies ahead; Decision.Opens says when it begins.
+	ReasonRightsNotStarted Reason = "rights_not_started"
+	// ReasonRightsEnded: the title's windows are over.
+	ReasonRightsEnded Reason = "rights_ended"
+	// ReasonRightsPlan: the window is for subscribers of a plan that the viewer's token does not have.
+	ReasonRightsPlan Reason = "rights_plan"
+	// ReasonRightsPurchase: the window is for who has bought or rented the title.
+	ReasonRightsPurchase Reason = "rights_purchase"
+	// ReasonRightsBlackout: a live programme that may not be shown where the viewer is; Decision.Opens says when it is over.
+	ReasonRightsBlackout Reason = "rights_blackout"
 	// ReasonRateLimited: too many requests; RetryAfter says when to come back.
 	ReasonRateLimited Reason = "rate_limited"
 )
@@ -54,7 +71,9 @@ const (
 var Reasons = [...]Reason{
 	ReasonAllowed, ReasonPathInvalid, ReasonTokenMissing, ReasonTokenAmbiguous, ReasonTokenInvalid, ReasonTokenExpired,
 	ReasonTokenNotYetValid, ReasonTokenScope, ReasonTokenRequest, ReasonTokenAddress, ReasonTokenReplayed, ReasonTokenUnsupported,
-	ReasonTokenUnverifiable, ReasonCountryDenied, ReasonCountryUnknown, ReasonNetworkDenied, ReasonNetworkUnknown, ReasonRateLimited,
+	ReasonTokenUnverifiable, ReasonCountryDenied, ReasonCountryUnknown, ReasonNetworkDenied, ReasonNetworkUnknown,
+	ReasonRightsUnavailable, ReasonRightsUnlisted, ReasonRightsTerritory, ReasonRightsNotStarted, ReasonRightsEnded,
+	ReasonRightsPlan, ReasonRightsPurchase, ReasonRightsBlackout, ReasonRateLimited,
 }
 
 // IsGeo reports whether r is a reason of the geo rule.
@@ -85,4 +104,11 @@ type Decision struct {
 	Until time.Time
 	// Country is the one that the viewer's address is in.
 	Country geo.Country
+	// Title is the catalog's entry for the asset, also where it refused; nil without one.
+	Title *rights.Title
+	// WindowEnd is when the rights window ends that admitted. Unlike Until it leaves out blackouts, which pass: a session may
+	// outlive those. Zero: it has no end.
+	WindowEnd time.Time
+	// Opens is when the title can be watched, if it cannot be yet and that is known.
+	Opens time.Time
 }

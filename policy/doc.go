@@ -1,4 +1,4 @@
-// Package policy decides whether a viewer may have an asset. It puts the access token, the geo rule and the limits in one fixed
+// Package policy decides whether a viewer may have an asset. It puts the access token, the geo rule, the rights and the limits in one fixed
 // order, because that order is a security property: who is not authenticated learns nothing about countries and uses up nobody's
 // rate.
 //

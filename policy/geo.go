@@ -10,6 +10,7 @@ import (
 // judgePlace asks the rule, then the token. Both judge a viewer who is judged as if at home there.
 func (p *Policy) judgePlace(q *question) {
 	judgment := p.Geo.Decide(q.viewer.Place, homeOf(q.decision.Claims))
+	q.country = judgment.Place.Country
 	if q.explaining {
 		q.input = p.describePlace(q, judgment.Place)
 		q.decision.Rule = "geo: " + judgment.String()

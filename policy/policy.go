@@ -53,6 +53,7 @@ type Viewer struct {
 type Policy struct {
 	Tokens Tokens
 	Geo    geo.Rule
+	Rights Rights
 	Limits Limits
 }
 
@@ -65,6 +66,7 @@ var stages = [...]struct {
 	{"path", (*Policy).judgePath},
 	{"token", (*Policy).judgeToken},
 	{"geo", (*Policy).judgePlace},
+	{"rights", (*Policy).judgeRights},
 	{"requests", (*Policy).judgeRequests},
 	{"replay", (*Policy).judgeReplay},
 }
@@ -123,6 +125,8 @@ type question struct {
 	// explaining asks the stages for their input in words, and not to count.
 	explaining bool
 	input      string
+	// country is where the viewer is judged to be: at home, for who travels within the rule's union.
+	country geo.Country
 }
 
 func newQuestion(ctx context.Context, now time.Time, asset Asset, viewer Viewer) question {
@@ -135,7 +139,7 @@ func newQuestion(ctx context.Context, now time.Time, asset Asset, viewer Viewer)
 	if !place.Addr.IsValid() {
 		place.Addr = viewer.Request.Addr // a rule on addresses needs no database
 	}
-	return question{ctx: ctx, now: now, asset: asset, viewer: viewer, decision: Decision{Country: place.Country}}
+	return question{ctx: ctx, now: now, asset: asset, viewer: viewer, country: place.Country, decision: Decision{Country: place.Country}}
 }
 
 // refuse ends the question.

@@ -33,6 +33,10 @@ func (p *Policy) judgeToken(q *question) {
 	if errors.Is(err, token.ErrMissing) && t.Optional {
 		return
 	}
+	if q.viewer.Session != "" && errors.Is(err, token.ErrExpired) && p.windowIsOver(q) {
+		q.refuse(ReasonRightsEnded, "rights: the window is over, and the session with it")
+		return
+	}
 	if err != nil {
 		q.decision.Answer = token.AnswerOf(err)
 		q.refuse(reasonOf(err), "token: "+ruleOf(err))

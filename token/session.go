@@ -69,8 +69,16 @@ func NewSessionKey(secret []byte, config SessionConfig) (*SessionKey, error) {
 // It ends when the claims do, plus the extension, rounded down to a second. Claims that are expired at now, or that were read from a session, are an error: a session begets none, so that every session
 // ends. Pass the one that the viewer presented on as it is.
 func (k *SessionKey) Mint(claims Claims, now time.Time) (string, error) {
+	return k.MintUntil(claims, now, time.Time{})
+}
+
+// MintUntil is Mint for a session that ends at end, rounded down to a second, if it would end later. A zero end is none.
+func (k *SessionKey) MintUntil(claims Claims, now, end time.Time) (string, error) {
 	claims = claims.clone()
 	expires := claims.Expires.Add(k.config.Extend).Unix()
+	if !end.IsZero() {
+		expires = min(expires, end.Unix())
+	}
 	switch err := claims.normalize(); {
 	case err != nil:
 		return "", err

@@ -347,3 +347,29 @@ func BenchmarkJWT(b *testing.B) {
 		})
 	}
 }
+
+func TestSessionsEndAtABound(t *testing.T) {
+	k := newTestSessionKey(t, "bound", time.Hour)
+	claims := Claims{Expires: testNow.Add(time.Hour)}
+	for _, test := range []struct {
+		rule      string
+		end, want time.Time
+	}{
+		{"no bound", time.Time{}, testNow.Add(2 * time.Hour)},
+		{"a later bound", testNow.Add(3 * time.Hour), testNow.Add(2 * time.Hour)},
+		{"after the token, before the extension", testNow.Add(90 * time.Minute), testNow.Add(90 * time.Minute)},
+		{"before the token", testNow.Add(time.Minute), testNow.Add(time.Minute)},
+		{"between two seconds", testNow.Add(time.Minute + time.Second - 1), testNow.Add(time.Minute)},
+	} {
+		session, err := k.MintUntil(claims, testNow, test.end)
+		if err != nil {
+			t.Fatalf("%s: %v", test.rule, err)
+		}
+		if _, err := k.Open(session, test.want.Add(-1)); err != nil {
+			t.Errorf("%s: ended early: %v", test.rule, err)
+		}
+		if _, err := k.Open(session, test.want); !errors.Is(err, ErrExpired) {
+			t.Errorf("%s: ended late: %v", test.rule, err)
+		}
+	}
+}

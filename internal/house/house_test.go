@@ -50,7 +50,10 @@ var rooms = map[string]room{
 		libraries: []string{"github.com/go-jose/go-jose/v4", "github.com/dgraph-io/ristretto/v2"},
 	},
 	"token/cat": {ours: []string{"token"}, libraries: []string{"github.com/fxamacker/cbor/v2"}},
-	"rights":    {ours: []string{"drm", "address"}},
+	"rights": {
+		ours:      []string{"geo", "drm", "address"}, // territories are sets of countries
+		libraries: []string{"go.yaml.in/yaml/v3"},
+	},
 	"keysource": {ours: []string{"drm", "address"}, libraries: []string{"github.com/dgraph-io/ristretto/v2", "golang.org/x/sync"}},
 	"licensing": {ours: []string{"drm", "address"}},
 	"segcache":  {libraries: []string{"github.com/dgraph-io/ristretto/v2"}},
