@@ -17,6 +17,12 @@ type Identified interface {
 	Identity() string
 }
 
+// Bound is implemented by verifiers whose answer rests on more of the request than Claims.Check looks at, such as the path that a
+// signature covers without naming it. BoundTo returns all of that for one token; an answer is remembered for it alone.
+type Bound interface {
+	BoundTo(raw string, req Request) string
+}
+
 func identityOf(v Verifier) string {
 	if i, ok := v.(Identified); ok {
 		return i.Identity()
@@ -91,7 +97,11 @@ func (c *Cached) Verify(ctx context.Context, raw string, req Request) (Claims, e
 		return Claims{}, fmt.Errorf("%w: over %d bytes", ErrMalformed, maxTokenBytes)
 	}
 	identity := c.Identity()
-	digest := cacheDigest(identity, raw)
+	boundTo := ""
+	if b, ok := c.verifier.(Bound); ok {
+		boundTo = b.BoundTo(raw, req)
+	}
+	digest := cacheDigest(identity, boundTo, raw)
 	if e, found := c.entries.Get(binary.BigEndian.Uint64(digest[:])); found && e.digest == digest {
 		if e.err == nil {
 			return e.answer(req)
@@ -134,10 +144,11 @@ func isFinal(err error) bool {
 	return errors.Is(err, ErrMalformed) || errors.Is(err, ErrSignature) || errors.Is(err, ErrIssuer) || errors.Is(err, ErrAudience)
 }
 
-// cacheDigest separates its two parts by length, so that none can borrow from the other.
-func cacheDigest(identity, raw string) [sha256.Size]byte {
-	b := make([]byte, 0, 8+len(identity)+len(raw))
-	b = binary.BigEndian.AppendUint64(b, uint64(len(identity)))
-	b = append(append(b, identity...), raw...)
-	return sha256.Sum256(b)
+// cacheDigest separates its parts by length, so that none can borrow from another.
+func cacheDigest(identity, boundTo, raw string) [sha256.Size]byte {
+	b := make([]byte, 0, 16+len(identity)+len(boundTo)+len(raw))
+	for _, part := range [...]string{identity, boundTo} {
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(part))), part...)
+	}
+	return sha256.Sum256(append(b, raw...))
 }
