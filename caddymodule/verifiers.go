@@ -264,14 +264,6 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 	if h.Token == nil {
 		return nil
 	}
-	if len(h.Token.From) == 0 {
-		h.Token.From = []TokenPlace{{In: tokenInQuery, Name: "token"}, {In: tokenInHeader, Name: "Authorization"}}
-	}
-	for _, place := range h.Token.From {
-		if !isOneOf(place.In, tokenInQuery, tokenInHeader, tokenInCookie) || place.Name == "" {
-			return fmt.Errorf("token.from: want query, header or cookie and a name, not %q", place.In)
-		}
-	}
 	trust, err := trustOf(h.Token.VerifiersRaw)
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
@@ -282,21 +274,42 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 		return fmt.Errorf("token: %w", err)
 	}
 	modules, _ := loaded.([]any)
-	var forms token.ByForm
-	for _, module := range modules {
-		if err := addForm(&forms, module); err != nil {
-			return fmt.Errorf("token: %w", err)
-		}
-	}
 	if len(modules) == 0 {
 		return errors.New("token: want at least one kind of token")
 	}
-	cached, err := token.NewCached(forms, token.CacheConfig{})
-	if err != nil {
+	h.Token.close = h.Token.closeVerifiers // also if what follows fails half-way
+	if err := h.Token.addVerifiers(modules); err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
-	h.Token.verifier, h.Token.close = cached, cached.Close
 	return nil
+}
+
+// addVerifiers tells kinds that find their own credential from those that are told apart by their form.
+func (c *TokenConfig) addVerifiers(modules []any) error {
+	var forms token.ByForm
+	for _, module := range modules {
+		if err := c.addForm(&forms, module); err != nil {
+			return err
+		}
+	}
+	hasForms := forms != token.ByForm{}
+	if hasForms {
+		cached, err := token.NewCached(forms, token.CacheConfig{})
+		if err != nil {
+			return err
+		}
+		c.verifier = cached
+	}
+	return c.compilePlaces(hasForms)
+}
+
+func (c *TokenConfig) closeVerifiers() {
+	if cached, ok := c.verifier.(*token.Cached); ok {
+		cached.Close()
+	}
+	for _, kind := range c.found {
+		kind.cached.Close()
+	}
 }
 
 // trustOf returns a digest of the verifiers' configuration, which is the same on all nodes that share it. Keys that are
@@ -319,7 +332,7 @@ func trustOf(verifiers []json.RawMessage) (string, error) {
 
 // addForm puts the verifier of a module in its place. Which verifier a token goes to is told by the token's form, so each
 // form has at most one.
-func addForm(forms *token.ByForm, module any) error {
+func (c *TokenConfig) addForm(forms *token.ByForm, module any) error {
 	configured, ok := module.(TokenVerifier)
 	if !ok {
 		return fmt.Errorf("%T is no token verifier", module)
@@ -327,6 +340,9 @@ func addForm(forms *token.ByForm, module any) error {
 	verifier, err := configured.Verifier()
 	if err != nil {
 		return err
+	}
+	if finder, ok := verifier.(token.Finder); ok {
+		return c.addFound(finder)
 	}
 	place, name := &forms.JWT, "jwt"
 	if _, ok := module.(*SignedVerifier); ok {
