@@ -46,6 +46,7 @@ type App struct {
 	caches    *caches
 	ctx       caddy.Context
 	watchers  sync.WaitGroup
+	starters  []func(context.Context) // what modules of sites do while the configuration runs
 	stop      context.CancelFunc
 }
 
@@ -86,6 +87,9 @@ func (a *App) Start() error {
 	}
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(context.Background())
+	for _, start := range a.starters {
+		a.watchers.Go(func() { start(ctx) })
+	}
 	for name, file := range a.databases {
 		a.watchers.Go(func() {
 			file.Watch(ctx, geoWatchInterval, func(err error) {

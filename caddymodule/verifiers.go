@@ -37,7 +37,8 @@ type JWTVerifier struct {
 	Secret string `json:"secret,omitempty"`
 	// PublicKey is the path of a PEM file with a public key. Placeholders expand when the configuration is loaded.
 	PublicKey string `json:"public_key,omitempty"`
-	// JWKS is the path of a JSON Web Key Set, placeholders as above. It is read again when it changes; while it is bad, the old one stays.
+	// JWKS is the path or the URL of a JSON Web Key Set, placeholders as above. A file is read again when it changes, a URL is asked as
+	// its Cache-Control says; while the new one is bad, the old one stays. A URL is https, or http on this machine.
 	JWKS string `json:"jwks,omitempty"`
 	// Issuer must equal iss, if set.
 	Issuer string `json:"issuer,omitempty"`
@@ -47,6 +48,7 @@ type JWTVerifier struct {
 	Leeway caddy.Duration `json:"leeway,omitempty"`
 
 	keys   *token.KeySet
+	remote *remoteKeys // if the keys come from a URL
 	logger *zap.Logger
 }
 
@@ -71,6 +73,9 @@ func (v *JWTVerifier) Provision(ctx caddy.Context) (err error) {
 		if *path, err = caddy.NewReplacer().ReplaceOrErr(*path, true, true); err != nil {
 			return err
 		}
+	}
+	if isURL(v.JWKS) && countSet(v.Secret, v.PublicKey) == 0 {
+		return v.followKeys(ctx, algorithms)
 	}
 	if v.keys, err = v.readKeys(algorithms); err != nil {
 		return err
@@ -149,7 +154,11 @@ func (v *JWTVerifier) reload() error {
 
 // Verifier implements TokenVerifier.
 func (v *JWTVerifier) Verifier() (token.Verifier, error) {
-	return token.NewJWT(token.JWTConfig{Keys: v.keys, Issuer: v.Issuer, Audience: v.Audience, Leeway: time.Duration(v.Leeway)})
+	config := token.JWTConfig{Keys: v.keys, Issuer: v.Issuer, Audience: v.Audience, Leeway: time.Duration(v.Leeway)}
+	if v.remote != nil {
+		config.Refresh = v.remote.refresh
+	}
+	return token.NewJWT(config)
 }
 
 // UnmarshalCaddyfile reads
@@ -158,7 +167,7 @@ func (v *JWTVerifier) Verifier() (token.Verifier, error) {
 //		algorithms <name...>
 //		secret     {env.NAME}|{file./path}
 //		public_key <file.pem>
-//		jwks       <file.json>
+//		jwks       <file.json>|<url>
 //		issuer     <text>
 //		audience   <text...>
 //		leeway     <duration>
