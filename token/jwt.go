@@ -160,7 +160,7 @@ func (v *JWT) authenticate(ctx context.Context, raw string) ([]byte, error) {
 		return nil, ErrMalformed // the cause may quote the header
 	}
 	payload, err := signed.Verify(key.material)
-	if err != nil {
+	if err != nil || !saltFits(key, algorithm, raw) {
 		return nil, ErrSignature
 	}
 	return payload, nil
@@ -195,10 +195,7 @@ func (v *JWT) selectKey(ctx context.Context, header []byte) (Key, Algorithm, err
 	if v.config.Type != "" && !strings.EqualFold(trimMediaType(typ), trimMediaType(v.config.Type)) {
 		return Key{}, "", fmt.Errorf("%w: another typ", ErrMalformed)
 	}
-	key, found := v.config.Keys.current.Load().lookup(kid)
-	if !found && v.config.Refresh != nil && v.config.Keys.mayHave(Algorithm(alg)) && v.config.Refresh(ctx) {
-		key, found = v.config.Keys.current.Load().lookup(kid)
-	}
+	key, found := v.findKey(ctx, kid, Algorithm(alg))
 	switch {
 	case v.config.Keys.Len() == 0:
 		return Key{}, "", ErrNoKeys
@@ -208,6 +205,18 @@ func (v *JWT) selectKey(ctx context.Context, header []byte) (Key, Algorithm, err
 		return Key{}, "", fmt.Errorf("%w: algorithm not allowed for its key", ErrSignature)
 	}
 	return key, Algorithm(alg), nil
+}
+
+// findKey looks a second time after a refresh, and a third, because the first may have ended what had begun before the key was there.
+func (v *JWT) findKey(ctx context.Context, kid string, alg Algorithm) (key Key, found bool) {
+	key, found = v.config.Keys.current.Load().lookup(kid)
+	for range 2 {
+		if found || v.config.Refresh == nil || !v.config.Keys.mayHave(alg) || !v.config.Refresh(ctx) {
+			break
+		}
+		key, found = v.config.Keys.current.Load().lookup(kid)
+	}
+	return key, found
 }
 
 // trimMediaType undoes the abbreviation that JWS 4.1.9 allows.

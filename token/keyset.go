@@ -213,6 +213,9 @@ func parseJWK(raw json.RawMessage, allowed []Algorithm) (k Key, usable bool, err
 	if jwk.Use != "" && jwk.Use != "sig" {
 		return Key{}, false, nil
 	}
+	if usable, err := mayVerify(raw); err != nil || !usable {
+		return Key{}, false, err
+	}
 	secret, symmetric := jwk.Key.([]byte)
 	if !symmetric && !jwk.IsPublic() {
 		return Key{}, false, errors.New("a private key; publish and configure the public part only")
