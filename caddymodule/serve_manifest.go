@@ -122,10 +122,14 @@ func (q *request) originQuery() string {
 
 func (q *request) queryWithoutTokens() string { return q.queryWithout(q.tokenQueries()) }
 
-// queryWithout returns the query without the named parameters. The others keep their order and spelling, which what was signed may
-// hold.
+// queryWithout returns the query without the named parameters.
 func (q *request) queryWithout(names []string) string {
-	raw := q.r.URL.RawQuery
+	return withoutParameters(q.r.URL.RawQuery, names)
+}
+
+// withoutParameters returns a query without the named parameters. The others keep their order and spelling, which what was signed may
+// hold.
+func withoutParameters(raw string, names []string) string {
 	if raw == "" {
 		return ""
 	}
