@@ -39,7 +39,8 @@ func (c *TokenConfig) addFound(finder token.Finder) error {
 	return nil
 }
 
-// compilePlaces settles who looks where, once the verifiers are known. hasForms says whether one takes tokens from From.
+// compilePlaces settles who looks where, once the verifiers are known. hasForms says whether one takes tokens from From. Its
+// errors begin with the name of the setting.
 func (c *TokenConfig) compilePlaces(hasForms bool) error {
 	switch {
 	case !hasForms && len(c.From) > 0:
@@ -53,7 +54,7 @@ func (c *TokenConfig) compilePlaces(hasForms bool) error {
 			place.Name = http.CanonicalHeaderKey(place.Name)
 		}
 		if taken[place] {
-			return fmt.Errorf("two kinds of token look for theirs in the %s %q: name another place", place.In, place.Name)
+			return fmt.Errorf("from: two kinds of token look for theirs in the %s %q: name another place", place.In, place.Name)
 		}
 		taken[place] = true
 		switch place.In {

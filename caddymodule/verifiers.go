@@ -287,29 +287,32 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 		return errors.New("token: want at least one kind of token")
 	}
 	h.Token.close = h.Token.closeVerifiers // also if what follows fails half-way
-	if err := h.Token.addVerifiers(modules); err != nil {
+	hasForms, err := h.Token.addVerifiers(modules)
+	if err != nil {
 		return fmt.Errorf("token: %w", err)
+	}
+	if err := h.Token.compilePlaces(hasForms); err != nil {
+		return fmt.Errorf("token.%w", err)
 	}
 	return nil
 }
 
 // addVerifiers tells kinds that find their own credential from those that are told apart by their form.
-func (c *TokenConfig) addVerifiers(modules []any) error {
+func (c *TokenConfig) addVerifiers(modules []any) (hasForms bool, err error) {
 	var forms token.ByForm
 	for _, module := range modules {
 		if err := c.addForm(&forms, module); err != nil {
-			return err
+			return false, err
 		}
 	}
-	hasForms := forms != token.ByForm{}
-	if hasForms {
+	if hasForms = forms != (token.ByForm{}); hasForms {
 		cached, err := token.NewCached(forms, token.CacheConfig{})
 		if err != nil {
-			return err
+			return false, err
 		}
 		c.verifier = cached
 	}
-	return c.compilePlaces(hasForms)
+	return hasForms, nil
 }
 
 func (c *TokenConfig) closeVerifiers() {
