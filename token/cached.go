@@ -146,7 +146,8 @@ func isFinal(err error) bool {
 
 // cacheDigest separates its parts by length, so that none can borrow from another.
 func cacheDigest(identity, boundTo, raw string) [sha256.Size]byte {
-	b := make([]byte, 0, 16+len(identity)+len(boundTo)+len(raw))
+	var onStack [1 << 10]byte // most fit, and cost no allocation
+	b := onStack[:0]
 	for _, part := range [...]string{identity, boundTo} {
 		b = append(binary.BigEndian.AppendUint64(b, uint64(len(part))), part...)
 	}
