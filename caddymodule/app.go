@@ -53,6 +53,7 @@ type App struct {
 	caches    *caches
 	ctx       caddy.Context
 	watchers  sync.WaitGroup
+	starters  []func(context.Context) // what modules of sites do while the configuration runs
 	stop      context.CancelFunc
 }
 
@@ -100,6 +101,9 @@ func (a *App) Start() error {
 	ctx, a.stop = context.WithCancel(context.Background())
 	a.startRights(ctx)
 	a.watchGeoDatabases(ctx)
+	for _, start := range a.starters {
+		a.watchers.Go(func() { start(ctx) })
+	}
 	return nil
 }
 

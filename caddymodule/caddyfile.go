@@ -39,8 +39,8 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		shared          <pattern...>
 //		origin          <url...>
 //		sidecar         <.ext...>
-//		token           jwt|signed|cat { … }
-//		token_from      query|header|cookie <name>
+//		token           jwt|signed|cat|akamai|cloudfront|secure_link|flussonic|bunny { … }
+//		token_from      query|header|cookie <name> | path [<name>]
 //		session         path|cookie [<extend>]
 //		geo             [<database...>] {
 //			allow       <place or network...>
@@ -120,12 +120,12 @@ func (h *Handler) unmarshalToken(d *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) unmarshalTokenFrom(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) != 2 {
+	args := append(d.RemainingArgs(), "")
+	if len(args) != 3 && (len(args) != 2 || args[0] != tokenInPath) {
 		return d.ArgErr()
 	}
-	if !isOneOf(args[0], tokenInQuery, tokenInHeader, tokenInCookie) {
-		return d.Errf("token_from %q: want query, header or cookie", args[0])
+	if !isOneOf(args[0], tokenInQuery, tokenInHeader, tokenInCookie, tokenInPath) {
+		return d.Errf("token_from %q: want query, header, cookie or path", args[0])
 	}
 	h.token().From = append(h.token().From, TokenPlace{In: args[0], Name: args[1]})
 	return nil

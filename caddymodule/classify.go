@@ -67,6 +67,9 @@ func (q *request) classify() error {
 	if err != nil {
 		return err
 	}
+	if err := q.checkElement(); err != nil {
+		return err
+	}
 	if !addr.InPlace(q.asset()) {
 		return errNotOurs
 	}

@@ -7,11 +7,13 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/token"
 	"github.com/caddy-drm/caddy-drm/token/cat"
+	"github.com/caddy-drm/caddy-drm/token/signedurl"
 )
 
 // conditionKinds read the conditions that sessions carry, by their first byte: each kind of token has its own.
 var conditionKinds = map[byte]func([]byte) (token.Conditions, error){
-	cat.ConditionsKind: cat.ParseConditions,
+	cat.ConditionsKind:      cat.ParseConditions,
+	signedurl.ConditionsTag: signedurl.ParseConditions,
 }
 
 // maxParsedConditions bounds those that are kept at hand.

@@ -13,7 +13,8 @@ import (
 type TokenConfig struct {
 	// VerifiersRaw are the kinds of token that are accepted, at most one of each form.
 	VerifiersRaw []json.RawMessage `json:"verifiers,omitempty" caddy:"namespace=drm.token_verifiers inline_key=kind"`
-	// From lists where a request may carry its token. Default: the query `token`, then `Authorization: Bearer`.
+	// From lists where a request may carry its token. Default: the query `token`, then `Authorization: Bearer`. Kinds of token that
+	// name their own places are not looked for here.
 	From []TokenPlace `json:"from,omitempty"`
 	// Session is how the session reaches the child addresses: `path` (default) as an element of every URL in a manifest, or
 	// `cookie`. Cookies need pages of the same site, or cors_origins.
@@ -22,17 +23,21 @@ type TokenConfig struct {
 	// after a short-lived token let the viewer in.
 	SessionExtend caddy.Duration `json:"session_extend,omitempty"`
 
-	verifier token.Verifier
-	close    func() // releases the verifier
-	trust    string // digest of what is accepted: a session is worth what it was minted from
+	verifier token.Verifier // of the kinds that are told apart by their form; nil if there are none
+	found    []foundKind    // the kinds that find their own
+	queries  []string       // query parameters that may carry a credential
+	elements []string       // names of path elements that may
+	close    func()         // releases the verifiers
+	trust    string         // digest of what is accepted: a session is worth what it was minted from
 }
 
 // TokenPlace is one place of a request that may carry an access token.
 type TokenPlace struct {
-	// In is `query`, `header` or `cookie`.
+	// In is `query`, `header`, `cookie` or `path`.
 	In string `json:"in"`
-	// Name is the parameter, field or cookie. In the field Authorization the scheme Bearer is expected.
-	Name string `json:"name"`
+	// Name is the parameter, field or cookie. In the field Authorization the scheme Bearer is expected. In the path it is what stands
+	// before an equals sign in the first element; without a name, a first element that looks like a token is one.
+	Name string `json:"name,omitempty"`
 }
 
 // Places of a token, and ways of a session.
@@ -40,6 +45,7 @@ const (
 	tokenInQuery  = "query"
 	tokenInHeader = "header"
 	tokenInCookie = "cookie"
+	tokenInPath   = "path"
 
 	sessionInPath   = "path"
 	sessionInCookie = "cookie"

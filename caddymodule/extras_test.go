@@ -126,7 +126,7 @@ func TestTokenCommand(t *testing.T) {
 	if err := os.WriteFile(file, []byte(testTokenSecret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	good := tokenOptions{keyFile: file, prefixes: []string{"/demo"}, subject: "test-viewer", expires: time.Hour}
+	good := signedOptions{mintOptions: mintOptions{keyFile: file, expires: time.Hour}, prefixes: []string{"/demo"}, subject: "test-viewer"}
 	text, err := good.sign(time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -135,10 +135,10 @@ func TestTokenCommand(t *testing.T) {
 	if res := g.get(t, "/demo-av1/manifest.mpd?token="+text); res.status != 403 {
 		t.Errorf("another title: %d", res.status)
 	}
-	for name, edit := range map[string]func(*tokenOptions){
-		"no key file": func(o *tokenOptions) { o.keyFile = "" }, "a missing key file": func(o *tokenOptions) { o.keyFile = file + "x" },
-		"no prefix": func(o *tokenOptions) { o.prefixes = nil }, "no time": func(o *tokenOptions) { o.expires = 0 },
-		"a relative prefix": func(o *tokenOptions) { o.prefixes = []string{"demo"} }, "a country that is none": func(o *tokenOptions) { o.countries = []string{"Austria"} },
+	for name, edit := range map[string]func(*signedOptions){
+		"no key file": func(o *signedOptions) { o.keyFile = "" }, "a missing key file": func(o *signedOptions) { o.keyFile = file + "x" },
+		"no prefix": func(o *signedOptions) { o.prefixes = nil }, "no time": func(o *signedOptions) { o.expires = 0 },
+		"a relative prefix": func(o *signedOptions) { o.prefixes = []string{"demo"} }, "a country that is none": func(o *signedOptions) { o.countries = []string{"Austria"} },
 	} {
 		bad := good
 		edit(&bad)

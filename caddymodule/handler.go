@@ -123,7 +123,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	h.active.Add(1)
 	h.served.Add(1)
 	defer h.active.Add(-1)
-	q := &request{Handler: h, site: h.siteFor(r), r: r, w: w, origin: origin{client: r, next: next}}
+	r, element := h.takeElement(r)
+	q := &request{Handler: h, site: h.siteFor(r), element: element, r: r, w: w, origin: origin{client: r, next: next}}
 	q.setPlaceholders()
 	q.allowCORS()
 	if r.Method == http.MethodOptions {
@@ -142,7 +143,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if answered, err := q.renewToken(); answered || err != nil {
 		return q.failIf(err)
 	}
-	if err := q.serve(); err != nil {
+	serve := q.serve
+	if element != "" {
+		serve = q.leaveElement
+	}
+	if err := serve(); err != nil {
 		return q.fail(err)
 	}
 	return nil
@@ -156,6 +161,7 @@ type request struct {
 	w      http.ResponseWriter
 	origin origin
 
+	element  string // of the path, that holds a credential and is no longer in r
 	kind     requestKind
 	addr     address.Address
 	seal     address.Seal // of a sealed playlist, media segment, sidecar or license

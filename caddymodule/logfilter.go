@@ -23,8 +23,8 @@ func init() {
 //		}
 //	}
 //
-// It masks session elements of the path, and the value of every query parameter but those of the gateway that are no
-// secret.
+// It masks session elements of the path and what may be a token there, and the value of every query parameter but those of the
+// gateway that are no secret.
 type LogFilter struct{}
 
 var (
@@ -61,8 +61,12 @@ func (*LogFilter) Filter(in zapcore.Field) zapcore.Field {
 func maskURI(uri string) string {
 	uri = loggedSession.ReplaceAllString(uri, "~s."+masked)
 	path, query, found := strings.Cut(uri, "?")
-	if !found || query == "" {
-		return uri
+	path = maskElements(path)
+	switch {
+	case !found:
+		return path
+	case query == "":
+		return path + "?"
 	}
 	pairs := strings.Split(query, "&")
 	for i, pair := range pairs {
@@ -75,6 +79,26 @@ func maskURI(uri string) string {
 		}
 	}
 	return path + "?" + strings.Join(pairs, "&")
+}
+
+// maskElements masks what may be a credential in the path: an element with an equals sign in it, behind that, and one in front of the
+// last that looks like a token. Seals look like none.
+func maskElements(path string) string {
+	elements := strings.Split(path, "/")
+	for i, element := range elements {
+		name, _, named := strings.Cut(element, "=")
+		if !named {
+			name, _, named = strings.Cut(strings.ToLower(element), "%3d")
+		}
+		_, bare := elementValue(element, "")
+		switch {
+		case named:
+			elements[i] = name + "=" + masked
+		case bare && i < len(elements)-1:
+			elements[i] = masked
+		}
+	}
+	return strings.Join(elements, "/")
 }
 
 // Interface guards

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/caddy-drm/caddy-drm/token"
 )
@@ -18,7 +16,7 @@ func (q *request) renewToken() (answered bool, err error) {
 	if renewal == nil || q.identity.claims.Session || q.kind == kindMedia {
 		return false, nil
 	}
-	renewed, due, err := renewal.Renew(time.Now())
+	renewed, due, err := renewal.Renew(q.now())
 	if err != nil {
 		return false, fmt.Errorf("renewing the token: %w", err)
 	}
@@ -39,8 +37,12 @@ func (q *request) renewToken() (answered bool, err error) {
 
 // placeOfToken returns where the token of the request came from.
 func (q *request) placeOfToken() TokenPlace {
+	query, err := q.query()
+	if err != nil {
+		return TokenPlace{}
+	}
 	for _, place := range q.Token.From {
-		if found, err := q.tokensAt(place); err == nil && len(found) > 0 && found[0] != "" {
+		if found, err := q.tokensAt(place, query); err == nil && len(found) > 0 && found[0] != "" {
 			return place
 		}
 	}
@@ -90,7 +92,7 @@ func (q *request) redirectToToken(renewed token.Renewed, came TokenPlace) bool {
 	if came.In != tokenInQuery || q.r.Method != http.MethodGet && q.r.Method != http.MethodHead {
 		return false
 	}
-	query := q.queryBesideTokens()
+	query := q.queryWithoutTokens()
 	if query != "" {
 		query += "&"
 	}
@@ -104,21 +106,4 @@ func (q *request) redirectToToken(renewed token.Renewed, came TokenPlace) bool {
 	countServed(q.kind, 0)
 	q.w.WriteHeader(status)
 	return true
-}
-
-// queryBesideTokens returns the query without the parameters that carry tokens. The others keep their order and spelling, which
-// a token may be bound to.
-func (q *request) queryBesideTokens() string {
-	names := q.tokenQueries()
-	if len(names) == 0 || q.r.URL.RawQuery == "" {
-		return q.r.URL.RawQuery
-	}
-	var kept []string
-	for pair := range strings.SplitSeq(q.r.URL.RawQuery, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		if decoded, err := url.QueryUnescape(name); err != nil || !slices.Contains(names, decoded) {
-			kept = append(kept, pair)
-		}
-	}
-	return strings.Join(kept, "&")
 }

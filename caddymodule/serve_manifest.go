@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -122,34 +124,37 @@ func (q *request) originQuery() string {
 
 func (q *request) queryWithoutTokens() string { return q.queryWithout(q.tokenQueries()) }
 
-// queryWithout returns the query without the named parameters. A query that has none of them keeps its spelling.
+// queryWithout returns the query without the named parameters.
 func (q *request) queryWithout(names []string) string {
-	raw := q.r.URL.RawQuery
-	query, err := url.ParseQuery(raw)
-	if err != nil {
+	return withoutParameters(q.r.URL.RawQuery, names)
+}
+
+// withoutParameters returns a query without the named parameters. The others keep their order and spelling, which what was signed may
+// hold.
+func withoutParameters(raw string, names []string) string {
+	if raw == "" {
 		return ""
 	}
-	before := len(query)
-	for _, name := range names {
-		query.Del(name)
+	kept := make([]string, 0, 8)
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		decoded, err := url.QueryUnescape(name)
+		if err != nil || strings.Contains(pair, ";") { // url.ParseQuery refuses the query for it
+			return ""
+		}
+		if !slices.Contains(names, decoded) {
+			kept = append(kept, pair)
+		}
 	}
-	if len(query) == before {
-		return raw
-	}
-	return query.Encode()
+	return strings.Join(kept, "&")
 }
 
 // tokenQueries lists the parameters that may hold an access token.
 func (q *request) tokenQueries() []string {
-	var names []string
-	if q.Token != nil {
-		for _, place := range q.Token.From {
-			if place.In == tokenInQuery {
-				names = append(names, place.Name)
-			}
-		}
+	if q.Token == nil {
+		return nil
 	}
-	return names
+	return slices.Clip(q.Token.queries)
 }
 
 // chooseKeyFormats settles the HLS key formats: as the parent playlist's seal says, as the player asks, as the operator

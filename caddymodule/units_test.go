@@ -191,20 +191,23 @@ func TestSidecarType(t *testing.T) {
 
 func TestMaskURI(t *testing.T) {
 	for uri, want := range map[string]string{
-		"/demo/manifest.mpd":                            "/demo/manifest.mpd",
-		"/demo/manifest.mpd?token=abc":                  "/demo/manifest.mpd?token=REDACTED",
-		"/demo/manifest.mpd?drm=cenc&t=abc&x=y":         "/demo/manifest.mpd?drm=cenc&t=REDACTED&x=REDACTED",
-		"/demo/manifest.mpd?abc":                        "/demo/manifest.mpd?REDACTED",
-		"/demo/manifest.mpd?a=1&abc":                    "/demo/manifest.mpd?a=REDACTED&REDACTED",
-		"/demo/manifest.mpd?token=a=b==":                "/demo/manifest.mpd?token=REDACTED",
-		"/~s.SESSION/demo/~SEAL/seg_1.m4s":              "/~s.REDACTED/demo/~SEAL/seg_1.m4s",
-		"/%7Es.SESSION/demo/seg.m4s":                    "/~s.REDACTED/demo/seg.m4s",
-		"/%7es.SESSION?token=x":                         "/~s.REDACTED?token=REDACTED",
-		"/%7E%73.SESSION/demo/seg.m4s":                  "/~s.REDACTED/demo/seg.m4s",
-		"/~s%2eSESSION/demo/seg.m4s":                    "/~s.REDACTED/demo/seg.m4s",
-		"/demo/.drm/~s.SESSION/key/SEAL/00?kid=1&drm=2": "/demo/.drm/~s.REDACTED/key/SEAL/00?kid=1&drm=2",
-		"http://a/demo?token=x":                         "http://a/demo?token=REDACTED",
-		"":                                              "",
+		"/demo/manifest.mpd":                             "/demo/manifest.mpd",
+		"/demo/manifest.mpd?token=abc":                   "/demo/manifest.mpd?token=REDACTED",
+		"/demo/manifest.mpd?drm=cenc&t=abc&x=y":          "/demo/manifest.mpd?drm=cenc&t=REDACTED&x=REDACTED",
+		"/demo/manifest.mpd?abc":                         "/demo/manifest.mpd?REDACTED",
+		"/demo/manifest.mpd?a=1&abc":                     "/demo/manifest.mpd?a=REDACTED&REDACTED",
+		"/demo/manifest.mpd?token=a=b==":                 "/demo/manifest.mpd?token=REDACTED",
+		"/~s.SESSION/demo/~SEAL/seg_1.m4s":               "/~s.REDACTED/demo/~SEAL/seg_1.m4s",
+		"/%7Es.SESSION/demo/seg.m4s":                     "/~s.REDACTED/demo/seg.m4s",
+		"/%7es.SESSION?token=x":                          "/~s.REDACTED?token=REDACTED",
+		"/%7E%73.SESSION/demo/seg.m4s":                   "/~s.REDACTED/demo/seg.m4s",
+		"/~s%2eSESSION/demo/seg.m4s":                     "/~s.REDACTED/demo/seg.m4s",
+		"/demo/.drm/~s.SESSION/key/SEAL/00?kid=1&drm=2":  "/demo/.drm/~s.REDACTED/key/SEAL/00?kid=1&drm=2",
+		"http://a/demo?token=x":                          "http://a/demo?token=REDACTED",
+		"/bcdn_token=abc&expires=1/demo/x.mpd":           "/bcdn_token=REDACTED/demo/x.mpd",
+		"/members/auth%3Dabc/demo/x.mpd?":                "/members/auth=REDACTED/demo/x.mpd?",
+		"/v1." + strings.Repeat("a", 50) + "/demo/x.mpd": "/REDACTED/demo/x.mpd",
+		"": "",
 	} {
 		if got := maskURI(uri); got != want {
 			t.Errorf("maskURI(%q) = %q, want %q", uri, got, want)

@@ -286,15 +286,6 @@ func (v *CATVerifier) unmarshalRenewal(d *caddyfile.Dispenser) error {
 	})
 }
 
-// flagArg reads a word that stands alone.
-func flagArg(d *caddyfile.Dispenser, into *bool) error {
-	*into = true
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	return nil
-}
-
 // Interface guards
 var (
 	_ TokenVerifier         = (*CATVerifier)(nil)

@@ -38,7 +38,8 @@ type JWTVerifier struct {
 	Secret string `json:"secret,omitempty"`
 	// PublicKey is the path of a PEM file with a public key. Placeholders expand when the configuration is loaded.
 	PublicKey string `json:"public_key,omitempty"`
-	// JWKS is the path of a JSON Web Key Set, placeholders as above. It is read again when it changes; while it is bad, the old one stays.
+	// JWKS is the path or the URL of a JSON Web Key Set, placeholders as above. A file is read again when it changes, a URL is asked as
+	// its Cache-Control says; while the new one is bad, the old one stays. A URL is https, or http on this machine.
 	JWKS string `json:"jwks,omitempty"`
 	// Issuer must equal iss, if set.
 	Issuer string `json:"issuer,omitempty"`
@@ -48,6 +49,7 @@ type JWTVerifier struct {
 	Leeway caddy.Duration `json:"leeway,omitempty"`
 
 	keys   *token.KeySet
+	remote *remoteKeys // if the keys come from a URL
 	logger *zap.Logger
 }
 
@@ -72,6 +74,9 @@ func (v *JWTVerifier) Provision(ctx caddy.Context) (err error) {
 		if *path, err = caddy.NewReplacer().ReplaceOrErr(*path, true, true); err != nil {
 			return err
 		}
+	}
+	if isURL(v.JWKS) && countSet(v.Secret, v.PublicKey) == 0 {
+		return v.followKeys(ctx, algorithms)
 	}
 	if v.keys, err = v.readKeys(algorithms); err != nil {
 		return err
@@ -150,7 +155,11 @@ func (v *JWTVerifier) reload() error {
 
 // Verifier implements TokenVerifier.
 func (v *JWTVerifier) Verifier() (token.Verifier, error) {
-	return token.NewJWT(token.JWTConfig{Keys: v.keys, Issuer: v.Issuer, Audience: v.Audience, Leeway: time.Duration(v.Leeway)})
+	config := token.JWTConfig{Keys: v.keys, Issuer: v.Issuer, Audience: v.Audience, Leeway: time.Duration(v.Leeway)}
+	if v.remote != nil {
+		config.Refresh = v.remote.refresh
+	}
+	return token.NewJWT(config)
 }
 
 // UnmarshalCaddyfile reads
@@ -159,7 +168,7 @@ func (v *JWTVerifier) Verifier() (token.Verifier, error) {
 //		algorithms <name...>
 //		secret     {env.NAME}|{file./path}
 //		public_key <file.pem>
-//		jwks       <file.json>
+//		jwks       <file.json>|<url>
 //		issuer     <text>
 //		audience   <text...>
 //		leeway     <duration>
@@ -265,11 +274,6 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 	if h.Token == nil {
 		return nil
 	}
-	for _, place := range h.Token.From {
-		if !isOneOf(place.In, tokenInQuery, tokenInHeader, tokenInCookie) || place.Name == "" {
-			return fmt.Errorf("token.from: want query, header or cookie and a name, not %q", place.In)
-		}
-	}
 	trust, err := trustOf(h.Token.VerifiersRaw)
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
@@ -280,40 +284,69 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 		return fmt.Errorf("token: %w", err)
 	}
 	modules, _ := loaded.([]any)
-	var forms token.ByForm
-	for _, module := range modules {
-		if err := addForm(&forms, module); err != nil {
-			return fmt.Errorf("token: %w", err)
-		}
-	}
 	if len(modules) == 0 {
 		return errors.New("token: want at least one kind of token")
 	}
-	if len(h.Token.From) == 0 {
-		h.Token.From = defaultPlaces(modules)
-	}
-	cached, err := token.NewCached(forms, token.CacheConfig{})
+	h.Token.close = h.Token.closeVerifiers // also if what follows fails half-way
+	hasForms, err := h.Token.addVerifiers(modules)
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
-	h.Token.verifier, h.Token.close = cached, cached.Close
+	if err := h.Token.compilePlaces(hasForms); err != nil {
+		return fmt.Errorf("token.%w", err)
+	}
 	return nil
 }
 
-// defaultPlaces are those of all modules together, for sites that do not say where their tokens are.
-func defaultPlaces(modules []any) (places []TokenPlace) {
+// addVerifiers tells kinds that find their own credential from those that are told apart by their form. These look where the
+// operator says, or else in the default places of all of them.
+func (c *TokenConfig) addVerifiers(modules []any) (hasForms bool, err error) {
+	var forms token.ByForm
+	var places []TokenPlace
 	for _, module := range modules {
-		own := []TokenPlace{{In: tokenInQuery, Name: "token"}, {In: tokenInHeader, Name: "Authorization"}}
-		if m, ok := module.(interface{ DefaultPlaces() []TokenPlace }); ok {
-			own = m.DefaultPlaces()
+		before := forms
+		if err := c.addForm(&forms, module); err != nil {
+			return false, err
 		}
-		for _, place := range own {
-			if !slices.Contains(places, place) {
-				places = append(places, place)
-			}
+		if forms != before {
+			places = addDefaultPlaces(places, module)
+		}
+	}
+	if hasForms = forms != (token.ByForm{}); !hasForms {
+		return false, nil
+	}
+	cached, err := token.NewCached(forms, token.CacheConfig{})
+	if err != nil {
+		return false, err
+	}
+	c.verifier = cached
+	if len(c.From) == 0 {
+		c.From = places
+	}
+	return true, nil
+}
+
+// addDefaultPlaces adds the places in which a kind of token is by default.
+func addDefaultPlaces(places []TokenPlace, module any) []TokenPlace {
+	own := []TokenPlace{{In: tokenInQuery, Name: "token"}, {In: tokenInHeader, Name: "Authorization"}}
+	if m, ok := module.(interface{ DefaultPlaces() []TokenPlace }); ok {
+		own = m.DefaultPlaces()
+	}
+	for _, place := range own {
+		if !slices.Contains(places, place) {
+			places = append(places, place)
 		}
 	}
 	return places
+}
+
+func (c *TokenConfig) closeVerifiers() {
+	if cached, ok := c.verifier.(*token.Cached); ok {
+		cached.Close()
+	}
+	for _, kind := range c.found {
+		kind.cached.Close()
+	}
 }
 
 // trustOf returns a digest of the verifiers' configuration, which is the same on all nodes that share it. Keys that are
@@ -336,7 +369,7 @@ func trustOf(verifiers []json.RawMessage) (string, error) {
 
 // addForm puts the verifier of a module in its place. Which verifier a token goes to is told by the token's form, so each
 // form has at most one.
-func addForm(forms *token.ByForm, module any) error {
+func (c *TokenConfig) addForm(forms *token.ByForm, module any) error {
 	configured, ok := module.(TokenVerifier)
 	if !ok {
 		return fmt.Errorf("%T is no token verifier", module)
@@ -344,6 +377,9 @@ func addForm(forms *token.ByForm, module any) error {
 	verifier, err := configured.Verifier()
 	if err != nil {
 		return err
+	}
+	if finder, ok := verifier.(token.Finder); ok {
+		return c.addFound(finder)
 	}
 	place, name := &forms.JWT, "jwt"
 	switch module.(type) {

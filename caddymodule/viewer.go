@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -43,15 +42,15 @@ func (q *request) identifyViewer() (policy.Viewer, error) {
 	if q.Token == nil {
 		return viewer, nil
 	}
-	tokens, err := q.accessTokens()
+	tokens, found, err := q.credentials()
 	if err != nil {
 		return policy.Viewer{}, err
 	}
 	switch {
 	case q.addr.Session != "":
 		viewer.Session = q.addr.Session
-	case len(tokens) > 0:
-		viewer.Tokens = tokens
+	case len(tokens)+len(found) > 0:
+		viewer.Tokens, viewer.Found = tokens, found
 	case q.Token.Session == sessionInCookie:
 		if cookies := q.r.CookiesNamed(sessionCookieName); len(cookies) > 0 {
 			viewer.Session = cookies[0].Value // the most specific path comes first (RFC 6265, 5.4)
@@ -68,7 +67,7 @@ func (q *request) tokenRequest() token.Request {
 		return r
 	}
 	r.Host, r.Method, r.Header = hostName(q.r.Host), q.r.Method, q.r.Header.Values
-	r.Scheme, r.PublicPath, r.RawQuery = q.publicScheme(), q.publicPath(), q.queryBesideTokens()
+	r.Scheme, r.PublicPath, r.RawQuery = q.publicScheme(), q.publicPath(), q.queryWithoutTokens()
 	if q.r.TLS != nil {
 		r.ALPN = q.r.TLS.NegotiatedProtocol
 	}
@@ -90,41 +89,6 @@ func (k requestKind) use() policy.Use {
 	default:
 		return policy.UseManifest
 	}
-}
-
-// accessTokens returns the access tokens of the request, from every configured place. A place that holds two is refused.
-func (q *request) accessTokens() ([]string, error) {
-	var tokens []string
-	for _, place := range q.Token.From {
-		found, err := q.tokensAt(place)
-		if err != nil {
-			return nil, err
-		}
-		tokens = append(tokens, found...)
-	}
-	return tokens, nil
-}
-
-func (q *request) tokensAt(place TokenPlace) ([]string, error) {
-	var found []string
-	switch place.In {
-	case tokenInQuery:
-		query, err := url.ParseQuery(q.r.URL.RawQuery)
-		if err != nil {
-			return nil, errQuery
-		}
-		found = query[place.Name]
-	case tokenInHeader:
-		found = headerTokens(q.r.Header, place.Name)
-	case tokenInCookie:
-		for _, cookie := range q.r.CookiesNamed(place.Name) {
-			found = append(found, cookie.Value)
-		}
-	}
-	if len(found) > 1 {
-		return nil, errTokenTwice
-	}
-	return found, nil
 }
 
 // headerTokens returns the tokens in a header. Authorization may hold credentials of other schemes, which are not ours.
@@ -159,14 +123,7 @@ func (q *request) startSession() (string, error) {
 	if q.Token == nil || q.identity.session != "" {
 		return q.identity.session, nil
 	}
-	claims := q.identity.claims
-	if claims.OneAddress { // of the manifest: what it names lies in its asset
-		claims.Scope = []string{strings.TrimSuffix(string(q.asset()), "/")}
-		if claims.Scope[0] == "" {
-			claims.Scope[0] = "/"
-		}
-	}
-	return q.sessions.MintUntil(claims, q.now(), q.identity.windowEnd)
+	return q.sessions.MintUntil(q.sessionClaims(), q.now(), q.identity.windowEnd)
 }
 
 // sessionElements returns the path elements that carry the session below a manifest. With cookies there are none, and the

@@ -44,6 +44,8 @@ type Viewer struct {
 	Place geo.Place
 	// Tokens are all access tokens of the request, one per place that carries one. See token.Single.
 	Tokens []string
+	// Found are the credentials of kinds that find their own, each with the verifier that it is for. See token.Pick.
+	Found []token.Credential
 	// Session is the session token, or empty. Where there is one it decides, and Tokens are not looked at.
 	Session string
 }

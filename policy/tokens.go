@@ -50,7 +50,7 @@ func describePresented(viewer Viewer) string {
 	switch {
 	case viewer.Session != "":
 		return "a session"
-	case len(viewer.Tokens) > 0:
+	case len(viewer.Tokens)+len(viewer.Found) > 0:
 		return "an access token"
 	default:
 		return "nothing presented"
@@ -72,14 +72,17 @@ func (t Tokens) identify(ctx context.Context, viewer Viewer) (token.Claims, erro
 		}
 		return claims, nil
 	}
-	raw, err := token.Single(viewer.Tokens...)
-	if err != nil {
+	only, err := token.Pick(viewer.Tokens, viewer.Found)
+	switch {
+	case err != nil:
 		return token.Claims{}, err
-	}
-	if t.Verifier == nil {
+	case only.Verifier == nil && t.Verifier == nil:
 		return token.Claims{}, token.ErrMissing // only sessions are taken here
+	case only.Verifier == nil:
+		return t.Verifier.Verify(ctx, only.Raw, request)
+	default:
+		return only.Verifier.Verify(ctx, only.Raw, request)
 	}
-	return t.Verifier.Verify(ctx, raw, request)
 }
 
 // tokenReasons maps the sentinels of package token. What is not here is a failure of the verifier.

@@ -17,6 +17,12 @@ type Identified interface {
 	Identity() string
 }
 
+// Bound is implemented by verifiers whose answer rests on more of the request than Claims.Check looks at, such as the path that a
+// signature covers without naming it. BoundTo returns all of that for one token; an answer is remembered for it alone.
+type Bound interface {
+	BoundTo(raw string, req Request) string
+}
+
 func identityOf(v Verifier) string {
 	if i, ok := v.(Identified); ok {
 		return i.Identity()
@@ -98,8 +104,11 @@ func (c *Cached) Verify(ctx context.Context, raw string, req Request) (Claims, e
 	if len(raw) > maxTokenBytes { // not worth hashing
 		return Claims{}, fmt.Errorf("%w: over %d bytes", ErrMalformed, maxTokenBytes)
 	}
-	identity := c.changing()
-	digest := cacheDigest(identity, raw)
+	identity, boundTo := c.changing(), ""
+	if b, ok := c.verifier.(Bound); ok {
+		boundTo = b.BoundTo(raw, req)
+	}
+	digest := cacheDigest(identity, boundTo, raw)
 	if e, found := c.entries.Get(binary.BigEndian.Uint64(digest[:])); found && e.digest == digest {
 		if e.err == nil {
 			return e.answer(req)
@@ -143,11 +152,12 @@ func isFinal(err error) bool {
 		errors.Is(err, ErrUnsupported)
 }
 
-// cacheDigest separates its two parts by length, so that none can borrow from the other.
-func cacheDigest(identity, raw string) [sha256.Size]byte {
-	var room [1 << 10]byte // enough for most tokens, and not on the heap
-	b := room[:0]
-	b = binary.BigEndian.AppendUint64(b, uint64(len(identity)))
-	b = append(append(b, identity...), raw...)
-	return sha256.Sum256(b)
+// cacheDigest separates its parts by length, so that none can borrow from another.
+func cacheDigest(identity, boundTo, raw string) [sha256.Size]byte {
+	var onStack [1 << 10]byte // most fit, and cost no allocation
+	b := onStack[:0]
+	for _, part := range [...]string{identity, boundTo} {
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(part))), part...)
+	}
+	return sha256.Sum256(append(b, raw...))
 }

@@ -197,6 +197,13 @@ func isCleanPath(p string) bool {
 	return true
 }
 
+// Normalize checks claims that another package read from a token, and brings them into the form that Claims promises. It shares no
+// slice with what the caller holds. A restriction that cannot be understood is an error.
+func (c *Claims) Normalize() error {
+	*c = c.clone()
+	return c.normalize()
+}
+
 // normalize checks what a token claims and brings it into the form that Claims promises. A restriction that cannot be
 // understood is an error: read as "no restriction", it would open what its author meant to close.
 func (c *Claims) normalize() error {

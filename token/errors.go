@@ -21,6 +21,8 @@ var (
 	ErrScope = errors.New("the token does not cover this address")
 	// ErrIssuer means that the token comes from somebody else.
 	ErrIssuer = errors.New("the token has another issuer")
+	// ErrNoKeys is a failure and no refusal: the keys have not arrived yet.
+	ErrNoKeys = errors.New("no keys are known yet")
 	// ErrAudience means that the token is meant for somebody else.
 	ErrAudience = errors.New("the token has another audience")
 )

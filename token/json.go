@@ -14,6 +14,9 @@ const (
 	maxJSONMembers = 128
 )
 
+// CheckJSONObject reports an error unless b is one JSON object without members named twice and without deep nesting.
+func CheckJSONObject(b []byte) error { return checkJSONObject(b) }
+
 // checkJSONObject reports whether b is one JSON object, in UTF-8, without duplicate member names at any level, without
 // anything after it, and within the limits above.
 //

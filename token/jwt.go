@@ -46,6 +46,10 @@ type JWTConfig struct {
 	Audience []string
 	// Type, if set, must equal typ without regard to case and to a leading `application/` (RFC 8725, 3.11).
 	Type string
+	// Refresh, if set, is asked to renew Keys when none of them has the kid of a token, or when there are none yet. It returns when the
+	// keys may have changed, and false if that is not worth another look. It is called with nothing verified, so it bounds itself
+	// how often it does anything and how long it takes.
+	Refresh func(ctx context.Context) bool
 	// Leeway is added to exp and taken from nbf; zero means DefaultLeeway, negative none. At most MaxLeeway.
 	Leeway time.Duration
 	// PathsClaim, CountriesClaim and HostsClaim name the claims, each a string or an array of strings, that become Scope,
@@ -105,11 +109,11 @@ func (v *JWT) Identity() string {
 // Verify implements Verifier. It refuses, before any cryptography: more than 8 KiB, anything but three parts of strict
 // base64url, members named twice, deep nesting, an algorithm that the key is not for, and the headers crit, b64, zip, jku, jwk,
 // x5u and x5c. A token without exp is malformed.
-func (v *JWT) Verify(_ context.Context, raw string, req Request) (Claims, error) {
+func (v *JWT) Verify(ctx context.Context, raw string, req Request) (Claims, error) {
 	if raw == "" {
 		return Claims{}, ErrMissing
 	}
-	payload, err := v.authenticate(raw)
+	payload, err := v.authenticate(ctx, raw)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -124,7 +128,7 @@ func (v *JWT) Verify(_ context.Context, raw string, req Request) (Claims, error)
 }
 
 // authenticate returns the payload of raw if its signature fits.
-func (v *JWT) authenticate(raw string) ([]byte, error) {
+func (v *JWT) authenticate(ctx context.Context, raw string) ([]byte, error) {
 	if len(raw) > maxTokenBytes {
 		return nil, fmt.Errorf("%w: over %d bytes", ErrMalformed, maxTokenBytes)
 	}
@@ -144,7 +148,7 @@ func (v *JWT) authenticate(raw string) ([]byte, error) {
 			return nil, fmt.Errorf("%w: payload or signature: not base64url", ErrMalformed)
 		}
 	}
-	key, algorithm, err := v.selectKey(header)
+	key, algorithm, err := v.selectKey(ctx, header)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +160,7 @@ func (v *JWT) authenticate(raw string) ([]byte, error) {
 		return nil, ErrMalformed // the cause may quote the header
 	}
 	payload, err := signed.Verify(key.material)
-	if err != nil {
+	if err != nil || !saltFits(key, algorithm, raw) {
 		return nil, ErrSignature
 	}
 	return payload, nil
@@ -166,7 +170,7 @@ func (v *JWT) authenticate(raw string) ([]byte, error) {
 // something else than what was signed (JWS, 4.1.11; RFC 7797); one that followed the others would trust the attacker's key.
 var refusedHeaders = []string{"crit", "b64", "zip", "enc", "jku", "jwk", "x5u", "x5c"}
 
-func (v *JWT) selectKey(header []byte) (Key, Algorithm, error) {
+func (v *JWT) selectKey(ctx context.Context, header []byte) (Key, Algorithm, error) {
 	members, err := readObject(header)
 	if err != nil {
 		return Key{}, "", fmt.Errorf("%w: header: %w", ErrMalformed, err)
@@ -191,14 +195,28 @@ func (v *JWT) selectKey(header []byte) (Key, Algorithm, error) {
 	if v.config.Type != "" && !strings.EqualFold(trimMediaType(typ), trimMediaType(v.config.Type)) {
 		return Key{}, "", fmt.Errorf("%w: another typ", ErrMalformed)
 	}
-	key, found := v.config.Keys.current.Load().lookup(kid)
+	key, found := v.findKey(ctx, kid, Algorithm(alg))
 	switch {
+	case v.config.Keys.Len() == 0:
+		return Key{}, "", ErrNoKeys
 	case !found:
 		return Key{}, "", fmt.Errorf("%w: no key of that kid", ErrSignature)
 	case !key.allows(Algorithm(alg)):
 		return Key{}, "", fmt.Errorf("%w: algorithm not allowed for its key", ErrSignature)
 	}
 	return key, Algorithm(alg), nil
+}
+
+// findKey looks a second time after a refresh, and a third, because the first may have ended what had begun before the key was there.
+func (v *JWT) findKey(ctx context.Context, kid string, alg Algorithm) (key Key, found bool) {
+	key, found = v.config.Keys.current.Load().lookup(kid)
+	for range 2 {
+		if found || v.config.Refresh == nil || !v.config.Keys.mayHave(alg) || !v.config.Refresh(ctx) {
+			break
+		}
+		key, found = v.config.Keys.current.Load().lookup(kid)
+	}
+	return key, found
 }
 
 // trimMediaType undoes the abbreviation that JWS 4.1.9 allows.

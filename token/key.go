@@ -116,6 +116,9 @@ func kindOf(public any) (keyKind, Algorithm, error) {
 		if bits := k.N.BitLen(); bits < minRSABits || bits > maxRSABits {
 			return kindNone, "", fmt.Errorf("RSA key of %d bits: want %d to %d", bits, minRSABits, maxRSABits)
 		}
+		if isROCA(k.N) {
+			return kindNone, "", errors.New("RSA key of a generator whose keys can be factored (CVE-2017-15361)")
+		}
 		return kindRSA, RS256, nil
 	case *ecdsa.PublicKey:
 		switch k.Curve {

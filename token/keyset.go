@@ -64,6 +64,23 @@ func ParseKeySet(b []byte, algorithms ...Algorithm) (*KeySet, error) {
 	return s, nil
 }
 
+// PendingKeySet returns a set that has no keys until Reload gives it some: those of a key server that has not answered yet. Until then
+// every verification is a failure, ErrNoKeys, and not a refusal. The keys are for the given algorithms, none of which may be an
+// HMAC: what a server hands out to everybody is no secret.
+func PendingKeySet(algorithms ...Algorithm) (*KeySet, error) {
+	if len(algorithms) == 0 {
+		return nil, errors.New("no algorithm allowed for the key set")
+	}
+	for _, a := range algorithms {
+		if kind := a.kind(); kind == kindNone || kind == kindSecret {
+			return nil, fmt.Errorf("algorithm %q is not for keys from a server", string(a))
+		}
+	}
+	s := &KeySet{algorithms: slices.Clone(algorithms)}
+	s.current.Store(&keyTable{identity: "pending"})
+	return s, nil
+}
+
 // Reload replaces the keys with those in b, which has one of the forms of ParseKeySet. On an error the set stays as it was.
 // Tokens that were verified with a key that is gone are no longer found in a cache.
 func (s *KeySet) Reload(b []byte) error {
@@ -87,6 +104,9 @@ func (s *KeySet) Reload(b []byte) error {
 	s.current.Store(table)
 	return nil
 }
+
+// mayHave reports whether the set could have a key for an algorithm that a token names.
+func (s *KeySet) mayHave(a Algorithm) bool { return slices.Contains(s.algorithms, a) }
 
 // Len returns the number of usable keys.
 func (s *KeySet) Len() int { return len(s.current.Load().keys) }
@@ -192,6 +212,9 @@ func parseJWK(raw json.RawMessage, allowed []Algorithm) (k Key, usable bool, err
 	}
 	if jwk.Use != "" && jwk.Use != "sig" {
 		return Key{}, false, nil
+	}
+	if usable, err := mayVerify(raw); err != nil || !usable {
+		return Key{}, false, err
 	}
 	secret, symmetric := jwk.Key.([]byte)
 	if !symmetric && !jwk.IsPublic() {

@@ -45,6 +45,7 @@ type SignedPrefixConfig struct {
 type SignedPrefix struct {
 	keys   *KeySet
 	leeway time.Duration
+	name   string // begins the identity
 }
 
 // NewSignedPrefix checks config and returns its verifier.
@@ -61,12 +62,12 @@ func NewSignedPrefix(config SignedPrefixConfig) (*SignedPrefix, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &SignedPrefix{keys: config.Keys, leeway: leeway}, nil
+	return &SignedPrefix{keys: config.Keys, leeway: leeway, name: fmt.Sprintf("prefix|%d|", leeway)}, nil
 }
 
 // Identity implements Identified.
 func (v *SignedPrefix) Identity() string {
-	return fmt.Sprintf("prefix|%d|%s", v.leeway, v.keys.current.Load().identity)
+	return v.name + v.keys.current.Load().identity
 }
 
 // Verify implements Verifier. The MAC covers the encoded payload, so nothing but kid is acted on before it is checked.

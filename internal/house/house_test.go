@@ -49,7 +49,8 @@ var rooms = map[string]room{
 		ours:      []string{"drm", "address"},
 		libraries: []string{"github.com/go-jose/go-jose/v4", "github.com/dgraph-io/ristretto/v2"},
 	},
-	"token/cat": {ours: []string{"token"}, libraries: []string{"github.com/fxamacker/cbor/v2"}},
+	"token/cat":       {ours: []string{"token"}, libraries: []string{"github.com/fxamacker/cbor/v2"}},
+	"token/signedurl": {ours: []string{"token", "drm", "address"}},
 	"rights": {
 		ours:      []string{"geo", "drm", "address"}, // territories are sets of countries
 		libraries: []string{"go.yaml.in/yaml/v3"},
@@ -63,7 +64,7 @@ var rooms = map[string]room{
 	"usage":     {ours: []string{"token", "geo", "drm", "address"}, free: true},
 	"web":       {free: true},
 	"caddymodule": {free: true, ours: []string{
-		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "state", "usage", "geo", "token", "rights",
+		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "state", "usage", "geo", "token", "token/signedurl", "rights",
 		"address", "drm", "web", "segcache", "inflight",
 	}},
 	".": {ours: []string{"caddymodule"}, free: true},
