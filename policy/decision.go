@@ -34,15 +34,23 @@ const (
 	ReasonCountryDenied Reason = "country_denied"
 	// ReasonCountryUnknown: the viewer's country is not known, and the rule or the token demands one.
 	ReasonCountryUnknown Reason = "country_unknown"
+	// ReasonRevoked: the token, subject, session, device, title or key has been revoked.
+	ReasonRevoked Reason = "revoked"
+	// ReasonStateUnavailable: what nodes share cannot be read, and the site declares that this refuses; a failure of ours.
+	ReasonStateUnavailable Reason = "state_unavailable"
 	// ReasonRateLimited: too many requests; RetryAfter says when to come back.
 	ReasonRateLimited Reason = "rate_limited"
+	// ReasonStreamLimit: as many streams as may be are being watched; RetryAfter says when a place may be free.
+	ReasonStreamLimit Reason = "stream_limit"
+	// ReasonStreamKicked: a newer stream took the place of this one.
+	ReasonStreamKicked Reason = "stream_kicked"
 )
 
 // Reasons lists every reason, for tables that must have a row for each.
 var Reasons = [...]Reason{
 	ReasonAllowed, ReasonPathInvalid, ReasonTokenMissing, ReasonTokenAmbiguous, ReasonTokenInvalid, ReasonTokenExpired,
 	ReasonTokenNotYetValid, ReasonTokenScope, ReasonTokenUnverifiable, ReasonCountryDenied, ReasonCountryUnknown,
-	ReasonRateLimited,
+	ReasonRevoked, ReasonStateUnavailable, ReasonRateLimited, ReasonStreamLimit, ReasonStreamKicked,
 }
 
 // Decision is the outcome for one request. The zero Decision refuses.

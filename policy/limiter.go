@@ -10,48 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"github.com/caddy-drm/caddy-drm/token"
 )
-
-// LimitBy is what a limit is counted by.
-type LimitBy uint8
-
-// The ways to count. The zero value counts by address.
-const (
-	// ByAddress counts by IPv4 address or by IPv6 /64, the smallest block that one customer is given: one who owns a /64 has 2⁶⁴
-	// addresses to hide behind.
-	ByAddress LimitBy = iota
-	// BySubject counts by the subject of the token, or by address for a request without one.
-	BySubject
-)
-
-// String returns the word that configurations use.
-func (b LimitBy) String() string {
-	if b == BySubject {
-		return "subject"
-	}
-	return "address"
-}
-
-// Limits is the rate that a viewer may ask at. The zero value is no limit.
-type Limits struct {
-	// Limiter counts requests; nil is no limit. Several policies may share one.
-	Limiter *Limiter
-	By      LimitBy
-}
-
-func (l Limits) exceeded(now time.Time, addr netip.Addr, claims token.Claims) (retryAfter time.Duration, exceeded bool) {
-	if l.Limiter == nil {
-		return 0, false
-	}
-	key := AddressKey(addr)
-	if l.By == BySubject && claims.Subject != "" {
-		key = SubjectKey(claims.Subject)
-	}
-	allowed, retryAfter := l.Limiter.Allow(key, now)
-	return retryAfter, !allowed
-}
 
 // AddressKey returns the key under which an address is counted: itself for IPv4, also when it comes inside an IPv6 address, and
 // its /64 for IPv6, without a zone. All invalid addresses share one key.

@@ -43,6 +43,11 @@ type Viewer struct {
 	Country geo.Country
 	// Tokens are all access tokens of the request, one per place that carries one. See token.Single.
 	Tokens []string
+	// Playback is the one that a session gets which this request may start; all zero if it starts none that is told apart.
+	Playback [8]byte
+	// Agent is the User-Agent, and Expand returns what a placeholder stands for. Nil: every placeholder is empty.
+	Agent  string
+	Expand func(placeholder string) string
 	// Session is the session token, or empty. Where there is one it decides, and Tokens are not looked at.
 	Session string
 }
@@ -51,8 +56,13 @@ type Viewer struct {
 // concurrent use.
 type Policy struct {
 	Tokens Tokens
-	Geo    geo.Rule
-	Limits Limits
+	// Revocations say what has been revoked; nil: nothing is.
+	Revocations Revocations
+	Geo         geo.Rule
+	// Limits are judged in their order. What an earlier one has let through counts there, also if a later one refuses it.
+	Limits []Limits
+	// Streams bounds what is watched at the same time; nil: nothing does.
+	Streams Streams
 }
 
 // stages are the rules in the order in which they are judged. The order is a security property: who is not authenticated
@@ -63,8 +73,10 @@ var stages = [...]struct {
 }{
 	{"path", (*Policy).judgePath},
 	{"token", (*Policy).judgeToken},
+	{"revocation", (*Policy).judgeRevocation},
 	{"geo", (*Policy).judgeCountry},
 	{"requests", (*Policy).judgeRequests},
+	{"streams", (*Policy).judgeStreams},
 }
 
 // Decide judges one request. The first refusal is the decision. ctx is handed to the token verifier.
@@ -154,19 +166,5 @@ func (p *Policy) judgePath(q *question) {
 	}
 	if !(token.Claims{}).AllowsPath(q.asset.Path) {
 		q.refuse(ReasonPathInvalid, "path: not clean")
-	}
-}
-
-func (p *Policy) judgeRequests(q *question) {
-	switch {
-	case p.Limits.Limiter == nil:
-		return
-	case q.explaining:
-		q.input = "requests by " + p.Limits.By.String() + "; not counted here"
-		return
-	}
-	if retryAfter, limited := p.Limits.exceeded(q.now, q.viewer.Request.Addr, q.decision.Claims); limited {
-		q.decision.RetryAfter = retryAfter
-		q.refuse(ReasonRateLimited, "limit: requests by "+p.Limits.By.String())
 	}
 }

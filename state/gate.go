@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"strings"
 	"time"
@@ -115,25 +116,33 @@ func (s *Streams) NewGate(digest *Digester, tenant string, rules []StreamRule) *
 // String describes the rules.
 func (g *Gate) String() string { return strings.Join(g.words, "; ") }
 
-// leaseKey names the lease of a playback on a title. A session that is carried from title to title is a stream on each.
+// leaseKey names the lease of a playback on a title. A session that is carried from title to title is a stream on each. Who it
+// is for is in it by 128 bits of hashes under seeds that the process draws: nobody can aim at another's lease.
 type leaseKey struct {
-	gate                          uint64
-	playback                      [8]byte
-	prefix                        netip.Prefix
-	maxStreams                    int
-	subject, device, asset, agent string
+	gate     uint64
+	playback [8]byte
+	who      [2]uint64
+	asset    string
 }
 
-func (g *Gate) keyOf(s Stream) leaseKey {
-	key := leaseKey{gate: g.id, playback: s.Playback, maxStreams: s.MaxStreams, subject: s.Subject, device: s.Device, asset: s.Asset}
-	if s.Playback == ([8]byte{}) || s.Subject == "" {
-		key.prefix = prefixOf(s.Addr)
-	}
-	if s.Playback == ([8]byte{}) {
-		key.agent = s.Agent
+func (g *Gate) keyOf(s *Stream) leaseKey {
+	key := leaseKey{gate: g.id, playback: s.Playback, asset: s.Asset}
+	for i, seed := range g.streams.seeds {
+		h := maphash.String(seed, s.Subject) + uint64(s.MaxStreams)
+		if s.Playback == ([8]byte{}) || s.Subject == "" {
+			addr := prefixOf(s.Addr).Addr().As16()
+			h = h*mixer + maphash.Bytes(seed, addr[:])
+		}
+		if s.Playback == ([8]byte{}) {
+			h = (h*mixer+maphash.String(seed, s.Agent))*mixer + maphash.String(seed, s.Device)
+		}
+		key.who[i] = h
 	}
 	return key
 }
+
+// mixer is an odd number without a pattern, so that the order of what is hashed matters.
+const mixer = 0x9e3779b97f4a7c15
 
 // prefixOf returns the block that one customer is given: an IPv4 address, or an IPv6 /64.
 func prefixOf(addr netip.Addr) netip.Prefix {
@@ -146,29 +155,39 @@ func prefixOf(addr netip.Addr) netip.Prefix {
 	return prefix
 }
 
-// uses returns what the playback of key takes of each rule.
-func (g *Gate) uses(key leaseKey) (uses []StreamUse, rules []string) {
-	playback := g.digest.Digest("playback", strings.Join([]string{
-		g.tenant, string(key.playback[:]), key.subject, key.prefix.String(), key.asset, key.agent,
-	}, "\x00"))
+// playbackOf returns what counts as one stream: the session's playback, or what cannot be told apart without one.
+func (g *Gate) playbackOf(s *Stream) Digest {
+	parts := []string{g.tenant, string(s.Playback[:]), s.Subject, "", s.Asset, "", ""}
+	if s.Playback == ([8]byte{}) || s.Subject == "" {
+		parts[3] = prefixOf(s.Addr).String()
+	}
+	if s.Playback == ([8]byte{}) {
+		parts[5], parts[6] = s.Agent, s.Device
+	}
+	return g.digest.Digest("playback", strings.Join(parts, "\x00"))
+}
+
+// uses returns what the playback takes of each rule.
+func (g *Gate) uses(s *Stream) (uses []StreamUse, rules []string) {
+	playback := g.playbackOf(s)
 	for i, rule := range g.rules {
 		limit := rule.Limit
-		if rule.By == StreamsBySubject && key.maxStreams > 0 && (limit == 0 || key.maxStreams < limit) {
-			limit = key.maxStreams
+		if rule.By == StreamsBySubject && s.MaxStreams > 0 && (limit == 0 || s.MaxStreams < limit) {
+			limit = s.MaxStreams
 		}
 		if limit == 0 {
 			continue
 		}
-		by, value := rule.By, key.asset
+		by, value := rule.By, s.Asset
 		if by == StreamsByDevice {
-			if value = key.device; value == "" {
+			if value = s.Device; value == "" {
 				by = StreamsBySubject
 			}
 		}
 		kind := "streams by " + by.String()
 		if by == StreamsBySubject {
-			if value = key.subject; value == "" {
-				kind, value = "streams by address", key.prefix.String()
+			if value = s.Subject; value == "" {
+				kind, value = "streams by address", prefixOf(s.Addr).String()
 			}
 		}
 		if rule.By == StreamsByDevice && by == StreamsBySubject {
@@ -185,9 +204,9 @@ func (g *Gate) uses(key leaseKey) (uses []StreamUse, rules []string) {
 // Admit judges one request. With a lease that is fresh it looks at nothing but memory; the first request of a playback may wait
 // for the store, never longer than Config.Timeout.
 func (g *Gate) Admit(ctx context.Context, now time.Time, s Stream) StreamVerdict {
-	key := g.keyOf(s)
+	key := g.keyOf(&s)
 	if l := g.streams.find(key); l != nil {
-		if verdict, ok := l.answer(now.UnixMilli(), g.streams.lease.Milliseconds(), s.Look); ok {
+		if verdict, ok := l.answer(now.UnixMilli(), g.streams.lease.Milliseconds(), endOf(s), s.Look); ok {
 			return verdict
 		}
 	}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"strings"
 	"sync"
@@ -15,10 +16,10 @@ type lease struct {
 	rules   []string // of each use, in words
 	idle    int64    // ms; the longest of the uses
 	started int64    // Unix ms
-	ends    int64    // Unix ms of the session's end, 0 for none
 	first   chan struct{}
 
 	used      atomic.Int64 // Unix ms of the last request
+	ends      atomic.Int64 // Unix ms of the session's end, 0 for none; a session that is renewed ends later
 	confirmed atomic.Int64 // Unix ms of when the store last agreed; 0: it never has
 	retryAt   atomic.Int64 // Unix ms until which a refusal stands without another look at the store
 	freeAt    atomic.Int64 // Unix ms of when a refused player may find a place
@@ -33,26 +34,31 @@ const pendingLease = uint32(255)
 const refusalStands = int64(time.Second / time.Millisecond)
 
 func newLease(key leaseKey, uses []StreamUse, rules []string, s Stream, now int64) *lease {
-	l := &lease{key: key.clone(), uses: uses, rules: rules, started: now, first: make(chan struct{})}
+	key.asset = strings.Clone(key.asset) // nothing of a request's memory stays alive
+	l := &lease{key: key, uses: uses, rules: rules, started: now, first: make(chan struct{})}
 	for _, use := range uses {
 		l.idle = max(l.idle, use.Idle.Milliseconds())
 	}
-	if !s.Ends.IsZero() {
-		l.ends = s.Ends.UnixMilli()
-	}
+	l.ends.Store(endOf(s))
 	l.used.Store(now)
 	l.outcome.Store(pendingLease)
 	return l
 }
 
-// clone keeps nothing of a request's memory alive.
-func (k leaseKey) clone() leaseKey {
-	k.subject, k.device, k.asset, k.agent = strings.Clone(k.subject), strings.Clone(k.device), strings.Clone(k.asset), strings.Clone(k.agent)
-	return k
+func endOf(s Stream) int64 {
+	if s.Ends.IsZero() {
+		return 0
+	}
+	return s.Ends.UnixMilli()
+}
+
+func (l *lease) isPast(now int64) bool {
+	ends := l.ends.Load()
+	return ends != 0 && now >= ends
 }
 
 // answer returns the verdict that the lease holds by itself, if it does: a fresh lease, or a refusal that stands.
-func (l *lease) answer(now, fresh int64, look bool) (StreamVerdict, bool) {
+func (l *lease) answer(now, fresh, ends int64, look bool) (StreamVerdict, bool) {
 	switch StreamOutcome(l.outcome.Load()) {
 	case OutcomeAdmitted:
 		if now-l.used.Load() >= l.idle || now-l.confirmed.Load() >= fresh {
@@ -60,6 +66,9 @@ func (l *lease) answer(now, fresh int64, look bool) (StreamVerdict, bool) {
 		}
 		if !look {
 			l.used.Store(now)
+			if ends > l.ends.Load() {
+				l.ends.Store(ends)
+			}
 		}
 		return StreamVerdict{Outcome: OutcomeAdmitted}, true
 	case OutcomeKicked, OutcomeLimited:
@@ -117,7 +126,7 @@ func (l *lease) kick(rule int, now int64, stays time.Duration) {
 func (l *lease) over(now int64) bool {
 	switch StreamOutcome(l.outcome.Load()) {
 	case OutcomeAdmitted:
-		return now-l.used.Load() >= l.idle || l.ends != 0 && now >= l.ends
+		return now-l.used.Load() >= l.idle || l.isPast(now)
 	case OutcomeLimited:
 		return now >= l.retryAt.Load()
 	case OutcomeKicked:
@@ -131,8 +140,8 @@ func (l *lease) over(now int64) bool {
 func (l *lease) current(now int64) []StreamUse {
 	uses := make([]StreamUse, len(l.uses))
 	for i, use := range l.uses {
-		if l.ends != 0 { // the stream does not outlive its session
-			use.Idle = min(use.Idle, time.Duration(max(l.ends-l.used.Load(), 1))*time.Millisecond)
+		if ends := l.ends.Load(); ends != 0 { // the stream does not outlive its session
+			use.Idle = min(use.Idle, time.Duration(max(ends-l.used.Load(), 1))*time.Millisecond)
 		}
 		use.Used = time.Duration(max(now-l.used.Load(), 0)) * time.Millisecond
 		use.Started = time.Duration(max(now-l.started, 0)) * time.Millisecond
@@ -146,7 +155,7 @@ const leaseShards = 64
 
 // leaseTable finds leases by key on requests, and by playback for a store that has kicked one.
 type leaseTable struct {
-	seed   maphash.Seed
+	seeds  [2]maphash.Seed
 	limit  int // of a shard
 	shards [leaseShards]leaseShard
 
@@ -159,7 +168,7 @@ type leaseShard struct {
 }
 
 func newLeaseTable(limit int) *leaseTable {
-	t := &leaseTable{seed: maphash.MakeSeed(), limit: max(1, limit/leaseShards)}
+	t := &leaseTable{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, limit: max(1, limit/leaseShards)}
 	for i := range t.shards {
 		t.shards[i].leases = make(map[leaseKey]*lease)
 	}
@@ -167,16 +176,8 @@ func newLeaseTable(limit int) *leaseTable {
 }
 
 func (t *leaseTable) shard(key *leaseKey) *leaseShard {
-	h := maphash.String(t.seed, key.subject)
-	for i, b := range key.playback { // several playbacks of one subject need not share a shard
-		h ^= uint64(b) << (8 * (i % 2))
-	}
-	if key.playback == ([8]byte{}) {
-		h ^= maphash.String(t.seed, key.agent)
-		addr := key.prefix.Addr().As16()
-		h ^= maphash.Bytes(t.seed, addr[:])
-	}
-	return &t.shards[(h^h>>8)%leaseShards]
+	h := key.who[0] ^ binary.LittleEndian.Uint64(key.playback[:]) // playbacks of one subject need not share a shard
+	return &t.shards[(h^h>>32)%leaseShards]
 }
 
 func (t *leaseTable) find(key leaseKey) *lease {

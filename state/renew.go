@@ -1,7 +1,9 @@
 package state
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -23,25 +25,28 @@ func (s *Streams) run(ctx context.Context) {
 // Paused playbacks are renewed too, with the time of their last request: that is how a node learns that one was kicked.
 func (s *Streams) round(ctx context.Context) {
 	now := s.now().UnixMilli()
-	var batch []*lease
-	uses, reached := 0, true
-	flush := func() {
-		if len(batch) > 0 && reached && ctx.Err() == nil {
-			reached = s.renewAll(ctx, batch, now) == nil
-		}
-		batch, uses = batch[:0], 0
-	}
+	var live []*lease
 	s.each(func(l *lease) {
 		switch {
 		case l.over(now):
 			s.remove(l)
 		case StreamOutcome(l.outcome.Load()) == OutcomeAdmitted:
-			if batch, uses = append(batch, l), uses+len(l.uses); uses >= renewBatch {
-				flush()
-			}
+			live = append(live, l)
 		}
 	})
-	flush()
+	if s.failures.Load() > 0 { // if there are more than may be by now, those that began first stay
+		slices.SortFunc(live, func(a, b *lease) int { return cmp.Compare(a.started, b.started) })
+	}
+	reached := true
+	for len(live) > 0 && reached && ctx.Err() == nil {
+		n, uses := 0, 0
+		for n < len(live) && uses < renewBatch {
+			uses += len(live[n].uses)
+			n++
+		}
+		reached = s.renewAll(ctx, live[:n], now) == nil
+		live = live[n:]
+	}
 	s.local.Sweep()
 	if s.failures.Load() > 0 && reached && ctx.Err() == nil {
 		s.probe(ctx)

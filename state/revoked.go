@@ -217,22 +217,21 @@ func (r *Revocations) Revoked(now time.Time, q Question) RevocationKind {
 }
 
 func (r *Revocations) revokedViewer(known *revoked, now int64, q Question) RevocationKind {
-	var session [2 * len(q.Playback)]byte
-	if q.Playback != ([8]byte{}) {
-		hex.Encode(session[:], q.Playback[:])
+	session := ""
+	if q.Playback != ([8]byte{}) && known.kinds[RevokeSession] {
+		session = hex.EncodeToString(q.Playback[:])
 	}
 	for _, ask := range [...]struct {
 		kind  RevocationKind
 		word  string
 		value string
-		empty bool
 	}{
-		{RevokeSubject, "revoked subject", q.Subject, q.Subject == ""},
-		{RevokeToken, "revoked token", q.TokenID, q.TokenID == ""},
-		{RevokeDevice, "revoked device", q.Device, q.Device == ""},
-		{RevokeSession, "revoked session", string(session[:]), q.Playback == [8]byte{}},
+		{RevokeSubject, "revoked subject", q.Subject},
+		{RevokeToken, "revoked token", q.TokenID},
+		{RevokeDevice, "revoked device", q.Device},
+		{RevokeSession, "revoked session", session},
 	} {
-		if ask.empty || !known.kinds[ask.kind] {
+		if ask.value == "" || !known.kinds[ask.kind] {
 			continue
 		}
 		if holds(known.viewers[r.config.Digest.Digest(ask.word, ask.value)], q.Tenant, now) {

@@ -126,7 +126,7 @@ func (g *Gate) admitSlowly(ctx context.Context, now time.Time, key leaseKey, str
 			return s.lapsed(old, now, stream.Look)
 		}
 	}
-	uses, rules := g.uses(key)
+	uses, rules := g.uses(&stream)
 	if len(uses) == 0 {
 		return StreamVerdict{Outcome: OutcomeAdmitted}
 	}
@@ -141,7 +141,7 @@ func (g *Gate) admitSlowly(ctx context.Context, now time.Time, key leaseKey, str
 		return s.wait(ctx, stands, now)
 	}
 	defer close(l.first)
-	statuses, err := s.take(ctx, uses)
+	statuses, err := s.take(ctx, l.current(ms))
 	return s.begin(l, statuses, err, ms)
 }
 
@@ -184,11 +184,11 @@ func (s *Streams) wait(ctx context.Context, l *lease, now time.Time) StreamVerdi
 
 // lapsed answers for a playback that the store has not agreed to for the length of a lease.
 func (s *Streams) lapsed(l *lease, now time.Time, look bool) StreamVerdict {
-	if s.onFailure == FailClosed {
+	if s.onFailure == FailClosed && !s.inMemory {
 		l.used.Store(now.UnixMilli()) // whoever goes on asking will be counted again
 		return s.unavailable()
 	}
-	if s.onFailure == FailLocal {
+	if s.onFailure == FailLocal || s.inMemory {
 		s.countLocally(l, now.UnixMilli())
 	}
 	if !look {
