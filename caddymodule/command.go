@@ -18,7 +18,7 @@ func init() {
 		Short: "Tools of the media protection plugin",
 		Long:  "Tools of caddy-drm, the plugin that protects media at request time.",
 		CobraFunc: func(parent *cobra.Command) {
-			parent.AddCommand(tokenCommand())
+			parent.AddCommand(tokenCommand(), revokeCommand())
 		},
 	})
 }

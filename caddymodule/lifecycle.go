@@ -16,7 +16,6 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/geo"
 	"github.com/caddy-drm/caddy-drm/keysource"
-	"github.com/caddy-drm/caddy-drm/policy"
 )
 
 func init() {
@@ -49,6 +48,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app, _ = app.(*App)
+	if h.state, err = h.app.useState(); err != nil {
+		return err
+	}
 	for _, step := range []func(caddy.Context) error{
 		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileToken, h.compileGeo, h.compileLimit,
 	} {
@@ -151,29 +153,6 @@ func (h *Handler) compileGeo(caddy.Context) (err error) {
 	return nil
 }
 
-func (h *Handler) compileLimit(caddy.Context) error {
-	if h.Limit == nil {
-		return nil
-	}
-	per := time.Duration(h.Limit.Per)
-	if per == 0 {
-		per = time.Second
-	}
-	burst := h.Limit.Burst
-	if burst == 0 {
-		burst = h.Limit.Requests
-	}
-	limiter, err := policy.NewLimiter(policy.LimiterConfig{Rate: float64(h.Limit.Requests) / per.Seconds(), Burst: burst})
-	if err != nil {
-		return fmt.Errorf("limit: %w", err)
-	}
-	h.limits = policy.Limits{Limiter: limiter}
-	if h.Limit.By == limitBySubject {
-		h.limits.By = policy.BySubject
-	}
-	return nil
-}
-
 // Validate finds what contradicts itself, so that `caddy validate` does, and names the setting.
 func (h *Handler) Validate() error {
 	checks := []struct {
@@ -191,8 +170,6 @@ func (h *Handler) Validate() error {
 		{"geo.status", h.Geo != nil && h.Geo.Status != 0 && h.Geo.Status != 403 && h.Geo.Status != 451, "403 or 451"},
 		{"geo", h.Geo != nil && h.geoRule.IsZero(), "a list of countries to allow or to deny"},
 		{"geo.blocked_by", h.Geo != nil && h.Geo.BlockedBy != "" && !isHTTPURL(h.Geo.BlockedBy), "an absolute http or https URL"},
-		{"limit.by", h.Limit != nil && !isOneOf(h.Limit.By, "", limitByAddress, limitBySubject), "address or subject"},
-		{"limit.by", h.Limit != nil && h.Limit.By == limitBySubject && h.Token == nil, "a token, whose subject is counted"},
 		{"limit.per", h.Limit != nil && h.Limit.Per < 0, "a positive duration"},
 		{"token.session_extend", h.Token != nil && h.Token.SessionExtend < 0, "a positive duration"},
 		{"token.session", h.Token != nil && !isOneOf(h.Token.Session, "", sessionInPath, sessionInCookie), "path or cookie"},
@@ -241,7 +218,7 @@ func isHTTPURL(text string) bool {
 // connections that were just accepted are about to begin one. So what they need is closed once nobody has used the
 // handler for a while.
 func (h *Handler) Cleanup() error {
-	if h.source != nil || h.Token != nil && h.Token.close != nil {
+	if h.source != nil || h.state != nil || h.Token != nil && h.Token.close != nil {
 		go h.closeWhenIdle()
 	}
 	return nil
@@ -268,6 +245,12 @@ func (h *Handler) closeWhenIdle() {
 	}
 	if h.Token != nil && h.Token.close != nil {
 		h.Token.close()
+	}
+	if h.state != nil {
+		releaseState(h.app.stateKey)
+	}
+	for _, key := range h.limiterKeys {
+		_, _ = limiterPool.Delete(key) // Destruct returns no error
 	}
 }
 

@@ -76,7 +76,12 @@ func (h *Handler) newSite(tenant string) *site {
 		s.sessions = sessions
 		s.policy.Tokens = policy.Tokens{Verifier: h.Token.verifier, Sessions: sessions}
 	}
-	s.policy.Geo, s.policy.Limits = h.geoRule, h.limits
+	s.policy.Geo = h.geoRule
+	for _, limit := range h.limits {
+		limit.Tenant = tenant
+		s.policy.Limits = append(s.policy.Limits, limit)
+	}
+	h.judgeByState(s)
 	return s
 }
 

@@ -19,17 +19,21 @@ import (
 
 // identity is who asks, as far as it is known: after a decision with the claims that it rested on.
 type identity struct {
-	country geo.Country
-	claims  token.Claims
-	session string // the session token that the request carried, or that is minted for its child addresses
+	country  geo.Country
+	claims   token.Claims
+	playback [8]byte // of the session that the request may start
+	session  string  // the session token that the request carried, or that is minted for its child addresses
 }
 
 // identifyViewer collects what the request says about its viewer, and believes nothing of it yet. Of a session in the
 // path, access tokens and a session cookie the first that is present decides alone: a bad one is never rescued by a good
 // one further down. The cookie comes last because browsers send it on their own.
 func (q *request) identifyViewer() (policy.Viewer, error) {
-	viewer := policy.Viewer{Request: q.tokenRequest()}
-	if (q.Geo != nil || q.Limit != nil) && q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
+	viewer := policy.Viewer{Request: q.tokenRequest(), Agent: q.r.UserAgent()}
+	if q.expandsPlaceholders() {
+		viewer.Expand = q.expand
+	}
+	if (q.Geo != nil || q.countsRequests()) && q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
 		// Early data can be replayed from any address (RFC 8470, 5.2); the client sends it again after the handshake.
 		return policy.Viewer{}, errTooEarly
 	}
@@ -55,16 +59,18 @@ func (q *request) identifyViewer() (policy.Viewer, error) {
 		}
 	}
 	q.identity.session = viewer.Session
+	viewer.Playback = q.drawPlayback(viewer.Session)
+	q.identity.playback = viewer.Playback
 	return viewer, nil
 }
 
 // tokenRequest is what tokens may be bound to. Without a demand for tokens the address is all that counts.
 func (q *request) tokenRequest() token.Request {
-	r := token.Request{Addr: clientAddr(q.r)}
+	r := token.Request{Addr: clientAddr(q.r), Method: q.r.Method}
 	if q.Token == nil {
 		return r
 	}
-	r.Host, r.Method, r.Header = hostName(q.r.Host), q.r.Method, q.r.Header.Values
+	r.Host, r.Header = hostName(q.r.Host), q.r.Header.Values
 	r.Scheme, r.PublicPath, r.RawQuery = q.publicScheme(), q.publicPath(), q.r.URL.RawQuery
 	if q.r.TLS != nil {
 		r.ALPN = q.r.TLS.NegotiatedProtocol
@@ -165,6 +171,9 @@ func (q *request) lookupCountry(addr netip.Addr) geo.Country {
 func (q *request) startSession() (string, error) {
 	if q.Token == nil || q.identity.session != "" {
 		return q.identity.session, nil
+	}
+	if q.tellsPlaybacksApart(q.identity.claims) {
+		q.identity.claims.Playback = q.identity.playback
 	}
 	return q.sessions.Mint(q.identity.claims, time.Now())
 }

@@ -37,7 +37,7 @@ type LimiterConfig struct {
 	Rate float64
 	// Burst is how many it may make at once.
 	Burst int
-	// MaxKeys bounds the table (default 65 536, about 16 MB). Beyond it the key that was idle longest is forgotten, and would
+	// MaxKeys bounds the table (default 1 Mi, about 250 MB when it is full). Beyond it the key that was idle longest is forgotten, and would
 	// start again with a full burst: a limit holds as long as fewer keys than this are active.
 	MaxKeys int
 }
@@ -78,7 +78,7 @@ func NewLimiter(config LimiterConfig) (*Limiter, error) {
 		return nil, errors.New("a rate limit cannot have a negative number of keys")
 	}
 	if config.MaxKeys == 0 {
-		config.MaxKeys = 1 << 16
+		config.MaxKeys = 1 << 20
 	}
 	l := &Limiter{limit: rate.Limit(config.Rate), burst: config.Burst, seed: maphash.MakeSeed()}
 	for i := range l.shards {
