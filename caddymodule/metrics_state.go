@@ -10,7 +10,7 @@ import (
 var (
 	metricStateLatency = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "caddy", Subsystem: "drm", Name: "state_latency_seconds",
-		Help:    "Time that the shared state took to answer, by what it was asked for.",
+		Help:    "Time that was waited for the shared state, also in vain, by what it was asked for.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1},
 	}, []string{"operation"})
 	metricStateFailures = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -43,7 +43,6 @@ func stateGauge(name, help string, read func(*SharedState) int) prometheus.Colle
 func observeState(operation string, took time.Duration, err error) {
 	if err != nil {
 		metricStateFailures.WithLabelValues(operation).Inc()
-		return
 	}
 	metricStateLatency.WithLabelValues(operation).Observe(took.Seconds())
 }
