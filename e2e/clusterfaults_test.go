@@ -93,14 +93,12 @@ var losses = []loss{
 // TestNodesWithoutTheirServer loses the server under load, in each way, and gets it back.
 func TestNodesWithoutTheirServer(t *testing.T) {
 	long(t)
-	kinds, modes := []string{"single"}, []string{"local", "fail_closed"}
+	runs := [][2]string{{"single", "local"}, {"single", "fail_closed"}}
 	if os.Getenv(envClusters) == "long" {
-		kinds, modes = redistest.Kinds, []string{"local", "fail_closed", "fail_open"}
+		runs = append(runs, [2]string{"single", "fail_open"}, [2]string{"tls", "local"}, [2]string{"sentinel", "local"}, [2]string{"cluster", "local"})
 	}
-	for _, kind := range kinds {
-		for _, mode := range modes {
-			t.Run(kind+" "+mode, func(t *testing.T) { loseTheServer(t, kind, mode) })
-		}
+	for _, run := range runs {
+		t.Run(run[0]+" "+run[1], func(t *testing.T) { loseTheServer(t, run[0], run[1]) })
 	}
 }
 

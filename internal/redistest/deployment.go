@@ -131,7 +131,7 @@ func (d *Deployment) startCluster(dir string) error {
 		return err
 	}
 	for i := range 3 {
-		args := append([]string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(ports[3+i]), "--cluster-node-timeout", "2000"}, lasting...)
+		args := append([]string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(ports[3+i]), "--cluster-node-timeout", "15000"}, lasting...)
 		if err := d.add(start(filepath.Join(dir, "node"+strconv.Itoa(i)), ports[i], nil, args...)); err != nil {
 			return err
 		}

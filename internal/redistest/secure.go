@@ -64,9 +64,9 @@ func (d *Deployment) startTLS(dir string) error {
 	return nil
 }
 
-// Commands are the rules of an ACL for what a gateway sends.
-const Commands = "-@all +@connection +@pubsub +evalsha +eval +time +get +set +exists +pexpire +pttl +zadd +zrem +zscore +zcount +zcard " +
-	"+zrange +zrangebyscore +zremrangebyrank +hget +hset +hdel +hlen +hexists +hvals"
+// Commands are the rules of an ACL for what a gateway sends, as docs/clusters.md lists them.
+const Commands = "-@all +@connection +@pubsub +evalsha +eval +time +get +set +pexpire +pttl +zadd +zrem +zscore +zcount +zrange " +
+	"+zrangebyscore +zremrangebyrank +hset +hdel +hlen +hexists +hvals"
 
 // writeCertificate makes a certificate that signs itself, for 127.0.0.1, and returns a pool that trusts it.
 func writeCertificate(dir string) (*x509.CertPool, error) {
