@@ -247,7 +247,12 @@ func (n *nodes) stillTwoEach(viewers int) {
 	time.Sleep(5 * time.Second)
 	for i := range viewers {
 		for node := range n.urls {
-			if _, g := n.open(node, "", fmt.Sprintf("viewer-%d", i)); g.status != http.StatusTooManyRequests || g.reason != "stream_limit" {
+			_, g := n.open(node, "", fmt.Sprintf("viewer-%d", i))
+			for try := 0; g.reason == "state_unavailable" && try < 20; try++ { // a busy machine may be late by itself
+				time.Sleep(100 * time.Millisecond)
+				_, g = n.open(node, "", fmt.Sprintf("viewer-%d", i))
+			}
+			if g.status != http.StatusTooManyRequests || g.reason != "stream_limit" {
 				n.t.Errorf("a third stream of viewer-%d on node %d: %d %s", i, node, g.status, g.reason)
 			}
 		}

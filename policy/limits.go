@@ -37,21 +37,22 @@ type Limits struct {
 	Tenant string
 }
 
-// key returns what a request counts under.
-func (l Limits) key(q *question) string {
-	claims, by := q.decision.Claims, l.By
+// appendKey appends what a request counts under. No kind of key ever equals another's.
+func (l Limits) appendKey(dst []byte, q *question) []byte {
+	dst = append(append(dst, l.Tenant...), 0)
+	claims, by := &q.decision.Claims, l.By
 	if by == ByDevice && claims.Device != "" {
-		return l.Tenant + "\x00d" + claims.Device
+		return append(append(dst, 'd'), claims.Device...)
 	}
 	if (by == BySubject || by == ByDevice) && claims.Subject != "" {
-		return l.Tenant + "\x00" + SubjectKey(claims.Subject)
+		return append(append(dst, 's'), claims.Subject...)
 	}
 	if by == ByPlaceholder && q.viewer.Expand != nil {
 		if value := q.viewer.Expand(l.Placeholder); value != "" {
-			return l.Tenant + "\x00p" + value
+			return append(append(dst, 'p'), value...)
 		}
 	}
-	return l.Tenant + "\x00" + AddressKey(q.viewer.Request.Addr)
+	return AppendAddressKey(dst, q.viewer.Request.Addr)
 }
 
 func (l Limits) name() string {
@@ -67,11 +68,12 @@ func (p *Policy) judgeRequests(q *question) {
 		q.input = p.describeLimits()
 		return
 	}
+	var buffer [256]byte
 	for _, limit := range p.Limits {
 		if limit.Limiter == nil {
 			continue
 		}
-		if allowed, retryAfter := limit.Limiter.Allow(limit.key(q), q.now); !allowed {
+		if allowed, retryAfter := limit.Limiter.Allow(limit.appendKey(buffer[:0], q), q.now); !allowed {
 			q.decision.RetryAfter = max(retryAfter, time.Millisecond)
 			q.refuse(ReasonRateLimited, "limit: requests by "+limit.name())
 			return
