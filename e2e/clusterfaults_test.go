@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -164,7 +166,9 @@ func loseTheServer(t *testing.T, kind, mode string) {
 			kind, mode, f.name, longest.Round(time.Millisecond), usual.Round(time.Millisecond), times.timeout, took.Round(100*time.Millisecond), answers)
 	}
 	l.end()
+	time.Sleep(times.quiet)
 	n.stillTwoEach(times.viewers)
+	t.Logf("figures | %s | %s | requests that asked the server waited for %s at most", kind, mode, n.longestWait())
 }
 
 // mustBegin begins a playback that has to be admitted, if need be when the server answers in time.
@@ -215,6 +219,34 @@ func checkMode(t *testing.T, name, mode string, answers map[string]int) {
 	}
 }
 
+// waits are the buckets of the time that requests waited for the server, as each gateway measures it.
+var waits = regexp.MustCompile(`caddy_drm_state_latency_seconds_bucket\{operation="(take|look)",le="([^"]+)"\} (\d+)`)
+
+// longestWait returns the bound of the bucket under which all requests of all nodes are.
+func (n *nodes) longestWait() (bound string) {
+	n.t.Helper()
+	bound = "none"
+	longest := 0.0
+	for _, g := range n.gateways {
+		all, count := make(map[string]string), make(map[string][][2]string)
+		for _, match := range waits.FindAllStringSubmatch(string(mustGet(n.t, "http://"+g.admin+"/metrics").body), -1) {
+			count[match[1]] = append(count[match[1]], [2]string{match[2], match[3]})
+			all[match[1]] = match[3] // the last bucket holds all
+		}
+		for operation, buckets := range count {
+			for _, bucket := range buckets {
+				if bucket[1] == all[operation] {
+					if le, err := strconv.ParseFloat(bucket[0], 64); err == nil && le > longest {
+						longest, bound = le, bucket[0]+" s"
+					}
+					break
+				}
+			}
+		}
+	}
+	return bound
+}
+
 // recover waits until every playback is served again, by every node, and a new viewer too, and returns how long that took.
 func (n *nodes) recover(name string, playing []watched) time.Duration {
 	n.t.Helper()
@@ -244,7 +276,6 @@ func (n *nodes) recover(name string, playing []watched) time.Duration {
 // stillTwoEach checks that the counts are exact again once traffic has been quiet.
 func (n *nodes) stillTwoEach(viewers int) {
 	n.t.Helper()
-	time.Sleep(5 * time.Second)
 	for i := range viewers {
 		for node := range n.urls {
 			_, g := n.open(node, "", fmt.Sprintf("viewer-%d", i))

@@ -24,15 +24,15 @@ const envClusters = "CADDY_DRM_CLUSTERS"
 
 // clusterTimes are the settings of a run.
 type clusterTimes struct {
-	timeout, lease, renew, fault time.Duration
-	viewers                      int
+	timeout, lease, renew, quiet, fault time.Duration
+	viewers                             int
 }
 
 func timesOfRun() clusterTimes {
 	if os.Getenv(envClusters) == "long" {
-		return clusterTimes{timeout: 50 * time.Millisecond, lease: 15 * time.Second, renew: 3 * time.Second, fault: 25 * time.Second, viewers: 100}
+		return clusterTimes{timeout: 50 * time.Millisecond, lease: 15 * time.Second, renew: 3 * time.Second, quiet: 5 * time.Second, fault: 25 * time.Second, viewers: 100}
 	}
-	return clusterTimes{timeout: 50 * time.Millisecond, lease: 2 * time.Second, renew: 500 * time.Millisecond, fault: 4 * time.Second, viewers: 12}
+	return clusterTimes{timeout: 50 * time.Millisecond, lease: time.Second, renew: 250 * time.Millisecond, quiet: 2 * time.Second, fault: 2 * time.Second, viewers: 8}
 }
 
 // nodes are three gateways that share one state.
@@ -350,9 +350,7 @@ func TestNodesShareStreamsAndRevocations(t *testing.T) {
 			d := deployments[kind]()
 			n := startNodes(t, d, d.Addresses, "fail_closed", clusterTimes{timeout: time.Second, lease: times.lease, renew: times.renew})
 			admitted, refused := n.watchTogether("exact", times.viewers)
-			if os.Getenv(envClusters) == "long" {
-				time.Sleep(5 * time.Second)
-			}
+			time.Sleep(times.quiet)
 			n.eachHasTwo("exact", times.viewers, admitted)
 			took := n.revocationTime(admitted[0])
 			streams := n.titleStreams()

@@ -9,17 +9,25 @@ import (
 
 // run renews all leases in rounds until ctx ends.
 func (s *Streams) run(ctx context.Context) {
-	ticker := time.NewTicker(s.renew)
-	defer ticker.Stop()
+	timer := time.NewTimer(s.renew)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			s.round(ctx)
+		case <-timer.C:
+		}
+		s.round(ctx)
+		if s.failures.Load() > 0 {
+			timer.Reset(min(s.renew, retryRound))
+		} else {
+			timer.Reset(s.renew)
 		}
 	}
 }
+
+// retryRound is the pause after a round that did not reach the store, so that nodes notice soon that it is back.
+const retryRound = 500 * time.Millisecond
 
 // round renews the leases of playbacks that may still go on, forgets the others, and finds out whether the store answers again.
 // Paused playbacks are renewed too, with the time of their last request: that is how a node learns that one was kicked.

@@ -225,9 +225,7 @@ func TestFreshness(t *testing.T) {
 		Store: redis.Revocations(time.Now), Digest: NewDigester(testKey()), Poll: 50 * time.Millisecond, MaxStale: 500 * time.Millisecond,
 	})
 	t.Cleanup(r.Close)
-	if got := r.Freshness(time.Now()); got != Fresh {
-		t.Errorf("freshness %d", got)
-	}
+	eventually(t, 10*time.Second, "freshness", func() bool { return r.Freshness(time.Now()) == Fresh })
 	d.Data[0].Kill()
 	eventually(t, 5*time.Second, "staleness", func() bool { return r.Freshness(time.Now()) == Stale })
 	if err := d.Data[0].Start(); err != nil {
