@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -368,59 +367,5 @@ func TestRulesThatChangeHoldAtOnce(t *testing.T) {
 	}
 	if other := n.NewGate(NewDigester(testKey()), "other", []StreamRule{subjects(1)}); other.id == n.gate.id {
 		t.Error("two tenants share leases")
-	}
-}
-
-func TestErrorsOfAStoreWrapOneSentinel(t *testing.T) {
-	r, err := OpenRedis(RedisConfig{Addresses: []string{"127.0.0.1:1"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	_, holding := r.Streams().Hold(ctx, []StreamUse{{Limit: 1}})
-	_, seeing := r.Replay(time.Now).Seen(ctx, digestOf("x"), time.Now().Add(time.Minute))
-	_, _, loading := r.Revocations(time.Now).Load(ctx)
-	for _, err := range []error{holding, seeing, loading, r.Streams().Release(ctx, []StreamUse{{Limit: 1}})} {
-		if !errors.Is(err, ErrUnavailable) {
-			t.Errorf("%v", err)
-		}
-	}
-	for _, bad := range []RedisConfig{{}, {Addresses: []string{"x:1"}, Sentinel: "m", Cluster: true}, {Addresses: []string{"x:1"}, Cluster: true, DB: 1}} {
-		if r, err := OpenRedis(bad, nil); err == nil {
-			r.Close()
-			t.Errorf("%+v is accepted", bad)
-		}
-	}
-}
-
-// BenchmarkStream is the check of a request whose lease is fresh.
-func BenchmarkStream(b *testing.B) {
-	for _, test := range []struct {
-		name   string
-		change func(*Stream)
-	}{{"session", nil}, {"agent", anonymous}} {
-		b.Run(test.name, func(b *testing.B) {
-			c := newClock()
-			n := newNode(b, NewMemoryStreams(c.now), c, FailClosed, subjects(2), StreamRule{By: StreamsByTitle, Limit: 1000, Idle: time.Minute})
-			s := Stream{
-				Subject: "viewer-0123456789", Asset: "/vod/series/title/", Addr: netip.MustParseAddr("192.0.2.1"), Playback: [8]byte{1, 2, 3},
-				Agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36",
-			}
-			if test.change != nil {
-				test.change(&s)
-			}
-			now := c.now()
-			if n.gate.Admit(b.Context(), now, s).Outcome != OutcomeAdmitted {
-				b.Fatal("refused")
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if n.gate.Admit(context.Background(), now, s).Outcome != OutcomeAdmitted {
-					b.Fatal("refused")
-				}
-			}
-		})
 	}
 }
