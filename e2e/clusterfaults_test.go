@@ -180,6 +180,12 @@ func (n *nodes) mustBegin(subject string) watched {
 		if w, g = n.begin(subject); g.status == http.StatusOK {
 			return w
 		}
+		for try := 0; g.status == http.StatusServiceUnavailable && w.session != "" && try < 20; try++ {
+			time.Sleep(100 * time.Millisecond) // as Retry-After says; it is the same playback
+			if g = n.fetch(rand.IntN(3), n.path(w)); g.status == http.StatusOK {
+				return w
+			}
+		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	n.t.Fatalf("%s does not begin: %d %s", subject, g.status, g.reason)

@@ -50,7 +50,7 @@ func TestStreamStores(t *testing.T) {
 		}{
 			"one more than may be is refused":      {StreamUse{Limit: 2, Idle: time.Minute}, checkReject},
 			"the oldest makes room":                {StreamUse{Limit: 2, Idle: time.Minute, Kick: true}, checkKick},
-			"what idles makes room":                {StreamUse{Limit: 1, Idle: 300 * time.Millisecond}, checkIdle},
+			"what idles makes room":                {StreamUse{Limit: 1, Idle: 2 * time.Second}, checkIdle},
 			"a place that is given back is free":   {StreamUse{Limit: 1, Idle: time.Minute}, checkRelease},
 			"what was forgotten counts again":      {StreamUse{Limit: 1, Idle: time.Minute}, checkComeback},
 			"and makes room if it began first":     {StreamUse{Limit: 1, Idle: time.Minute, Kick: true}, checkKickComeback},
@@ -60,6 +60,7 @@ func TestStreamStores(t *testing.T) {
 			"many keys are answered in their turn": {StreamUse{Limit: 1, Idle: time.Minute}, checkBatch},
 		} {
 			t.Run(name, func(t *testing.T) {
+				t.Parallel() // each has a key of its own
 				test.use.Key = digestOf(t.Name())
 				test.test(t, holder{t, s.streams, test.use})
 			})
@@ -105,12 +106,12 @@ func checkKick(t *testing.T, h holder) {
 
 func checkIdle(_ *testing.T, h holder) {
 	h.want("a", StreamHeld, nil)
-	for range 4 {
-		time.Sleep(100 * time.Millisecond)
+	for range 5 { // together longer than it may idle
+		time.Sleep(500 * time.Millisecond)
 		h.want("a", StreamHeld, nil)
 		h.want("b", StreamLimited, nil)
 	}
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(2100 * time.Millisecond)
 	h.want("b", StreamHeld, nil)
 	h.want("a", StreamLimited, nil)
 }

@@ -307,27 +307,45 @@ func (s *Streams) ask(ctx context.Context, operation string, uses []StreamUse) (
 		statuses []StreamStatus
 		err      error
 	}
-	answers := make(chan answer, 1)
-	start := time.Now()
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	answers := make(chan answer) // without a buffer: whoever sends knows whether it was read
+	start, gone := time.Now(), make(chan struct{})
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(renewTimeout, s.timeout))
 	go func() {
 		defer func() { <-s.slots }()
 		defer cancel()
 		statuses, err := s.store.Hold(bounded, uses)
-		answers <- answer{statuses, err}
+		select {
+		case answers <- answer{statuses, err}:
+		case <-gone:
+			s.tooLate(bounded, uses, statuses)
+		}
 	}()
 	var a answer
+	timer := time.NewTimer(s.timeout)
+	defer timer.Stop()
 	select {
 	case a = <-answers:
-	case <-bounded.Done():
-		select {
-		case a = <-answers: // it is what ended the context
-		default:
-			a.err = fmt.Errorf("%w within %s", ErrUnavailable, s.timeout)
-		}
+	case <-timer.C:
+		close(gone)
+		a.err = fmt.Errorf("%w within %s", ErrUnavailable, s.timeout)
 	}
 	s.note(operation, time.Since(start), a.err)
 	return a.statuses, a.err
+}
+
+// tooLate gives back what the store took after the request had been refused for want of an answer. In the other modes the playback
+// goes on, and counts.
+func (s *Streams) tooLate(ctx context.Context, uses []StreamUse, statuses []StreamStatus) {
+	if s.onFailure != FailClosed {
+		return
+	}
+	var taken []StreamUse
+	for i, status := range statuses {
+		if _, again := s.playbacks.Load(uses[i].Playback); status.New && !again {
+			taken = append(taken, uses[i])
+		}
+	}
+	s.giveBack(ctx, taken)
 }
 
 // note counts failures in a row.

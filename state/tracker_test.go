@@ -300,6 +300,21 @@ func TestNoRequestWaitsLongerThanDeclared(t *testing.T) {
 	close(stuck)
 }
 
+// What was counted after the request had given up counts for nobody.
+func TestALateAnswerTakesNoPlace(t *testing.T) {
+	c := newClock()
+	store := &faultyStore{MemoryStreams: NewMemoryStreams(c.now)}
+	n := newNode(t, store, c, FailClosed, subjects(1))
+	stuck := make(chan struct{})
+	store.stuck.Store(&stuck)
+	n.want(t, "1", OutcomeUnavailable, nil)
+	store.stuck.Store(nil)
+	close(stuck)
+	eventually(t, 5*time.Second, "place for another", func() bool { return len(n.slots) == 0 && store.Len() == 0 })
+	n.want(t, "2", OutcomeAdmitted, nil)
+	n.want(t, "1", OutcomeLimited, nil)
+}
+
 func TestOneQuestionForAllWhoWait(t *testing.T) {
 	c := newClock()
 	store := &faultyStore{MemoryStreams: NewMemoryStreams(c.now)}
