@@ -184,3 +184,16 @@ func TestRevokeCommand(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutAListOfRevocations: a node that never saw the list does not know whom to refuse.
+func TestWithoutAListOfRevocations(t *testing.T) {
+	for options, want := range map[string]int{"": 503, "revocations fail_open": 200, "revocations fail_closed 1m": 503} {
+		g := newGateway(t)
+		redis := "state redis {\n\taddress 127.0.0.1:" + freePort(t) + "\n\t" + options + "\n}\n\tsegment_cache off"
+		g.load(t, strings.Replace(globalBlock, "segment_cache off", redis, 1)+strings.Replace(streamSite, "OPTIONS", "", 1))
+		got := g.get(t, "/demo/manifest.mpd?token="+viewerToken(t, "viewer", nil))
+		if got.status != want || want == 503 && (got.reason() != "state_unavailable" || got.header.Get("Retry-After") == "") {
+			t.Errorf("%q: %d %s, want %d", options, got.status, got.reason(), want)
+		}
+	}
+}
