@@ -63,7 +63,7 @@ bench: ## library and server against mp4ff, stock Caddy, nginx, openssl: one tab
 	$(GO) build $(FLAGS) -o .cache/bench/bench ./bench
 	.cache/bench/bench -tests .cache/bench/segcrypt.test=segcrypt,.cache/bench/bench.test=bench
 
-clusters: build ## three gateways on each kind of Redis, which is lost under load: twenty minutes, prints figures
+clusters: build ## three gateways on each kind of Redis, which is lost under load: ten minutes, prints figures
 	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_CLUSTERS=long $(GO) test $(FLAGS) -count 1 -timeout 60m -v -run 'TestNodesShare|TestNodesWithout' ./e2e | grep -E '^ *(---|ok|FAIL|PASS)|figures'
 
 release: ## build ./caddy as a release: ./xcaddy.sh, versions pinned
