@@ -15,13 +15,13 @@ export GOFLAGS ?= -buildvcs=false
 export CGO_ENABLED = 0
 
 # What imports no Caddy can run under the race detector within a minute or two.
-PURE := ./address/... ./drm/... ./geo/... ./inflight/... ./internal/... ./keysource/... ./licensing/... ./manifest/... ./policy/... ./segcache/... ./segcrypt/... ./token/...
+PURE := ./address/... ./drm/... ./geo/... ./inflight/... ./internal/... ./keysource/... ./licensing/... ./manifest/... ./policy/... ./segcache/... ./segcrypt/... ./state/... ./token/...
 # What starts browsers or measures time runs alone, one package after the other.
 ALONE := /(web|e2e|bench)(/|$$)
 LIST  := $(GO) list $(FLAGS) ./...
 CONFIGS := Caddyfile.example $(wildcard examples/*.Caddyfile)
 
-.PHONY: help build run test check fuzz bench release clean tools vet unit alone race configs smoke format
+.PHONY: help build run test check fuzz bench clusters release clean tools vet unit alone race configs smoke format
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench: ## library and server against mp4ff, stock Caddy, nginx, openssl: one tab
 	$(GO) build $(FLAGS) -o .cache/bench/bench ./bench
 	.cache/bench/bench -tests .cache/bench/segcrypt.test=segcrypt,.cache/bench/bench.test=bench
 
+clusters: build ## three gateways on each kind of Redis, which is lost under load: ten minutes, prints figures
+	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_CLUSTERS=long $(GO) test $(FLAGS) -count 1 -timeout 60m -v -run 'TestNodesShare|TestNodesWithout' ./e2e | grep -E '^ *(---|ok|FAIL|PASS)|figures'
+
 release: ## build ./caddy as a release: ./xcaddy.sh, versions pinned
 	./xcaddy.sh
 
@@ -101,6 +104,7 @@ race:
 # Formatted, adapted and provisioned by the binary itself, without a word unless something is wrong. Values that the
 # examples take from the environment are set here, and Caddy's storage is one of this checkout.
 configs: export DRM_SECRET = test-secret-of-the-examples-0123456789abcdef
+configs: export REDIS_PASSWORD = test-password-of-the-examples
 configs: export XDG_DATA_HOME = $(CURDIR)/.cache/data
 configs: export XDG_CONFIG_HOME = $(CURDIR)/.cache/config
 configs:

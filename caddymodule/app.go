@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,9 +42,16 @@ type App struct {
 	// Spool is the directory of the files from which slow clients get their encrypted segments while memory is short.
 	// They are removed as they are made. Default: the system's directory for temporary files; `off` holds memory instead.
 	Spool string `json:"spool,omitempty"`
+	// StateRaw is where streams, revocations and single-use tokens are kept. Default: the memory of this node.
+	StateRaw json.RawMessage `json:"state,omitempty" caddy:"namespace=drm.state inline_key=backend"`
 
 	memory
 	spool *inflight.Spool // nil if slow clients hold memory
+
+	state            *SharedState // nil until it is open
+	releaseOnce      sync.Once    // for Cleanup
+	stateKey         string
+	stateConstructor func() (caddy.Destructor, error)
 
 	secret    keysource.Secret
 	databases map[string]*geo.File
@@ -89,7 +97,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.openGeoDatabases(); err != nil {
 		return err
 	}
-	return a.openRights()
+	if err := a.openRights(); err != nil {
+		return err
+	}
+	return a.openState()
 }
 
 // Start begins to watch the databases and catalogs for new versions.

@@ -51,7 +51,8 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //			blocked_by  <url>
 //		}
 //		rights          <catalog>|{ … }
-//		limit           <requests> per <duration> [burst <n>] [by address|subject]
+//		limit           requests <n> per <duration> [burst <n>] [by address|subject|device|<placeholder>]
+//		limit           streams <n>|token by subject|device|title [idle <duration>] [reject_new|kick_oldest]
 //		cors            <origin...>
 //		refusals        problem|handle_errors
 //		max_segment_size  <size>
@@ -81,7 +82,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"session":           func() error { return h.unmarshalSession(d) },
 		"geo":               func() error { return h.unmarshalGeo(d) },
 		"rights":            func() error { return h.unmarshalRights(d) },
-		"limit":             func() error { return h.unmarshalLimit(d) },
+		"limit":             repeatable(func() error { return h.unmarshalLimits(d) }),
 		"cors":              func() error { return someArgs(d, &h.CORSOrigins) },
 		"refusals":          func() error { return wordArg(d, &h.Refusals, refusalsAsProblem, refusalsToErrorRoutes) },
 		"max_segment_size":  func() error { return sizeArg(d, &h.MaxSegmentSize) },
@@ -144,44 +145,6 @@ func (h *Handler) unmarshalSession(d *caddyfile.Dispenser) error {
 	}
 	d.Prev()
 	return durationArg(d, &t.SessionExtend)
-}
-
-// unmarshalLimit reads `limit <requests> per <duration> [burst <n>] [by address|subject]`.
-func (h *Handler) unmarshalLimit(d *caddyfile.Dispenser) (err error) {
-	h.Limit = new(LimitConfig)
-	if err := numberArg(d, &h.Limit.Requests); err != nil {
-		return err
-	}
-	seen := make(map[string]bool)
-	for d.NextArg() {
-		word := d.Val()
-		if seen[word] {
-			return d.Errf("limit: %s stands twice", word)
-		}
-		seen[word] = true
-		switch word {
-		case "per":
-			err = nextDuration(d, &h.Limit.Per)
-		case "burst":
-			err = numberArg(d, &h.Limit.Burst)
-		case "by":
-			if !d.NextArg() {
-				return d.ArgErr()
-			}
-			if h.Limit.By = d.Val(); !isOneOf(h.Limit.By, limitByAddress, limitBySubject) {
-				err = d.Errf("limit by %q: want address or subject", h.Limit.By)
-			}
-		default:
-			err = d.Errf("limit: unknown word %q: want per, burst or by", word)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if !seen["per"] {
-		return d.Err("limit: want <requests> per <duration>")
-	}
-	return nil
 }
 
 // unmarshalGuest lets the module that the next argument names read the rest, and returns its JSON.

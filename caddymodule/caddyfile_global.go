@@ -39,6 +39,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		segment_cache <size>|off
 //		in_flight    <size> [<wait>]
 //		spool        <directory>|off
+//		state        memory|redis { … }
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -53,6 +54,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"segment_cache": func() error { return a.unmarshalSegmentCache(d) },
 		"in_flight":     func() error { return a.unmarshalInFlight(d) },
 		"spool":         func() error { return oneArg(d, &a.Spool) },
+		"state":         func() error { return a.unmarshalState(d) },
 	})
 }
 

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/caddy-drm/caddy-drm/token"
 	"github.com/caddy-drm/caddy-drm/token/cat"
@@ -49,9 +48,3 @@ func parseConditions(b []byte) (token.Conditions, error) {
 	parsedConditions.byText[string(b)] = conditions
 	return conditions, nil
 }
-
-// maxUsedTokens bounds the memory for tokens that are good for one use: 16 MB or so.
-const maxUsedTokens = 1 << 18
-
-// usedTokens is one for the process, so that a reload makes no used token fresh again, and neither does another site.
-var usedTokens token.Replay = token.NewMemoryReplay(maxUsedTokens, time.Now)

@@ -16,7 +16,7 @@ func TestPortOfRequest(t *testing.T) {
 	for name, addr := range map[string]net.Addr{"TCP": &net.TCPAddr{Port: 8443}, "UDP": &net.UDPAddr{Port: 8443}} {
 		r := httptest.NewRequest(http.MethodGet, "/a.mpd?x=%7e&token=secret&y=1", nil)
 		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, addr))
-		q := &request{Handler: &Handler{Token: &TokenConfig{From: []TokenPlace{{In: tokenInQuery, Name: "token"}}}}, r: r}
+		q := &request{Handler: &Handler{Token: &TokenConfig{queries: []string{"token"}}}, r: r}
 		if got := q.tokenRequest(); got.Port != 8443 || got.RawQuery != "x=%7e&y=1" {
 			t.Errorf("%s: port %d, query %q", name, got.Port, got.RawQuery)
 		}

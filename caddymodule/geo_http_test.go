@@ -252,7 +252,7 @@ func TestGeoDatabaseInUse(t *testing.T) {
 }
 
 // jwt signs claims as a shop does.
-func jwt(t *testing.T, claims map[string]any) string {
+func geoJWT(t *testing.T, claims map[string]any) string {
 	t.Helper()
 	b, err := json.Marshal(claims)
 	if err != nil {
@@ -281,7 +281,7 @@ func TestGeoPortability(t *testing.T) {
 	}
 	g := startPortable(t, "portability")
 	ask := func(home, client string) reply {
-		return g.get(t, "/demo/manifest.mpd?drm=cenc&token="+jwt(t, claims(home)), "X-Forwarded-For", client)
+		return g.get(t, "/demo/manifest.mpd?drm=cenc&token="+geoJWT(t, claims(home)), "X-Forwarded-For", client)
 	}
 	home := ask("AT", "192.0.2.1") // in Germany
 	if home.status != 200 {
@@ -315,7 +315,7 @@ func TestGeoPortability(t *testing.T) {
 func TestGeoPortabilityIsOffByDefault(t *testing.T) {
 	g := startPortable(t, "")
 	claims := map[string]any{"exp": time.Now().Add(time.Hour).Unix(), "home_country": "AT"}
-	if res := g.get(t, "/demo/manifest.mpd?drm=cenc&token="+jwt(t, claims), "X-Forwarded-For", "192.0.2.1"); res.reason() != "country_denied" {
+	if res := g.get(t, "/demo/manifest.mpd?drm=cenc&token="+geoJWT(t, claims), "X-Forwarded-For", "192.0.2.1"); res.reason() != "country_denied" {
 		t.Errorf("%d %s", res.status, res.reason())
 	}
 }

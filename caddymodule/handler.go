@@ -29,7 +29,8 @@ import (
 // status 401 (token), 403 (scope, country, network, rights), 404 (not ours), 429 (limit) or 451 (country, network, if so configured);
 // 502 and 503 report an origin or a key source that gave nothing that can be protected.
 //
-// Placeholders set: `{http.drm.tenant}`, `{http.drm.asset}`, `{http.drm.subject}`, `{http.drm.country}`, `{http.drm.geo.*}`,
+// Placeholders set: `{http.drm.tenant}`, `{http.drm.asset}`, `{http.drm.subject}`, `{http.drm.playback}`, `{http.drm.country}`,
+// `{http.drm.geo.*}`,
 // `{http.drm.deny_reason}`. Metrics: see `caddy_drm_*` in docs/operations.md.
 type Handler struct {
 	// Tenant separates sites that share a secret: no key, seal, license or session of one tenant works on another.
@@ -72,8 +73,11 @@ type Handler struct {
 	Geo *GeoConfig `json:"geo,omitempty"`
 	// Rights says which titles may be shown when, where and to whom.
 	Rights *RightsConfig `json:"rights,omitempty"`
-	// Limit bounds the rate of requests of one viewer.
-	Limit *LimitConfig `json:"limit,omitempty"`
+	// Limit bounds the rate of requests of one viewer, and RequestLimits do so by other measures beside it.
+	Limit         *LimitConfig  `json:"limit,omitempty"`
+	RequestLimits []LimitConfig `json:"request_limits,omitempty"`
+	// StreamLimits bound how many streams are watched at the same time.
+	StreamLimits []StreamLimitConfig `json:"stream_limits,omitempty"`
 	// CORSOrigins are the web origins whose pages may use the site. Default: all, without credentials.
 	CORSOrigins []string `json:"cors_origins,omitempty"`
 	// Refusals is `problem` (default) for a problem+json body of ours, or `handle_errors` for the site's error routes. Caddy
@@ -95,7 +99,8 @@ type Handler struct {
 	assets     []pathPattern
 	shared     []pathPattern
 	rights     policy.Rights
-	limits     policy.Limits
+	limits     []policy.Limits
+	state      *SharedState
 	logger     *zap.Logger
 
 	geoDatabases geo.Databases
@@ -103,6 +108,8 @@ type Handler struct {
 
 	active atomic.Int64  // requests at this moment
 	served atomic.Uint64 // requests ever
+
+	limiterKeys []string // what Cleanup gives back
 
 	mu    sync.Mutex
 	sites map[string]*site
@@ -203,6 +210,8 @@ func (q *request) setPlaceholders() {
 			return string(q.asset()), true
 		case "http.drm.subject":
 			return q.identity.claims.Subject, true
+		case "http.drm.playback":
+			return playbackOf(q.identity.claims), true
 		case "http.drm.country":
 			return q.identity.place.Country.String(), true
 		case "http.drm.deny_reason":

@@ -36,6 +36,7 @@ var (
 	errInitUnavailable = errors.New("an init segment that the manifest names cannot be had")
 	errMixedSet        = errors.New("an AdaptationSet mixes text with audio or video")
 	errSchemeOfHLS     = errors.New("scheme aes-128 is for HLS alone: this MPD cannot be protected")
+	errKeyRevoked      = errors.New("the content key has been revoked")
 	errBody            = errors.New("request body is not what a license server reads")
 )
 
@@ -74,6 +75,7 @@ var failures = []struct {
 	{errNotOurs, answer{status: http.StatusNotFound, reason: "not_found", level: zapcore.DebugLevel}},
 	{errInitReplaced, answer{status: http.StatusNotFound, reason: "init_replaced", level: zapcore.InfoLevel}},
 	{errKeyReplaced, answer{status: http.StatusNotFound, reason: "key_replaced", level: zapcore.InfoLevel}},
+	{errKeyRevoked, answer{status: http.StatusForbidden, reason: string(policy.ReasonRevoked), level: zapcore.InfoLevel}},
 	{errInitUnavailable, answer{status: http.StatusBadGateway, reason: "init_unavailable", level: zapcore.ErrorLevel}},
 	{errNotProtected, answer{status: http.StatusBadGateway, reason: "media_not_protected", level: zapcore.ErrorLevel, detail: true}},
 	{errMixedProtection, answer{status: http.StatusBadGateway, reason: "manifest_mixed_protection", level: zapcore.ErrorLevel, detail: true}},
@@ -162,6 +164,9 @@ var refusals = map[policy.Reason]int{
 	policy.ReasonTokenUnverifiable: http.StatusServiceUnavailable, // a failure of ours, not of the viewer
 	policy.ReasonRightsUnavailable: http.StatusServiceUnavailable, // the same
 	policy.ReasonRateLimited:       http.StatusTooManyRequests,
+	policy.ReasonStreamLimit:       http.StatusTooManyRequests,
+	policy.ReasonStreamKicked:      http.StatusTooManyRequests,
+	policy.ReasonStateUnavailable:  http.StatusServiceUnavailable, // a failure of ours, not of the viewer
 }
 
 // refuse answers a decision that does not allow the request.
@@ -169,6 +174,9 @@ func (q *request) refuse(d policy.Decision) error {
 	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter, rule: d.Rule, opens: d.Opens}
 	if status, ok := refusals[d.Reason]; ok {
 		a.status = status
+	}
+	if d.Reason == policy.ReasonStateUnavailable && a.retryAfter == 0 {
+		a.retryAfter = retryAfterUnavailable
 	}
 	if d.Reason.IsGeo() && q.Geo != nil && q.Geo.Status != 0 {
 		a.status = q.Geo.Status

@@ -15,7 +15,6 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
-	"github.com/caddy-drm/caddy-drm/policy"
 )
 
 func init() {
@@ -48,6 +47,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app, _ = app.(*App)
+	if h.state, err = h.app.useState(); err != nil {
+		return err
+	}
 	for _, step := range []func(caddy.Context) error{
 		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileToken, h.compileGeo, h.compileRights, h.compileLimit,
 	} {
@@ -133,29 +135,6 @@ func (h *Handler) compilePatterns(caddy.Context) (err error) {
 	return nil
 }
 
-func (h *Handler) compileLimit(caddy.Context) error {
-	if h.Limit == nil {
-		return nil
-	}
-	per := time.Duration(h.Limit.Per)
-	if per == 0 {
-		per = time.Second
-	}
-	burst := h.Limit.Burst
-	if burst == 0 {
-		burst = h.Limit.Requests
-	}
-	limiter, err := policy.NewLimiter(policy.LimiterConfig{Rate: float64(h.Limit.Requests) / per.Seconds(), Burst: burst})
-	if err != nil {
-		return fmt.Errorf("limit: %w", err)
-	}
-	h.limits = policy.Limits{Limiter: limiter}
-	if h.Limit.By == limitBySubject {
-		h.limits.By = policy.BySubject
-	}
-	return nil
-}
-
 // Validate finds what contradicts itself, so that `caddy validate` does, and names the setting.
 func (h *Handler) Validate() error {
 	checks := []struct {
@@ -173,8 +152,6 @@ func (h *Handler) Validate() error {
 		{"geo.status", h.Geo != nil && h.Geo.Status != 0 && h.Geo.Status != 403 && h.Geo.Status != 451, "403 or 451"},
 		{"geo.portability", h.Geo != nil && h.Geo.Portability != "" && h.Token == nil, "a token, which says where the viewer is at home"},
 		{"geo.blocked_by", h.Geo != nil && h.Geo.BlockedBy != "" && !isHTTPURL(h.Geo.BlockedBy), "an absolute http or https URL"},
-		{"limit.by", h.Limit != nil && !isOneOf(h.Limit.By, "", limitByAddress, limitBySubject), "address or subject"},
-		{"limit.by", h.Limit != nil && h.Limit.By == limitBySubject && h.Token == nil, "a token, whose subject is counted"},
 		{"limit.per", h.Limit != nil && h.Limit.Per < 0, "a positive duration"},
 		{"token.session_extend", h.Token != nil && h.Token.SessionExtend < 0, "a positive duration"},
 		{"token.session", h.Token != nil && !isOneOf(h.Token.Session, "", sessionInPath, sessionInCookie), "path or cookie"},
@@ -226,7 +203,7 @@ func isHTTPURL(text string) bool {
 // connections that were just accepted are about to begin one. So what they need is closed once nobody has used the
 // handler for a while.
 func (h *Handler) Cleanup() error {
-	if h.source != nil || h.Token != nil && h.Token.close != nil {
+	if h.source != nil || h.state != nil || h.Token != nil && h.Token.close != nil {
 		go h.closeWhenIdle()
 	}
 	return nil
@@ -253,6 +230,12 @@ func (h *Handler) closeWhenIdle() {
 	}
 	if h.Token != nil && h.Token.close != nil {
 		h.Token.close()
+	}
+	if h.state != nil {
+		releaseState(h.app.stateKey)
+	}
+	for _, key := range h.limiterKeys {
+		_, _ = limiterPool.Delete(key) // Destruct returns no error
 	}
 }
 

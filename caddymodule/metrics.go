@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,7 +54,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 	if registry == nil {
 		return nil
 	}
-	for _, collector := range append([]prometheus.Collector{metricRequests, metricBytes, metricRefusals}, memoryMetrics...) {
+	for _, collector := range slices.Concat([]prometheus.Collector{metricRequests, metricBytes, metricRefusals}, memoryMetrics, stateMetrics) {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(collector); err != nil && !errors.As(err, &already) {
 			return err

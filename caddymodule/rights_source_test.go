@@ -259,7 +259,7 @@ func TestASiteFollowsItsCatalog(t *testing.T) {
 	wait := func(want string) {
 		t.Helper()
 		for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-			res := g.get(t, withToken("/demo/manifest.mpd", jwt(t, nil)))
+			res := g.get(t, withToken("/demo/manifest.mpd", rightsJWT(t, nil)))
 			if res.reason() == want {
 				if want == "rights_unavailable" && res.status != 503 {
 					t.Errorf("status %d", res.status)
@@ -274,7 +274,7 @@ func TestASiteFollowsItsCatalog(t *testing.T) {
 	wait("rights_unavailable")
 	server.say(200, "", "titles: [{path: /demo/, territories: world, model: free}]")
 	wait("")
-	media := linkTo(t, rightsLinks(t, g, "/demo/", jwt(t, nil)), "media", "seg_1.m4s").url
+	media := linkTo(t, rightsLinks(t, g, "/demo/", rightsJWT(t, nil)), "media", "seg_1.m4s").url
 	g.mustGet(t, media)
 	server.say(200, "", "titles: [{path: /demo/, territories: DE, model: free}]")
 	wait("rights_territory")

@@ -64,7 +64,11 @@ func (q *request) serveRawKey() error {
 
 // licensedKeys lists the keys that a license under the request's seal may hold: all of the title, nothing of another.
 func (q *request) licensedKeys() ([]drm.ContentKey, error) {
-	return q.source.ContentKeys(q.r.Context(), q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme))
+	keys, err := q.source.ContentKeys(q.r.Context(), q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme))
+	if err != nil {
+		return nil, err
+	}
+	return q.unrevoked(keys)
 }
 
 // writeSecret sends keys to the one who asked, and to no cache.

@@ -23,6 +23,9 @@ func (q *request) serveMedia() error {
 	if err := q.checkNumber(); err != nil {
 		return err
 	}
+	if err := q.checkMediaKey(); err != nil {
+		return err
+	}
 	if !q.wantsInit() && q.app.segments.Enabled() {
 		return q.serveCached()
 	}

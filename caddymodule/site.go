@@ -74,9 +74,14 @@ func (h *Handler) newSite(tenant string) *site {
 			panic(err) // 32 derived bytes and a duration that Validate accepted
 		}
 		s.sessions = sessions
-		s.policy.Tokens = policy.Tokens{Verifier: h.Token.verifier, Sessions: sessions, Replay: usedTokens}
+		s.policy.Tokens = policy.Tokens{Verifier: h.Token.verifier, Sessions: sessions, Replay: tenantReplay{h.app.ReplayFor(), tenant}}
 	}
-	s.policy.Geo, s.policy.Rights, s.policy.Limits = h.geoRule, h.rights, h.limits
+	s.policy.Geo, s.policy.Rights = h.geoRule, h.rights
+	for _, limit := range h.limits {
+		limit.Tenant = tenant
+		s.policy.Limits = append(s.policy.Limits, limit)
+	}
+	h.judgeByState(s)
 	return s
 }
 

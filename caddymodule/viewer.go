@@ -18,8 +18,9 @@ import (
 
 // identity is who asks, as far as it is known: after a decision with the claims that it rested on.
 type identity struct {
-	place  geo.Place
-	claims token.Claims
+	place    geo.Place
+	claims   token.Claims
+	playback [8]byte // of the session that the request may start
 	// until and windowEnd are those of the decision, title the catalog's entry.
 	until, windowEnd time.Time
 	title            *rights.Title
@@ -30,8 +31,11 @@ type identity struct {
 // path, access tokens and a session cookie the first that is present decides alone: a bad one is never rescued by a good
 // one further down. The cookie comes last because browsers send it on their own.
 func (q *request) identifyViewer() (policy.Viewer, error) {
-	viewer := policy.Viewer{Request: q.tokenRequest()}
-	if (q.Geo != nil || len(q.geoDatabases) > 0 || q.Limit != nil) && q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
+	viewer := policy.Viewer{Request: q.tokenRequest(), Agent: q.r.UserAgent()}
+	if q.expandsPlaceholders() {
+		viewer.Expand = q.expand
+	}
+	if (q.Geo != nil || len(q.geoDatabases) > 0 || q.countsRequests()) && q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
 		// Early data can be replayed from any address (RFC 8470, 5.2); the client sends it again after the handshake.
 		return policy.Viewer{}, errTooEarly
 	}
@@ -57,16 +61,18 @@ func (q *request) identifyViewer() (policy.Viewer, error) {
 		}
 	}
 	q.identity.session = viewer.Session
+	viewer.Playback = q.drawPlayback(viewer.Session)
+	q.identity.playback = viewer.Playback
 	return viewer, nil
 }
 
 // tokenRequest is what tokens may be bound to. Without a demand for tokens the address is all that counts.
 func (q *request) tokenRequest() token.Request {
-	r := token.Request{Addr: clientAddr(q.r)}
+	r := token.Request{Addr: clientAddr(q.r), Method: q.r.Method}
 	if q.Token == nil {
 		return r
 	}
-	r.Host, r.Method, r.Header = hostName(q.r.Host), q.r.Method, q.r.Header.Values
+	r.Host, r.Header = hostName(q.r.Host), q.r.Header.Values
 	r.Scheme, r.PublicPath, r.RawQuery = q.publicScheme(), q.publicPath(), q.queryWithoutTokens()
 	if q.r.TLS != nil {
 		r.ALPN = q.r.TLS.NegotiatedProtocol
@@ -123,7 +129,11 @@ func (q *request) startSession() (string, error) {
 	if q.Token == nil || q.identity.session != "" {
 		return q.identity.session, nil
 	}
-	return q.sessions.MintUntil(q.sessionClaims(), q.now(), q.identity.windowEnd)
+	claims := q.sessionClaims()
+	if q.tellsPlaybacksApart() {
+		claims.Playback = q.identity.playback
+	}
+	return q.sessions.MintUntil(claims, q.now(), q.identity.windowEnd)
 }
 
 // sessionElements returns the path elements that carry the session below a manifest. With cookies there are none, and the

@@ -61,7 +61,7 @@ func catPolicy(t testing.TB) (*Policy, Viewer, Asset) {
 		t.Fatal(err)
 	}
 	p := newFixture(t).policy
-	p.Tokens.Verifier, p.Limits.Limiter = cached, limiter
+	p.Tokens.Verifier, p.Limits = cached, []Limits{{Limiter: limiter}}
 	viewer := Viewer{Place: geo.Place{Country: country(t, "AT")}, Tokens: []string{raw}, Request: token.Request{
 		Host: "example.com", Method: "GET", PublicPath: "/vod/a/1.mpd", Scheme: "https", Addr: netip.MustParseAddr("192.0.2.7"),
 	}}

@@ -63,8 +63,16 @@ const (
 	ReasonRightsPurchase Reason = "rights_purchase"
 	// ReasonRightsBlackout: a live programme that may not be shown where the viewer is; Decision.Opens says when it is over.
 	ReasonRightsBlackout Reason = "rights_blackout"
+	// ReasonRevoked: the token, subject, session, device, title or key has been revoked.
+	ReasonRevoked Reason = "revoked"
+	// ReasonStateUnavailable: what nodes share cannot be read, and the site declares that this refuses; a failure of ours.
+	ReasonStateUnavailable Reason = "state_unavailable"
 	// ReasonRateLimited: too many requests; RetryAfter says when to come back.
 	ReasonRateLimited Reason = "rate_limited"
+	// ReasonStreamLimit: as many streams as may be are being watched; RetryAfter says when a place may be free.
+	ReasonStreamLimit Reason = "stream_limit"
+	// ReasonStreamKicked: a newer stream took the place of this one.
+	ReasonStreamKicked Reason = "stream_kicked"
 )
 
 // Reasons lists every reason, for tables that must have a row for each.
@@ -73,7 +81,8 @@ var Reasons = [...]Reason{
 	ReasonTokenNotYetValid, ReasonTokenScope, ReasonTokenRequest, ReasonTokenAddress, ReasonTokenReplayed, ReasonTokenUnsupported,
 	ReasonTokenUnverifiable, ReasonCountryDenied, ReasonCountryUnknown, ReasonNetworkDenied, ReasonNetworkUnknown,
 	ReasonRightsUnavailable, ReasonRightsUnlisted, ReasonRightsTerritory, ReasonRightsNotStarted, ReasonRightsEnded,
-	ReasonRightsPlan, ReasonRightsPurchase, ReasonRightsBlackout, ReasonRateLimited,
+	ReasonRightsPlan, ReasonRightsPurchase, ReasonRightsBlackout, ReasonRevoked, ReasonStateUnavailable, ReasonRateLimited,
+	ReasonStreamLimit, ReasonStreamKicked,
 }
 
 // IsGeo reports whether r is a reason of the geo rule.

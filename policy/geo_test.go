@@ -12,7 +12,7 @@ import (
 
 func TestPlaceIsJudged(t *testing.T) {
 	f := newFixture(t)
-	f.policy.Limits = Limits{}
+	f.policy.Limits = nil
 	asset := Asset{Path: "/vod/a/1.m4s"}
 	addr := netip.MustParseAddr("192.0.2.1")
 	de, fr, us := in(country(t, "DE")), in(country(t, "FR")), in(country(t, "US"))
@@ -135,7 +135,7 @@ func BenchmarkDecideWithGeo(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	f.policy.Limits = Limits{Limiter: limiter}
+	f.policy.Limits = []Limits{{Limiter: limiter}}
 	place := in(country(b, "DE"))
 	place.Network, place.ASN, place.Subdivisions[0] = geo.NetworkKnown, 64500, "DE-BE"
 	viewer := Viewer{Request: token.Request{Addr: netip.MustParseAddr("192.0.2.1")}, Place: place}

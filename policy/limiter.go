@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"container/list"
 	"errors"
 	"hash/maphash"
 	"math"
@@ -10,67 +9,23 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"github.com/caddy-drm/caddy-drm/token"
 )
 
-// LimitBy is what a limit is counted by.
-type LimitBy uint8
-
-// The ways to count. The zero value counts by address.
-const (
-	// ByAddress counts by IPv4 address or by IPv6 /64, the smallest block that one customer is given: one who owns a /64 has 2⁶⁴
-	// addresses to hide behind.
-	ByAddress LimitBy = iota
-	// BySubject counts by the subject of the token, or by address for a request without one.
-	BySubject
-)
-
-// String returns the word that configurations use.
-func (b LimitBy) String() string {
-	if b == BySubject {
-		return "subject"
-	}
-	return "address"
-}
-
-// Limits is the rate that a viewer may ask at. The zero value is no limit.
-type Limits struct {
-	// Limiter counts requests; nil is no limit. Several policies may share one.
-	Limiter *Limiter
-	By      LimitBy
-}
-
-func (l Limits) exceeded(now time.Time, addr netip.Addr, claims token.Claims) (retryAfter time.Duration, exceeded bool) {
-	if l.Limiter == nil {
-		return 0, false
-	}
-	key := AddressKey(addr)
-	if l.By == BySubject && claims.Subject != "" {
-		key = SubjectKey(claims.Subject)
-	}
-	allowed, retryAfter := l.Limiter.Allow(key, now)
-	return retryAfter, !allowed
-}
-
-// AddressKey returns the key under which an address is counted: itself for IPv4, also when it comes inside an IPv6 address, and
+// AppendAddressKey appends the key under which an address is counted: itself for IPv4, also when it comes inside an IPv6 address, and
 // its /64 for IPv6, without a zone. All invalid addresses share one key.
-func AddressKey(addr netip.Addr) string {
+func AppendAddressKey(dst []byte, addr netip.Addr) []byte {
 	addr = addr.Unmap().WithZone("")
 	switch {
 	case !addr.IsValid():
-		return "?"
+		return append(dst, '?')
 	case addr.Is4():
 		b := addr.As4()
-		return "4" + string(b[:])
+		return append(append(dst, '4'), b[:]...)
 	default:
 		b := addr.As16()
-		return "6" + string(b[:8])
+		return append(append(dst, '6'), b[:8]...)
 	}
 }
-
-// SubjectKey returns the key under which a subject is counted. It never equals an AddressKey.
-func SubjectKey(subject string) string { return "s" + subject }
 
 // LimiterConfig sets a Limiter. Rate and Burst are required.
 type LimiterConfig struct {
@@ -78,7 +33,7 @@ type LimiterConfig struct {
 	Rate float64
 	// Burst is how many it may make at once.
 	Burst int
-	// MaxKeys bounds the table (default 65 536, about 16 MB). Beyond it the key that was idle longest is forgotten, and would
+	// MaxKeys bounds the table (default 1 Mi, about 200 MB when it is full). Beyond it the key that was idle longest is forgotten, and would
 	// start again with a full burst: a limit holds as long as fewer keys than this are active.
 	MaxKeys int
 }
@@ -95,17 +50,19 @@ type Limiter struct {
 	shards [limiterShards]limiterShard
 }
 
-// limiterShard keeps its buckets in order of use, the latest first.
+// limiterShard keeps its buckets in a ring in order of use: after the head comes the latest, before it the one idle longest.
 type limiterShard struct {
 	mu      sync.Mutex
 	maxKeys int
-	byKey   map[string]*list.Element // of *bucket
-	order   list.List
+	byKey   map[string]*bucket
+	head    bucket
 }
 
+// bucket is one piece of memory for one key.
 type bucket struct {
-	key     string
-	limiter *rate.Limiter
+	key        string
+	prev, next *bucket
+	limiter    rate.Limiter
 }
 
 // NewLimiter checks config and returns its Limiter.
@@ -119,23 +76,24 @@ func NewLimiter(config LimiterConfig) (*Limiter, error) {
 		return nil, errors.New("a rate limit cannot have a negative number of keys")
 	}
 	if config.MaxKeys == 0 {
-		config.MaxKeys = 1 << 16
+		config.MaxKeys = 1 << 20
 	}
 	l := &Limiter{limit: rate.Limit(config.Rate), burst: config.Burst, seed: maphash.MakeSeed()}
 	for i := range l.shards {
 		l.shards[i].maxKeys = max(1, config.MaxKeys/limiterShards)
-		l.shards[i].byKey = make(map[string]*list.Element)
+		l.shards[i].byKey = make(map[string]*bucket)
+		l.shards[i].head.prev, l.shards[i].head.next = &l.shards[i].head, &l.shards[i].head
 	}
 	return l, nil
 }
 
 // Allow counts one request of key at now. If it is over the limit it is not counted, and retryAfter says when the next one would
-// be let through.
-func (l *Limiter) Allow(key string, now time.Time) (allowed bool, retryAfter time.Duration) {
-	shard := &l.shards[maphash.String(l.seed, key)%limiterShards]
+// be let through. It does not keep key, and allocates for keys that are new alone.
+func (l *Limiter) Allow(key []byte, now time.Time) (allowed bool, retryAfter time.Duration) {
+	shard := &l.shards[maphash.Bytes(l.seed, key)%limiterShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	reservation := shard.bucketOf(key, l.limit, l.burst).ReserveN(now, 1)
+	reservation := shard.bucketOf(key, l.limit, l.burst, now).ReserveN(now, 1)
 	delay := reservation.DelayFrom(now)
 	if delay <= 0 {
 		return true, 0
@@ -158,17 +116,24 @@ func (l *Limiter) Len() int {
 
 // bucketOf finds or makes the bucket of key and moves it to the front. A full table gives up its last bucket: the one that was
 // idle longest, and so most likely the fullest.
-func (s *limiterShard) bucketOf(key string, limit rate.Limit, burst int) *rate.Limiter {
-	if element, found := s.byKey[key]; found {
-		s.order.MoveToFront(element)
-		return element.Value.(*bucket).limiter
+func (s *limiterShard) bucketOf(key []byte, limit rate.Limit, burst int, now time.Time) *rate.Limiter {
+	b, found := s.byKey[string(key)]
+	if found {
+		b.prev.next, b.next.prev = b.next, b.prev
+	} else {
+		if len(s.byKey) >= s.maxKeys {
+			oldest := s.head.prev
+			delete(s.byKey, oldest.key)
+			oldest.prev.next, oldest.next.prev = oldest.next, oldest.prev
+		}
+		b = &bucket{key: string(key)}
+		// NewLimiter would be another piece of memory. Without a limit the bucket fills up at once, and then it gets its own.
+		b.limiter.SetBurstAt(time.Time{}, burst)
+		b.limiter.SetLimitAt(time.Time{}, rate.Inf)
+		b.limiter.SetLimitAt(now, limit)
+		s.byKey[b.key] = b
 	}
-	if len(s.byKey) >= s.maxKeys {
-		oldest := s.order.Back()
-		delete(s.byKey, oldest.Value.(*bucket).key)
-		s.order.Remove(oldest)
-	}
-	b := &bucket{key: key, limiter: rate.NewLimiter(limit, burst)}
-	s.byKey[key] = s.order.PushFront(b)
-	return b.limiter
+	b.prev, b.next = &s.head, s.head.next
+	b.prev.next, b.next.prev = b, b
+	return &b.limiter
 }

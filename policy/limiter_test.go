@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,19 +45,19 @@ func TestLimiterRate(t *testing.T) {
 		{0, false, 500 * time.Millisecond}, // the clock set back: no gift, and no hour in jail
 		{500 * time.Millisecond, true, 0},
 	} {
-		allowed, retryAfter := l.Allow("k", testNow.Add(step.at))
+		allowed, retryAfter := l.Allow([]byte("k"), testNow.Add(step.at))
 		if allowed != step.allowed || (retryAfter-step.retryAfter).Abs() > time.Microsecond { // buckets count in floating point
 			t.Errorf("at %s: %t, %s; want %t, %s", step.at, allowed, retryAfter, step.allowed, step.retryAfter)
 		}
 	}
-	if allowed, _ := l.Allow("other", testNow); !allowed {
+	if allowed, _ := l.Allow([]byte("other"), testNow); !allowed {
 		t.Error("one key used up another's rate")
 	}
 }
 
 func TestLimiterKeys(t *testing.T) {
 	same := func(a, b string) bool {
-		return AddressKey(netip.MustParseAddr(a)) == AddressKey(netip.MustParseAddr(b))
+		return string(AppendAddressKey(nil, netip.MustParseAddr(a))) == string(AppendAddressKey(nil, netip.MustParseAddr(b)))
 	}
 	for _, test := range []struct {
 		rule, a, b string
@@ -73,31 +74,66 @@ func TestLimiterKeys(t *testing.T) {
 			t.Errorf("%s: %s and %s share a key: %t", test.rule, test.a, test.b, !test.want)
 		}
 	}
-	if AddressKey(netip.Addr{}) != AddressKey(netip.Addr{}.WithZone("x")) {
+	if string(AppendAddressKey(nil, netip.Addr{})) != string(AppendAddressKey(nil, netip.Addr{}.WithZone("x"))) {
 		t.Error("invalid addresses have several keys")
-	}
-	if SubjectKey("?") == AddressKey(netip.Addr{}) || SubjectKey("\x00") == SubjectKey("") {
-		t.Error("a subject shares a key with an address or another subject")
 	}
 }
 
-func TestLimitsBySubject(t *testing.T) {
-	limits := Limits{Limiter: newTestLimiter(t, LimiterConfig{Rate: 1, Burst: 1}), By: BySubject}
+func TestLimitsByWhatTheySay(t *testing.T) {
 	home, away := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
-	exceeded := func(addr netip.Addr, subject string) bool {
-		_, exceeded := limits.exceeded(testNow, addr, token.Claims{Subject: subject})
-		return exceeded
+	ask := func(p *Policy, addr netip.Addr, claims token.Claims, customer string) Reason {
+		q := newQuestion(t.Context(), testNow, Asset{}, Viewer{Request: token.Request{Addr: addr}, Expand: func(name string) string {
+			if name != "{customer}" {
+				t.Errorf("placeholder %s", name)
+			}
+			return customer
+		}})
+		q.decision.Claims = claims
+		p.judgeRequests(&q)
+		if (q.decision.Reason == ReasonRateLimited) != (q.decision.RetryAfter > 0) {
+			t.Errorf("%q with %s to wait", q.decision.Reason, q.decision.RetryAfter)
+		}
+		return q.decision.Reason
 	}
-	if exceeded(home, "a") || !exceeded(away, "a") {
-		t.Error("a subject is not counted across its addresses")
+	one := func(by LimitBy) *Policy {
+		return &Policy{Limits: []Limits{{Limiter: newTestLimiter(t, LimiterConfig{Rate: 1, Burst: 1}), By: by, Placeholder: "{customer}", Tenant: "t"}}}
 	}
-	if exceeded(home, "b") {
-		t.Error("two subjects behind one address share a rate")
+	for _, test := range []struct {
+		rule           string
+		by             LimitBy
+		first, second  netip.Addr
+		claims, other  token.Claims
+		value, another string
+		same           bool
+	}{
+		{"a subject at two addresses", BySubject, home, away, token.Claims{Subject: "a"}, token.Claims{Subject: "a"}, "", "", true},
+		{"two subjects at one address", BySubject, home, home, token.Claims{Subject: "a"}, token.Claims{Subject: "b"}, "", "", false},
+		{"no subject, one address", BySubject, home, home, token.Claims{}, token.Claims{}, "", "", true},
+		{"a subject that reads like an address", BySubject, home, home, token.Claims{}, token.Claims{Subject: "4\xc0\x00\x02\x01"}, "", "", false},
+		{"two devices of a subject", ByDevice, home, home, token.Claims{Subject: "a", Device: "x"}, token.Claims{Subject: "a", Device: "y"}, "", "", false},
+		{"no device, one subject", ByDevice, home, away, token.Claims{Subject: "a"}, token.Claims{Subject: "a"}, "", "", true},
+		{"one customer at two addresses", ByPlaceholder, home, away, token.Claims{}, token.Claims{}, "x", "x", true},
+		{"two customers", ByPlaceholder, home, home, token.Claims{}, token.Claims{}, "x", "y", false},
+		{"no customer, one address", ByPlaceholder, home, home, token.Claims{}, token.Claims{}, "", "", true},
+	} {
+		p := one(test.by)
+		if ask(p, test.first, test.claims, test.value) != "" {
+			t.Errorf("%s: the first is refused", test.rule)
+		}
+		if got := ask(p, test.second, test.other, test.another) != ""; got != test.same {
+			t.Errorf("%s: the second is refused: %t", test.rule, got)
+		}
 	}
-	if exceeded(home, "") || !exceeded(home, "") {
-		t.Error("a request without a subject is not counted by its address")
+	both := &Policy{Limits: append(one(BySubject).Limits, one(ByAddress).Limits...)}
+	if ask(both, home, token.Claims{Subject: "a"}, "") != "" || ask(both, home, token.Claims{Subject: "b"}, "") != ReasonRateLimited || ask(both, away, token.Claims{Subject: "a"}, "") != ReasonRateLimited {
+		t.Error("of two limits one does not hold")
 	}
-	if _, exceeded := (Limits{}).exceeded(testNow, home, token.Claims{}); exceeded {
+	shared := one(ByAddress)
+	elsewhere := &Policy{Limits: []Limits{{Limiter: shared.Limits[0].Limiter, Tenant: "other"}}}
+	if ask(shared, home, token.Claims{}, "") != "" || ask(elsewhere, home, token.Claims{}, "") != "" {
+		t.Error("two tenants share a count")
+	}
+	if ask(&Policy{Limits: []Limits{{}}}, home, token.Claims{}, "") != "" {
 		t.Error("no limit was exceeded")
 	}
 }
@@ -105,9 +141,9 @@ func TestLimitsBySubject(t *testing.T) {
 func TestLimiterTableIsBounded(t *testing.T) {
 	l := newTestLimiter(t, LimiterConfig{Rate: 0.001, Burst: 1, MaxKeys: 1600})
 	for i := range 100_000 {
-		l.Allow(fmt.Sprint("flood ", i), testNow)
+		l.Allow(fmt.Append(nil, "flood ", i), testNow)
 		if i%10 == 0 { // a key in use is not the one that was idle longest
-			if allowed, _ := l.Allow("active", testNow); allowed != (i == 0) {
+			if allowed, _ := l.Allow([]byte("active"), testNow); allowed != (i == 0) {
 				t.Fatalf("after %d keys the active one was forgotten", i)
 			}
 		}
@@ -116,8 +152,12 @@ func TestLimiterTableIsBounded(t *testing.T) {
 		t.Errorf("%d keys, want at most 1600", n)
 	}
 	for i := range l.shards {
-		if s := &l.shards[i]; s.order.Len() != len(s.byKey) {
-			t.Errorf("shard %d: %d in order, %d by key", i, s.order.Len(), len(s.byKey))
+		s, ordered := &l.shards[i], 0
+		for b := s.head.next; b != &s.head; b = b.next {
+			ordered++
+		}
+		if ordered != len(s.byKey) {
+			t.Errorf("shard %d: %d in order, %d by key", i, ordered, len(s.byKey))
 		}
 	}
 }
@@ -132,11 +172,11 @@ func TestLimiterEvictionDoesNotScan(t *testing.T) {
 			keys[i] = fmt.Sprint(i)
 		}
 		for _, k := range keys[:maxKeys] {
-			l.Allow(k, testNow)
+			l.Allow([]byte(k), testNow)
 		}
 		start := time.Now()
 		for _, k := range keys[maxKeys:] {
-			l.Allow(k, testNow)
+			l.Allow([]byte(k), testNow)
 		}
 		return time.Since(start) / 20_000
 	}
@@ -153,7 +193,7 @@ func TestLimiterConcurrently(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 100 {
-				if ok, _ := l.Allow("k", testNow); ok {
+				if ok, _ := l.Allow([]byte("k"), testNow); ok {
 					allowed.Add(1)
 				}
 			}
@@ -178,14 +218,34 @@ func TestNewLimiterRefuses(t *testing.T) {
 
 func BenchmarkLimiter(b *testing.B) {
 	l := newTestLimiter(b, LimiterConfig{Rate: 1, Burst: 1, MaxKeys: 1 << 12})
-	keys := make([]string, 1<<13) // twice what fits: every other call evicts
+	keys := make([][]byte, 1<<13) // twice what fits: every other call evicts
 	for i := range keys {
-		keys[i] = fmt.Sprint(i)
+		keys[i] = fmt.Append(nil, i)
 	}
 	i := 0
 	b.ReportAllocs()
 	for b.Loop() {
 		l.Allow(keys[i&(1<<13-1)], testNow)
 		i++
+	}
+}
+
+// BenchmarkLimiterMemory fills a table with a million subjects and prints what one of them takes.
+func BenchmarkLimiterMemory(b *testing.B) {
+	const subjects = 1_000_000
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		l := newTestLimiter(b, LimiterConfig{Rate: 1, Burst: 10, MaxKeys: subjects})
+		for i := range 2 * subjects { // twice what fits
+			l.Allow(fmt.Appendf(nil, "tenant\x00ssubscriber-%d", i), testNow)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if n := l.Len(); n > subjects || n < subjects*9/10 {
+			b.Fatalf("%d keys, want at most %d", n, subjects)
+		}
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(l.Len()), "B/subject")
 	}
 }

@@ -46,6 +46,11 @@ type Viewer struct {
 	Tokens []string
 	// Found are the credentials of kinds that find their own, each with the verifier that it is for. See token.Pick.
 	Found []token.Credential
+	// Playback is the one that a session gets which this request may start; all zero if it starts none that is told apart.
+	Playback [8]byte
+	// Agent is the User-Agent, and Expand returns what a placeholder stands for. Nil: every placeholder is empty.
+	Agent  string
+	Expand func(placeholder string) string
 	// Session is the session token, or empty. Where there is one it decides, and Tokens are not looked at.
 	Session string
 }
@@ -54,9 +59,14 @@ type Viewer struct {
 // concurrent use.
 type Policy struct {
 	Tokens Tokens
-	Geo    geo.Rule
-	Rights Rights
-	Limits Limits
+	// Revocations say what has been revoked; nil: nothing is.
+	Revocations Revocations
+	Geo         geo.Rule
+	Rights      Rights
+	// Limits are judged in their order. What an earlier one has let through counts there, also if a later one refuses it.
+	Limits []Limits
+	// Streams bounds what is watched at the same time; nil: nothing does.
+	Streams Streams
 }
 
 // stages are the rules in the order in which they are judged. The order is a security property: who is not authenticated
@@ -67,9 +77,11 @@ var stages = [...]struct {
 }{
 	{"path", (*Policy).judgePath},
 	{"token", (*Policy).judgeToken},
+	{"revocation", (*Policy).judgeRevocation},
 	{"geo", (*Policy).judgePlace},
 	{"rights", (*Policy).judgeRights},
 	{"requests", (*Policy).judgeRequests},
+	{"streams", (*Policy).judgeStreams},
 	{"replay", (*Policy).judgeReplay},
 }
 
@@ -167,19 +179,5 @@ func (p *Policy) judgePath(q *question) {
 	}
 	if !(token.Claims{}).AllowsPath(q.asset.Path) {
 		q.refuse(ReasonPathInvalid, "path: not clean")
-	}
-}
-
-func (p *Policy) judgeRequests(q *question) {
-	switch {
-	case p.Limits.Limiter == nil:
-		return
-	case q.explaining:
-		q.input = "requests by " + p.Limits.By.String() + "; not counted here"
-		return
-	}
-	if retryAfter, limited := p.Limits.exceeded(q.now, q.viewer.Request.Addr, q.decision.Claims); limited {
-		q.decision.RetryAfter = retryAfter
-		q.refuse(ReasonRateLimited, "limit: requests by "+p.Limits.By.String())
 	}
 }

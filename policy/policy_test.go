@@ -77,7 +77,7 @@ func newFixture(t testing.TB) fixture {
 	return fixture{key: key, sessions: sessions, policy: Policy{
 		Tokens: Tokens{Verifier: token.ByForm{Prefix: verifier}, Sessions: sessions},
 		Geo:    geo.Rule{Allow: countries(t, "eu"), Deny: countries(t, "HU")},
-		Limits: Limits{Limiter: limiter},
+		Limits: []Limits{{Limiter: limiter}},
 	}}
 }
 
@@ -165,7 +165,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(test.rule, func(t *testing.T) {
 			policy := f.policy
-			policy.Limits = Limits{}
+			policy.Limits = nil
 			asset := Asset{Name: "a", Path: test.path}
 			if asset.Path == "" {
 				asset.Path = "/vod/a/1.m4s"
@@ -268,7 +268,7 @@ func TestSessionOutlivesItsTokenAndEnds(t *testing.T) {
 		-24 * time.Hour: ReasonAllowed, 24 * time.Hour: ReasonTokenExpired,
 	} {
 		policy := f.policy
-		policy.Limits = Limits{}
+		policy.Limits = nil
 		if d := policy.Decide(context.Background(), testNow.Add(offset), asset, viewer); d.Reason != want {
 			t.Errorf("at %s: %s, want %s", offset, d.Reason, want)
 		}
@@ -329,7 +329,7 @@ func TestExplainSaysEveryRule(t *testing.T) {
 	for _, step := range steps {
 		got = append(got, step.Rule+" "+string(step.Refused))
 	}
-	if want := "[path  token token_scope geo country_denied rights  requests  replay ]"; fmt.Sprint(got) != want {
+	if want := "[path  token token_scope revocation  geo country_denied rights  requests  streams  replay ]"; fmt.Sprint(got) != want {
 		t.Errorf("steps %v, want %s", got, want)
 	}
 	asset.Path, viewer.Place = "/vod/a/1.m4s", in(country(t, "AT"))

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Installs what the tests drive but the module does not need: Chromium, ffmpeg, wrk, the three web players and
-# shaka-packager. Safe to repeat; when everything is there it only looks and prints where each tool is.
+# Installs what the tests drive but the module does not need: Chromium, ffmpeg, wrk, redis-server, the three web players
+# and shaka-packager. Safe to repeat; when everything is there it only looks and prints where each tool is.
 #
 #   scripts/test-tools.sh            everything
 #   scripts/test-tools.sh --no-apt   npm packages only, for systems whose programs come another way
 #
 # Versions of the npm packages are pinned by e2e/package-lock.json. Programs elsewhere are named to the tests by
-# CADDY_DRM_CHROMIUM, CADDY_DRM_FFMPEG, CADDY_DRM_FFPROBE, CADDY_DRM_WRK and CADDY_DRM_PACKAGER.
+# CADDY_DRM_CHROMIUM, CADDY_DRM_FFMPEG, CADDY_DRM_FFPROBE, CADDY_DRM_WRK, CADDY_DRM_REDIS and
+# CADDY_DRM_PACKAGER.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -37,6 +38,7 @@ missing=
 have_chromium || missing="$missing chromium"
 { have ffmpeg && have ffprobe; } || [ -n "${CADDY_DRM_FFMPEG-}" ] || missing="$missing ffmpeg"
 have wrk || [ -n "${CADDY_DRM_WRK-}" ] || missing="$missing wrk"
+have redis-server || have valkey-server || [ -n "${CADDY_DRM_REDIS-}" ] || missing="$missing redis-server"
 have node || missing="$missing nodejs"
 have npm || missing="$missing npm"
 if [ -n "$missing" ] && [ "$use_apt" = yes ]; then
@@ -47,9 +49,9 @@ if [ -n "$missing" ] && [ "$use_apt" = yes ]; then
 	fi
 	# Another package installation may be running; wait for its lock rather than fail.
 	as_root apt-get -o DPkg::Lock::Timeout=200 update -q
-	# $missing is a list of words on purpose.
+	# $missing is a list of words on purpose. RUNLEVEL keeps the redis-server of the package from being started as a service.
 	# shellcheck disable=SC2086
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=200 install -q -y --no-install-recommends $missing
+	as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=200 install -q -y --no-install-recommends $missing
 fi
 
 # npm packages: installed again only when the lock file has changed since.
@@ -95,6 +97,7 @@ where chromium "$(first_of "${CADDY_DRM_CHROMIUM-}" chromium chromium-browser go
 where ffmpeg "$(first_of "${CADDY_DRM_FFMPEG-}" ffmpeg)"
 where ffprobe "$(first_of "${CADDY_DRM_FFPROBE-}" ffprobe)"
 where wrk "$(first_of "${CADDY_DRM_WRK-}" wrk)"
+where redis-server "$(first_of "${CADDY_DRM_REDIS-}" redis-server valkey-server)"
 where shaka-packager "${CADDY_DRM_PACKAGER:-$modules/shaka-packager/bin/$packager}"
 where shaka-player "$modules/shaka-player/dist/shaka-player.compiled.js"
 where hls.js "$modules/hls.js/dist/hls.js"

@@ -1,4 +1,4 @@
-// Package testtools finds the programs that tests drive: shaka-packager, ffmpeg, ffprobe, Chromium and wrk, and the
+// Package testtools finds the programs that tests drive: shaka-packager, ffmpeg, ffprobe, Chromium, wrk and redis-server, and the
 // module's own files. scripts/test-tools.sh installs them all.
 //
 // A test that needs a tool fails without it; it never skips, for a suite that quietly skips proves nothing:
@@ -29,6 +29,7 @@ const (
 	EnvFFprobe  = "CADDY_DRM_FFPROBE"
 	EnvChromium = "CADDY_DRM_CHROMIUM"
 	EnvWrk      = "CADDY_DRM_WRK"
+	EnvRedis    = "CADDY_DRM_REDIS"
 )
 
 // ErrMissing is wrapped by every error about a tool that is not there.
@@ -59,6 +60,9 @@ func Chromium() (string, error) {
 
 // Wrk returns the path of wrk, the HTTP load generator.
 func Wrk() (string, error) { return program(EnvWrk, "wrk") }
+
+// Redis returns the path of redis-server, or of a Valkey server that stands in for it.
+func Redis() (string, error) { return program(EnvRedis, "redis-server", "valkey-server") }
 
 // NodeModule returns the path of a file of an installed npm package: "hls.js/dist/hls.js".
 func NodeModule(file string) (string, error) {

@@ -13,7 +13,7 @@ import (
 
 func TestToolsAreInstalled(t *testing.T) {
 	for name, find := range map[string]func() (string, error){
-		"shaka-packager": Packager, "ffmpeg": FFmpeg, "ffprobe": FFprobe, "chromium": Chromium, "wrk": Wrk,
+		"shaka-packager": Packager, "ffmpeg": FFmpeg, "ffprobe": FFprobe, "chromium": Chromium, "wrk": Wrk, "redis-server": Redis,
 	} {
 		t.Run(name, func(t *testing.T) {
 			path, err := find()

@@ -1,0 +1,136 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/state"
+	"github.com/caddy-drm/caddy-drm/token"
+)
+
+// judgeByState lets the policy of a site know the streams and revocations that nodes share.
+func (h *Handler) judgeByState(s *site) {
+	s.policy.Revocations = revocationList{state: h.state, tenant: s.tenant}
+	s.policy.Streams = nil
+	if rules := h.streamRules(); len(rules) > 0 {
+		s.policy.Streams = streamGate{h.state.Streams.NewGate(h.state.digest, s.tenant, rules)}
+	}
+}
+
+// streamGate is a Gate in the words of the policy.
+type streamGate struct{ gate *state.Gate }
+
+// Admit implements policy.Streams.
+func (g streamGate) Admit(ctx context.Context, _ time.Time, s policy.Stream) policy.StreamVerdict {
+	verdict := g.gate.Admit(ctx, time.Now(), state.Stream(s)) // leases are of this moment, whatever moment is judged
+	switch verdict.Outcome {
+	case state.OutcomeAdmitted:
+		return policy.StreamVerdict{}
+	case state.OutcomeLimited:
+		return policy.StreamVerdict{Reason: policy.ReasonStreamLimit, Rule: verdict.Rule, RetryAfter: verdict.RetryAfter}
+	case state.OutcomeKicked:
+		return policy.StreamVerdict{Reason: policy.ReasonStreamKicked, Rule: verdict.Rule, RetryAfter: verdict.RetryAfter}
+	default:
+		return policy.StreamVerdict{Reason: policy.ReasonStateUnavailable, Rule: verdict.Rule, RetryAfter: verdict.RetryAfter}
+	}
+}
+
+// String implements policy.Streams.
+func (g streamGate) String() string { return g.gate.String() }
+
+// revocationList is what has been revoked for one tenant.
+type revocationList struct {
+	state  *SharedState
+	tenant string
+}
+
+// Revoked implements policy.Revocations. Without a list that can be relied on, viewers with a token are refused once the last one is too
+// old, and everybody as long as there never was one, unless the configuration says otherwise.
+func (l revocationList) Revoked(now time.Time, claims token.Claims, asset policy.Asset) (policy.Reason, string) {
+	list := l.state.Revocations
+	kind := list.Revoked(now, state.Question{
+		Tenant: l.tenant, Subject: claims.Subject, Device: claims.Device, TokenID: tokenID(claims), Playback: claims.Playback,
+		Path: asset.Path, Asset: asset.Name,
+	})
+	switch {
+	case kind != "":
+		return policy.ReasonRevoked, "the " + string(kind) + " has been revoked"
+	case l.state.OpenOnFailure:
+		return "", ""
+	}
+	switch list.Freshness(time.Now()) { // how old the list is has nothing to do with the moment that is judged
+	case state.NeverRead:
+		return policy.ReasonStateUnavailable, "what has been revoked could not be read yet"
+	case state.Stale:
+		if !claims.Expires.IsZero() {
+			return policy.ReasonStateUnavailable, "what has been revoked could not be read for too long"
+		}
+	}
+	return "", ""
+}
+
+// tokenID leaves out the digest where the token has no ID of its own.
+func tokenID(claims token.Claims) string {
+	if claims.ID == "" {
+		return ""
+	}
+	return claims.IDDigest()
+}
+
+// checkMediaKey refuses media whose content key has been revoked, also what is in the cache.
+func (q *request) checkMediaKey() error {
+	if !q.state.Revocations.AnyKeyRevoked() {
+		return nil
+	}
+	title := q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme)
+	key, err := q.source.ContentKey(q.r.Context(), keysource.Request{Title: title, Class: q.seal.Class})
+	if err != nil {
+		return err
+	}
+	if q.state.Revocations.KeyRevoked(time.Now(), q.tenant, key.KID()) {
+		return errKeyRevoked
+	}
+	return nil
+}
+
+// unrevoked returns the keys that have not been revoked. That none is left is errKeyRevoked.
+func (q *request) unrevoked(keys []drm.ContentKey) ([]drm.ContentKey, error) {
+	if !q.state.Revocations.AnyKeyRevoked() {
+		return keys, nil
+	}
+	kept := make([]drm.ContentKey, 0, len(keys))
+	for _, key := range keys {
+		if !q.state.Revocations.KeyRevoked(time.Now(), q.tenant, key.KID()) {
+			kept = append(kept, key)
+		}
+	}
+	if len(keys) > 0 && len(kept) == 0 {
+		return nil, errKeyRevoked
+	}
+	return kept, nil
+}
+
+// playbackOf returns the name by which the playback of claims can be revoked, empty if it has none.
+func playbackOf(claims token.Claims) string {
+	if claims.Playback == ([8]byte{}) {
+		return ""
+	}
+	return hex.EncodeToString(claims.Playback[:])
+}
+
+// tenantReplay remembers the single-use tokens of one tenant.
+type tenantReplay struct {
+	store  state.Replay
+	tenant string
+}
+
+// Seen implements token.Replay.
+func (r tenantReplay) Seen(ctx context.Context, id [16]byte, until time.Time) (bool, error) {
+	sum := sha256.Sum256(append([]byte(r.tenant+"\x00"), id[:]...))
+	return r.store.Seen(ctx, [16]byte(sum[:16]), until)
+}
