@@ -63,7 +63,7 @@ func drawMediaFields(t *rapid.T, s *Seal) {
 	if !s.Index.IsZero() {
 		copy(s.IndexDigest[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "index digest"))
 	}
-	s.Sequence, s.IFrame = rapid.Uint64().Draw(t, "sequence"), rapid.Bool().Draw(t, "I-frame")
+	s.Sequence, s.IFrame, s.Clear = rapid.Uint64().Draw(t, "sequence"), rapid.Bool().Draw(t, "I-frame"), rapid.Bool().Draw(t, "clear")
 	for range rapid.IntRange(0, 3).Draw(t, "lead") {
 		s.Lead = append(s.Lead, Resource{Path: drawPath(t, "lead path", false), Range: drawRange("lead range")})
 	}

@@ -3,6 +3,7 @@ package dash
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -86,6 +87,9 @@ type Options struct {
 	// From is the escaped path as requested, elements of ours included. Without them it must be the path of Base.
 	From      string
 	Protector Protector
+	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element. Session is
+	// the session of the manifest itself then, if it has one: a Location gets it.
+	SessionQuery, Session string
 }
 
 // Rewrite returns mpd with protection signaled and every URL sealed. Bytes that need no change are the same.
@@ -111,12 +115,18 @@ func rewrite(ctx context.Context, mpd []byte, o Options) ([]edit, error) {
 		return nil, fmt.Errorf("%w: requested path is not the path of the manifest", ErrOptions)
 	case o.Protector == nil:
 		return nil, fmt.Errorf("%w: no protector", ErrOptions)
+	case strings.ContainsFunc(o.SessionQuery+o.Session, notInElement):
+		return nil, fmt.Errorf("%w: a session that no query can carry as it is", ErrOptions)
+	}
+	session := from.Session
+	if session == "" && o.SessionQuery != "" {
+		session = o.Session
 	}
 	doc, err := parse(mpd)
 	if err != nil {
 		return nil, err
 	}
-	r := &rewriter{ctx: ctx, doc: doc, Options: o, session: from.Session}
+	r := &rewriter{ctx: ctx, doc: doc, Options: o, session: session}
 	if err := r.rewriteMPD(doc.root); err != nil {
 		return nil, err
 	}

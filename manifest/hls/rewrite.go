@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 )
 
-// Options say how a playlist is rewritten. All fields but Query are required.
+// Options say how a playlist is rewritten. All fields but Query and SessionQuery are required.
 type Options struct {
 	// Base is the clean URL of the playlist.
 	Base address.Base
@@ -21,6 +21,8 @@ type Options struct {
 	Query func(name string) (string, bool)
 	// Protector seals what the playlist refers to.
 	Protector Protector
+	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element.
+	SessionQuery string
 }
 
 // Rewrite returns playlist with every reference sealed and the keys of its tracks announced. The kind of the playlist is
@@ -167,6 +169,7 @@ func (r *rewriter) express(target address.Target, elements []string) (string, er
 			return "", r.refused(errElement)
 		}
 	}
+	elements, target.RawQuery = address.SessionToQuery(r.o.SessionQuery, elements, target.RawQuery)
 	return address.Relative(r.o.From, target, elements...), nil
 }
 
