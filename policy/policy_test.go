@@ -326,7 +326,7 @@ func TestExplainSaysEveryRule(t *testing.T) {
 	for _, step := range steps {
 		got = append(got, step.Rule+" "+string(step.Refused))
 	}
-	if want := "[path  token token_scope geo country_denied requests ]"; fmt.Sprint(got) != want {
+	if want := "[path  token token_scope binding  geo country_denied requests ]"; fmt.Sprint(got) != want {
 		t.Errorf("steps %v, want %s", got, want)
 	}
 	asset.Path, viewer.Country = "/vod/a/1.m4s", country(t, "AT")
