@@ -41,7 +41,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		sidecar         <.ext...>
 //		token           jwt|signed { … }
 //		token_from      query|header|cookie <name>
-//		session         path|cookie [<extend>]
+//		session         path|query|cookie [<name>] [<extend>] { … }
 //		geo             <database> {
 //			allow      <country...>
 //			deny       <country...>
@@ -50,6 +50,8 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //			blocked_by <url>
 //		}
 //		limit           <requests> per <duration> [burst <n>] [by address|subject]
+//		delivery        edge|behind_cdn { … }
+//		mode            enforce|observe
 //		cors            <origin...>
 //		refusals        problem|handle_errors
 //		max_segment_size  <size>
@@ -78,6 +80,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"session":           func() error { return h.unmarshalSession(d) },
 		"geo":               func() error { return h.unmarshalGeo(d) },
 		"limit":             func() error { return h.unmarshalLimit(d) },
+		"delivery":          func() error { return h.unmarshalDelivery(d) },
+		"mode":              func() error { return wordArg(d, &h.Mode, modeEnforce, modeObserve) },
 		"cors":              func() error { return someArgs(d, &h.CORSOrigins) },
 		"refusals":          func() error { return wordArg(d, &h.Refusals, refusalsAsProblem, refusalsToErrorRoutes) },
 		"max_segment_size":  func() error { return sizeArg(d, &h.MaxSegmentSize) },
@@ -125,21 +129,6 @@ func (h *Handler) unmarshalTokenFrom(d *caddyfile.Dispenser) error {
 	}
 	h.token().From = append(h.token().From, TokenPlace{In: args[0], Name: args[1]})
 	return nil
-}
-
-func (h *Handler) unmarshalSession(d *caddyfile.Dispenser) error {
-	t := h.token()
-	if !d.NextArg() {
-		return d.ArgErr()
-	}
-	if t.Session = d.Val(); !isOneOf(t.Session, sessionInPath, sessionInCookie) {
-		return d.Errf("session %q: want path or cookie", t.Session)
-	}
-	if !d.NextArg() {
-		return nil
-	}
-	d.Prev()
-	return durationArg(d, &t.SessionExtend)
 }
 
 func (h *Handler) unmarshalGeo(d *caddyfile.Dispenser) error {

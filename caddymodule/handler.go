@@ -69,6 +69,11 @@ type Handler struct {
 	Geo *GeoConfig `json:"geo,omitempty"`
 	// Limit bounds the rate of requests of one viewer.
 	Limit *LimitConfig `json:"limit,omitempty"`
+	// Delivery says whether a shared cache in front may keep encrypted media. Default: no.
+	Delivery *DeliveryConfig `json:"delivery,omitempty"`
+	// Mode is `enforce` (default) or `observe`: tokens, countries, rights and limits are judged and logged, and refuse nobody. Media
+	// is encrypted and addresses are sealed in both.
+	Mode string `json:"mode,omitempty"`
 	// CORSOrigins are the web origins whose pages may use the site. Default: all, without credentials.
 	CORSOrigins []string `json:"cors_origins,omitempty"`
 	// Refusals is `problem` (default) for a problem+json body of ours, or `handle_errors` for the site's error routes. Caddy
@@ -126,11 +131,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return q.fail(err)
 	}
 	viewer, err := q.identifyViewer()
-	if err != nil {
+	if err == nil {
+		err = q.checkPull()
+	}
+	switch {
+	case err == nil:
+	case q.observes():
+		q.observeFailure(err)
+	default:
 		return q.fail(err)
 	}
 	if decision := q.decideAccess(viewer); !decision.Allowed {
-		return q.refuse(decision)
+		if !q.observes() {
+			return q.refuse(decision)
+		}
+		q.observeDecision(decision)
 	}
 	if err := q.serve(); err != nil {
 		return q.fail(err)

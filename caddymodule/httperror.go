@@ -80,6 +80,7 @@ var failures = []struct {
 	{errQuery, answer{status: http.StatusBadRequest, reason: "query_invalid", level: zapcore.DebugLevel}},
 	{errTooEarly, answer{status: http.StatusTooEarly, reason: "too_early", level: zapcore.DebugLevel}},
 	{errTokenTwice, answer{status: http.StatusUnauthorized, reason: "token_ambiguous", level: zapcore.InfoLevel}},
+	{errPullAuth, answer{status: http.StatusForbidden, reason: "pull_auth", level: zapcore.WarnLevel}},
 	{errBody, answer{status: http.StatusBadRequest, reason: "license_request_malformed", level: zapcore.DebugLevel}},
 	{licensing.ErrMalformed, answer{status: http.StatusBadRequest, reason: "license_request_malformed", level: zapcore.DebugLevel}},
 	{licensing.ErrUnsupportedType, answer{status: http.StatusForbidden, reason: "license_type_unsupported", level: zapcore.InfoLevel}},
@@ -143,17 +144,22 @@ func answerForOrigin(err *originError) answer {
 
 // refusals maps the reasons of a policy to a status; the others are 403.
 var refusals = map[policy.Reason]int{
-	policy.ReasonTokenMissing:      http.StatusUnauthorized,
-	policy.ReasonTokenAmbiguous:    http.StatusUnauthorized,
-	policy.ReasonTokenInvalid:      http.StatusUnauthorized,
-	policy.ReasonTokenExpired:      http.StatusUnauthorized,
-	policy.ReasonTokenNotYetValid:  http.StatusUnauthorized,
-	policy.ReasonTokenUnverifiable: http.StatusServiceUnavailable, // a failure of ours, not of the viewer
-	policy.ReasonRateLimited:       http.StatusTooManyRequests,
+	policy.ReasonTokenMissing:       http.StatusUnauthorized,
+	policy.ReasonTokenAmbiguous:     http.StatusUnauthorized,
+	policy.ReasonTokenInvalid:       http.StatusUnauthorized,
+	policy.ReasonTokenExpired:       http.StatusUnauthorized,
+	policy.ReasonTokenNotYetValid:   http.StatusUnauthorized,
+	policy.ReasonSessionBinding:     http.StatusUnauthorized,
+	policy.ReasonEntitlementUnknown: http.StatusServiceUnavailable,
+	policy.ReasonTokenUnverifiable:  http.StatusServiceUnavailable, // a failure of ours, not of the viewer
+	policy.ReasonRateLimited:        http.StatusTooManyRequests,
 }
 
 // refuse answers a decision that does not allow the request.
-func (q *request) refuse(d policy.Decision) error {
+func (q *request) refuse(d policy.Decision) error { return q.answerWith(q.refusalOf(d), nil) }
+
+// refusalOf returns the answer to a decision that does not allow the request.
+func (q *request) refusalOf(d policy.Decision) answer {
 	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter}
 	if status, ok := refusals[d.Reason]; ok {
 		a.status = status
@@ -161,7 +167,7 @@ func (q *request) refuse(d policy.Decision) error {
 	if (d.Reason == policy.ReasonCountryDenied || d.Reason == policy.ReasonCountryUnknown) && q.Geo != nil && q.Geo.Status != 0 {
 		a.status = q.Geo.Status
 	}
-	return q.answerWith(a, nil)
+	return a
 }
 
 // fail answers an error or, if some of a representation has been sent, breaks the connection off: an answer that looks whole

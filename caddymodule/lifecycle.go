@@ -50,12 +50,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.app, _ = app.(*App)
 	for _, step := range []func(caddy.Context) error{
-		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileToken, h.compileGeo, h.compileLimit,
+		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileDelivery, h.compileToken, h.compileGeo, h.compileLimit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
+	h.warnIfObserving()
 	return nil
 }
 
@@ -184,6 +185,7 @@ func (h *Handler) Validate() error {
 		{"license", h.License == nil || !h.License.ClearKey, "a license server (license_server clearkey): players need keys for what is encrypted"},
 		{"scheme", !isOneOf(h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128"), "auto, cenc, cbcs or aes-128"},
 		{"transport_stream", !isOneOf(h.TransportStream, "", transportAES128, transportSampleAES), "aes-128 or sample-aes"},
+		{"mode", !isOneOf(h.Mode, "", modeEnforce, modeObserve), "enforce or observe"},
 		{"refusals", !isOneOf(h.Refusals, "", refusalsAsProblem, refusalsToErrorRoutes), "problem or handle_errors"},
 		{"max_segment_size", h.MaxSegmentSize < 0, "a positive size"},
 		{"max_manifest_size", h.MaxManifestSize < 0, "a positive size"},
@@ -195,11 +197,16 @@ func (h *Handler) Validate() error {
 		{"limit.by", h.Limit != nil && h.Limit.By == limitBySubject && h.Token == nil, "a token, whose subject is counted"},
 		{"limit.per", h.Limit != nil && h.Limit.Per < 0, "a positive duration"},
 		{"token.session_extend", h.Token != nil && h.Token.SessionExtend < 0, "a positive duration"},
-		{"token.session", h.Token != nil && !isOneOf(h.Token.Session, "", sessionInPath, sessionInCookie), "path or cookie"},
+		{"token.session", h.Token != nil && !isOneOf(h.Token.Session, "", sessionInPath, sessionInQuery, sessionInCookie), "path, query or cookie"},
 	}
 	for _, check := range checks {
 		if check.bad {
 			return fmt.Errorf("%s: want %s", check.setting, check.want)
+		}
+	}
+	for _, check := range []func() error{h.validateSession, h.validateDelivery} {
+		if err := check(); err != nil {
+			return err
 		}
 	}
 	for _, word := range h.Experimental {

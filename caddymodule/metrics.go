@@ -53,7 +53,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 	if registry == nil {
 		return nil
 	}
-	for _, collector := range append([]prometheus.Collector{metricRequests, metricBytes, metricRefusals}, memoryMetrics...) {
+	for _, collector := range append([]prometheus.Collector{metricRequests, metricBytes, metricRefusals, metricObserved}, memoryMetrics...) {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(collector); err != nil && !errors.As(err, &already) {
 			return err

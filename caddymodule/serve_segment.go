@@ -245,7 +245,7 @@ func (c *clientReceiver) chunks(*claim) chunkReceiver {
 }
 
 func (c *clientReceiver) begin(head segmentHead) error {
-	c.q.setHeaders(representation{contentType: head.contentType, cacheControl: cachePrivateMedia})
+	c.q.setHeaders(representation{contentType: head.contentType, cacheControl: c.q.mediaCacheControl(0)})
 	countServed(c.q.kind, 0)
 	c.q.w.WriteHeader(http.StatusOK)
 	return nil
@@ -262,5 +262,5 @@ func (c *clientReceiver) end(segmentHead) {}
 func (c *clientReceiver) flush() { _ = http.NewResponseController(c.q.w).Flush() }
 
 func (c *clientReceiver) whole(head segmentHead, seg *heldSegment) error {
-	return c.q.writeSegment(representation{contentType: head.contentType, cacheControl: cachePrivateMedia, etag: head.etag}, seg)
+	return c.q.writeSegment(representation{contentType: head.contentType, cacheControl: c.q.mediaCacheControl(head.ttl), etag: head.etag}, seg)
 }

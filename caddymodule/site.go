@@ -74,7 +74,8 @@ func (h *Handler) newSite(tenant string) *site {
 			panic(err) // 32 derived bytes and a duration that Validate accepted
 		}
 		s.sessions = sessions
-		s.policy.Tokens = policy.Tokens{Verifier: h.Token.verifier, Sessions: sessions}
+		s.policy.Tokens = policy.Tokens{Verifier: h.Token.verifier, Sessions: sessions, Renew: h.Token.sessionRenew()}
+		s.policy.Binding = h.Token.SessionBinding.policy(h.secret.Derive(labelBinding, tenant))
 	}
 	s.policy.Geo, s.policy.Limits = h.geoRule, h.limits
 	return s

@@ -277,6 +277,7 @@ func TestFailuresHaveRows(t *testing.T) {
 		policy.ReasonPathInvalid: 403, policy.ReasonTokenMissing: 401, policy.ReasonTokenAmbiguous: 401, policy.ReasonTokenInvalid: 401,
 		policy.ReasonTokenExpired: 401, policy.ReasonTokenNotYetValid: 401, policy.ReasonTokenScope: 403, policy.ReasonTokenUnverifiable: 503,
 		policy.ReasonCountryDenied: 403, policy.ReasonCountryUnknown: 403, policy.ReasonRateLimited: 429,
+		policy.ReasonNotEntitled: 403, policy.ReasonEntitlementUnknown: 503, policy.ReasonSessionBinding: 401,
 	}
 	for _, reason := range policy.Reasons {
 		if reason == policy.ReasonAllowed {
@@ -291,7 +292,7 @@ func TestFailuresHaveRows(t *testing.T) {
 		}
 	}
 	for err, status := range map[error]int{
-		errNotOurs: 404, errInitReplaced: 404, errMethod: 405, errQuery: 400, errTooEarly: 425, errTokenTwice: 401, errBody: 400, errInitUnavailable: 502,
+		errNotOurs: 404, errInitReplaced: 404, errMethod: 405, errQuery: 400, errTooEarly: 425, errTokenTwice: 401, errPullAuth: 403, errBody: 400, errInitUnavailable: 502,
 		errMixedSet: 502, errOutOfAsset: 502, errSidecar: 502, errOriginPanic: 502,
 		licensing.ErrMalformed: 400, licensing.ErrUnsupportedType: 403, licensing.ErrNoKeys: 403,
 		keysource.ErrUnknownKey: 500, keysource.ErrUnavailable: 503,

@@ -11,7 +11,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/geo"
 	"github.com/caddy-drm/caddy-drm/policy"
 	"github.com/caddy-drm/caddy-drm/token"
@@ -21,12 +20,15 @@ import (
 type identity struct {
 	country geo.Country
 	claims  token.Claims
-	session string // the session token that the request carried, or that is minted for its child addresses
+	request token.Request // what the viewer was judged by
+	session sessionState
+	until   time.Time // when the first thing ends that the decision rests on; zero: none does
 }
 
 // identifyViewer collects what the request says about its viewer, and believes nothing of it yet. Of a session in the
-// path, access tokens and a session cookie the first that is present decides alone: a bad one is never rescued by a good
-// one further down. The cookie comes last because browsers send it on their own.
+// address, access tokens and a session cookie the first that is present decides alone: a bad one is never rescued by a good
+// one further down. The cookie comes last because browsers send it on their own. What becomes of a session in its last part
+// is for the policy to say.
 func (q *request) identifyViewer() (policy.Viewer, error) {
 	viewer := policy.Viewer{Request: q.tokenRequest()}
 	if (q.Geo != nil || q.Limit != nil) && q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
@@ -37,25 +39,17 @@ func (q *request) identifyViewer() (policy.Viewer, error) {
 		viewer.Country = q.lookupCountry(viewer.Request.Addr)
 	}
 	q.identity.country = viewer.Country
-	if q.Token == nil {
+	if q.Token == nil || q.isPublic() {
 		return viewer, nil
 	}
 	tokens, err := q.accessTokens()
 	if err != nil {
 		return policy.Viewer{}, err
 	}
-	switch {
-	case q.addr.Session != "":
-		viewer.Session = q.addr.Session
-	case len(tokens) > 0:
-		viewer.Tokens = tokens
-	case q.Token.Session == sessionInCookie:
-		if cookies := q.r.CookiesNamed(sessionCookieName); len(cookies) > 0 {
-			viewer.Session = cookies[0].Value // the most specific path comes first (RFC 6265, 5.4)
-		}
-	}
-	q.identity.session = viewer.Session
-	return viewer, nil
+	viewer.Tokens = tokens
+	viewer.Session, err = q.presentedSession(len(tokens) > 0)
+	q.identity.session.presented = viewer.Session
+	return viewer, err
 }
 
 // tokenRequest is what tokens may be bound to. Without a demand for tokens the address is all that counts.
@@ -141,12 +135,17 @@ func headerTokens(header http.Header, name string) []string {
 
 // decideAccess asks the policy of the site about the clean path of the request.
 func (q *request) decideAccess(viewer policy.Viewer) policy.Decision {
-	asset := policy.Asset{Name: string(q.asset()), Path: string(q.addr.Path), Use: q.kind.use()}
-	decision := q.policy.Decide(q.r.Context(), time.Now(), asset, viewer)
-	if decision.Allowed {
-		q.identity.claims = decision.Claims
+	decision := q.policy.Decide(q.r.Context(), time.Now(), q.policyAsset(), viewer)
+	q.identity.request, q.identity.until = viewer.Request, decision.Until
+	if decision.Allowed || q.observes() { // without a good token or session there are none
+		q.identity.claims, q.identity.session.renewal = decision.Claims, decision.Renewal
 	}
 	return decision
+}
+
+// policyAsset names what is asked for in the words of the policy.
+func (q *request) policyAsset() policy.Asset {
+	return policy.Asset{Name: string(q.asset()), Path: string(q.addr.Path), Use: q.kind.use(), Public: q.isPublic()}
 }
 
 // lookupCountry returns the country of an address. A database that fails knows no country, which the rule denies unless
@@ -158,48 +157,6 @@ func (q *request) lookupCountry(addr netip.Addr) geo.Country {
 		return geo.CountryUnknown
 	}
 	return country
-}
-
-// startSession returns the session that the child addresses of a manifest carry: the one that the request came with, or
-// one minted from its access token. Empty where no token is demanded.
-func (q *request) startSession() (string, error) {
-	if q.Token == nil || q.identity.session != "" {
-		return q.identity.session, nil
-	}
-	return q.sessions.Mint(q.identity.claims, time.Now())
-}
-
-// sessionElements returns the path elements that carry the session below a manifest. With cookies there are none, and the
-// cookie is set, for the directory of the manifest as the player sees it.
-func (q *request) sessionElements() ([]string, error) {
-	session, err := q.startSession()
-	if err != nil || session == "" {
-		return nil, err
-	}
-	if q.Token.Session != sessionInCookie {
-		return []string{address.SessionElement(session)}, nil
-	}
-	if q.identity.session == "" {
-		http.SetCookie(q.w, q.sessionCookie(session))
-	}
-	return nil, nil
-}
-
-func (q *request) sessionCookie(session string) *http.Cookie {
-	expires := q.identity.claims.Expires.Add(q.Token.sessionExtend())
-	path := q.asset()
-	if len(q.shared) > 0 {
-		path = "/" // what is shared lies outside of the asset
-	}
-	cookie := &http.Cookie{
-		Name: sessionCookieName, Value: session, Path: publicPrefix(q.r) + path.Escaped(),
-		Expires: expires, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	}
-	if q.publicScheme() == "https" {
-		// A page of another site may play here, if cors_origins lets it.
-		cookie.Secure, cookie.SameSite = true, http.SameSiteNoneMode
-	}
-	return cookie
 }
 
 // clientAddr returns the address that Caddy determined, which honors trusted_proxies. Forwarding headers are never read
