@@ -19,6 +19,7 @@ func init() {
 		Long:  "Tools of caddy-drm, the plugin that protects media at request time.",
 		CobraFunc: func(parent *cobra.Command) {
 			parent.AddCommand(tokenCommand())
+			parent.AddCommand(checkCommand())
 		},
 	})
 }
