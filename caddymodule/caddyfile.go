@@ -40,6 +40,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		origin          <url...>
 //		sidecar         <.ext...>
 //		token           jwt|signed { … }
+//		entitlement     <url> { … }
 //		token_from      query|header|cookie <name>
 //		session         path|query|cookie [<name>] [<extend>] { … }
 //		geo             <database> {
@@ -76,6 +77,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"origin":            func() error { return someArgs(d, &h.Origins) },
 		"sidecar":           func() error { return someArgs(d, &h.Sidecars) },
 		"token":             repeatable(func() error { return h.unmarshalToken(d) }),
+		"entitlement":       func() error { return h.unmarshalEntitlement(d) },
 		"token_from":        repeatable(func() error { return h.unmarshalTokenFrom(d) }),
 		"session":           func() error { return h.unmarshalSession(d) },
 		"geo":               func() error { return h.unmarshalGeo(d) },

@@ -72,7 +72,9 @@ func (o *checkOptions) ask(now time.Time) (report CheckReport, err error) {
 			return report, err
 		}
 	}
-	o.Header = make(http.Header)
+	if o.Header == nil {
+		o.Header = make(http.Header)
+	}
 	for _, field := range o.headers {
 		name, value, ok := strings.Cut(field, ":")
 		if !ok {

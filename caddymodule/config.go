@@ -29,6 +29,8 @@ type TokenConfig struct {
 	SessionRenew caddy.Duration `json:"session_renew,omitempty"`
 	// SessionBinding is what sessions are bound to. Default: nothing.
 	SessionBinding *BindingConfig `json:"session_binding,omitempty"`
+	// Entitlement asks an HTTP backend about viewers: besides the verifiers, or in their place.
+	Entitlement *EntitlementConfig `json:"entitlement,omitempty"`
 
 	verifier token.Verifier
 	close    func() // releases the verifier

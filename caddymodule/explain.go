@@ -32,7 +32,7 @@ func (h *Handler) explain(r *http.Request, accessToken string, at time.Time) Che
 	if accessToken != "" {
 		viewer.Tokens = append(viewer.Tokens, accessToken)
 	}
-	decision, steps := q.policy.Explain(r.Context(), at, q.policyAsset(), viewer)
+	decision, steps := q.policy.Explain(q.entitlementScope(r.Context()), at, q.policyAsset(), viewer)
 	for _, step := range steps {
 		outcome := step.Outcome
 		if outcome == "" {

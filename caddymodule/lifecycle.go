@@ -50,7 +50,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.app, _ = app.(*App)
 	for _, step := range []func(caddy.Context) error{
-		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileDelivery, h.compileToken, h.compileGeo, h.compileLimit,
+		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileDelivery, h.compileToken, h.compileEntitlement, h.compileGeo, h.compileLimit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -248,7 +248,7 @@ func isHTTPURL(text string) bool {
 // connections that were just accepted are about to begin one. So what they need is closed once nobody has used the
 // handler for a while.
 func (h *Handler) Cleanup() error {
-	if h.source != nil || h.Token != nil && h.Token.close != nil {
+	if h.source != nil || h.Token != nil {
 		go h.closeWhenIdle()
 	}
 	return nil
@@ -273,8 +273,11 @@ func (h *Handler) closeWhenIdle() {
 	if h.source != nil {
 		h.source.Close()
 	}
-	if h.Token != nil && h.Token.close != nil {
-		h.Token.close()
+	if h.Token != nil {
+		h.Token.Entitlement.close()
+		if h.Token.close != nil {
+			h.Token.close()
+		}
 	}
 }
 

@@ -98,6 +98,7 @@ func (q *request) mintSession(claims token.Claims) (string, error) {
 			claims.Playback = before.Playback
 		}
 	}
+	q.startPlayback(&claims)
 	claims.Binding = q.policy.Binding.Digest(q.identity.request)
 	return q.sessions.Mint(claims, time.Now())
 }

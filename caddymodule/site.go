@@ -75,6 +75,9 @@ func (h *Handler) newSite(tenant string) *site {
 		}
 		s.sessions = sessions
 		s.policy.Tokens = policy.Tokens{Verifier: h.Token.verifier, Sessions: sessions, Renew: h.Token.sessionRenew()}
+		if h.Token.Entitlement != nil {
+			s.policy.Tokens.Leases = leases{h.Token.Entitlement.leases, tenant}
+		}
 		s.policy.Binding = h.Token.SessionBinding.policy(h.secret.Derive(labelBinding, tenant))
 	}
 	s.policy.Geo, s.policy.Limits = h.geoRule, h.limits

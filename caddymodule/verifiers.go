@@ -288,8 +288,11 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 			return fmt.Errorf("token: %w", err)
 		}
 	}
-	if len(modules) == 0 {
+	if len(modules) == 0 && h.Token.Entitlement == nil {
 		return errors.New("token: want at least one kind of token")
+	}
+	if len(modules) == 0 {
+		return nil // the backend alone understands them
 	}
 	cached, err := token.NewCached(forms, token.CacheConfig{})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-drm/caddy-drm/entitlement"
 	"github.com/caddy-drm/caddy-drm/geo"
 	"github.com/caddy-drm/caddy-drm/policy"
 	"github.com/caddy-drm/caddy-drm/token"
@@ -22,7 +23,8 @@ type identity struct {
 	claims  token.Claims
 	request token.Request // what the viewer was judged by
 	session sessionState
-	until   time.Time // when the first thing ends that the decision rests on; zero: none does
+	scope   *entitlement.Scope // what an entitlement backend was asked and said; nil without one
+	until   time.Time          // when the first thing ends that the decision rests on; zero: none does
 }
 
 // identifyViewer collects what the request says about its viewer, and believes nothing of it yet. Of a session in the
@@ -135,7 +137,7 @@ func headerTokens(header http.Header, name string) []string {
 
 // decideAccess asks the policy of the site about the clean path of the request.
 func (q *request) decideAccess(viewer policy.Viewer) policy.Decision {
-	decision := q.policy.Decide(q.r.Context(), time.Now(), q.policyAsset(), viewer)
+	decision := q.policy.Decide(q.entitlementScope(q.r.Context()), time.Now(), q.policyAsset(), viewer)
 	q.identity.request, q.identity.until = viewer.Request, decision.Until
 	if decision.Allowed || q.observes() { // without a good token or session there are none
 		q.identity.claims, q.identity.session.renewal = decision.Claims, decision.Renewal

@@ -153,6 +153,7 @@ var fixtures = map[string]string{
 	"/etc/caddy/keys.json":            "examples/static-keys.json",
 	"{file./run/secrets/drm}":         "{env.DRM_SECRET}",
 	"{file./run/secrets/signing-key}": "{env.TOKEN_SECRET}",
+	"{file./run/secrets/pull}":        "{env.TOKEN_SECRET}",
 	"{file./run/secrets/next-key}":    "{file.testdata/tokens/signed.key}",
 }
 

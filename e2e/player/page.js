@@ -16,6 +16,10 @@ const harness = (() => {
     step();
   });
 
+  // accessToken returns the token that is current: an app would have a new one from its server.
+  const began = performance.now();
+  const accessToken = (o) => o.tokens[Math.min(o.tokens.length - 1, Math.floor((performance.now() - began) / o.tokenEvery))];
+
   // until waits for a condition; it gives up early when the player reports a fatal error.
   async function until(condition, milliseconds) {
     const end = performance.now() + milliseconds;
@@ -82,6 +86,11 @@ const harness = (() => {
         (e.severity === shaka.util.Error.Severity.RECOVERABLE ? report.warnings : report.fatal).push(describe(e));
       });
       await player.attach(video);
+      if (o.tokens.length > 0) {
+        player.getNetworkingEngine().registerRequestFilter((type, request) => {
+          if (type === shaka.net.NetworkingEngine.RequestType.MANIFEST) request.headers.Authorization = `Bearer ${accessToken(o)}`;
+        });
+      }
       if (o.licenseURL) player.configure({ drm: { servers: { 'org.w3.clearkey': o.licenseURL } } });
       player.configure(o.config);
       try {
@@ -113,6 +122,12 @@ const harness = (() => {
       let ready = false;
       player.on('streamInitialized', () => { ready = true; });
       player.initialize(video, null, false);
+      if (o.tokens.length > 0) {
+        player.addRequestInterceptor((request) => {
+          if (request.customData.request.type === 'MPD') request.headers = { ...request.headers, Authorization: `Bearer ${accessToken(o)}` };
+          return Promise.resolve(request);
+        });
+      }
       if (o.licenseURL) player.setProtectionData({ 'org.w3.clearkey': { serverURL: o.licenseURL } });
       player.attachSource(o.url);
       const representations = () => player.getRepresentationsByType('video');
@@ -138,6 +153,10 @@ const harness = (() => {
         drmSystems: { 'org.w3.clearkey': system },
         // Without a configured URL, the license comes from the URI of the EXT-X-KEY that names the key.
         licenseXhrSetup: o.licenseURL ? undefined : (xhr, url, context) => { xhr.open('POST', context.decryptdata.uri, true); },
+        xhrSetup: o.tokens.length === 0 ? undefined : (xhr, url) => {
+          xhr.open('GET', url, true);
+          if (/\.m3u8(\?|$)/.test(url)) xhr.setRequestHeader('Authorization', `Bearer ${accessToken(o)}`);
+        },
         ...o.config,
       });
       player.on(Hls.Events.ERROR, (event, data) => {

@@ -43,6 +43,10 @@ type Options struct {
 	KeyIDFilter bool
 	// CrossOrigin gives the page an origin of its own instead of the manifest's.
 	CrossOrigin bool
+	// Tokens are access tokens that the page sends in Authorization with manifests, each for TokenEvery and the last one from then on,
+	// as an app does that gets new ones from its server.
+	Tokens     []string
+	TokenEvery time.Duration
 	// Header is sent with every request of the page.
 	Header map[string]string
 	// Silent says that the title has no audio; otherwise audio that is not decoded is a failure.
@@ -141,6 +145,7 @@ func (s *Session) start(ctx context.Context) error {
 		"player": s.options.Player, "url": s.options.URL, "licenseURL": s.options.LicenseURL, "config": config,
 		"keyIDFilter": s.options.KeyIDFilter, "silent": s.options.Silent, "frameRate": s.options.FrameRate,
 		"timeout": s.options.Timeout.Milliseconds(),
+		"tokens":  append([]string{}, s.options.Tokens...), "tokenEvery": max(1, s.options.TokenEvery.Milliseconds()),
 	})
 	if err != nil {
 		return fmt.Errorf("encoding the player's configuration: %w", err)
