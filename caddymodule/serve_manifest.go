@@ -59,7 +59,7 @@ func (q *request) serveManifest(
 		return fmt.Errorf("reading the manifest: %w", err)
 	}
 	defer clear.release()
-	if q.startsSession() && isLive(clear.body) {
+	if (q.startsSession() || q.movesSession()) && isLive(clear.body) {
 		q.redirectToSession(p.session)
 		return nil
 	}

@@ -207,11 +207,22 @@ func (q *request) startsSession() bool {
 	}
 }
 
+// movesSession reports whether a playlist has to be asked for below the session that follows on the one in its path. hls.js takes
+// a segment whose path changes between two playlists for a mistake, and compares what is written there: below the new session the
+// same text leads to the new addresses. In a query they may change.
+func (q *request) movesSession() bool {
+	s := q.identity.session
+	return q.kind == kindPlaylist && q.addr.Session != "" && s.carried != q.addr.Session && q.sessionQuery() == ""
+}
+
 // redirectToSession sends the player to the same manifest with its session. A live manifest is fetched again for hours,
 // always at the URL that the player knows, and the access token in that one may be valid for minutes.
 func (q *request) redirectToSession(session []string) {
 	elements, query := address.SessionToQuery(q.sessionQuery(), session, q.queryWithoutTokens())
 	target := address.Target{Path: q.addr.Path, RawQuery: query}
+	if q.addr.Seal != "" {
+		elements = append(elements[:len(elements):len(elements)], address.SealElement(q.addr.Seal))
+	}
 	header := q.w.Header()
 	header.Set("Location", address.Relative(q.r.URL.EscapedPath(), target, elements...))
 	header.Set("Cache-Control", cacheNoStore)

@@ -76,6 +76,26 @@ func TestSessionInTheQuery(t *testing.T) {
 	}
 }
 
+// TestLicenseAddressesByQuery: a template with a query of its own, one with another host, and one that leads elsewhere.
+func TestLicenseAddressesByQuery(t *testing.T) {
+	for template, want := range map[string][2]string{ // what it begins with, and what comes behind the path
+		"https://licenses.test{http.drm.license_path}?x=1": {"https://licenses.test/demo/.drm/clearkey/", "?x=1&session="},
+		"https://licenses.test{http.drm.license_path}":     {"https://licenses.test/demo/.drm/clearkey/", "?session="},
+		"https://licenses.test/elsewhere":                  {"https://licenses.test/elsewhere", ""},
+	} {
+		g := startGateway(t, strings.Replace(sessionSite("query"), "license_server clearkey", "license_server clearkey {\n url "+template+"\n}", 1))
+		for _, manifest := range []string{"/demo/manifest.mpd", "/demo/master.m3u8"} {
+			license := linkTo(t, g.links(t, manifest+"?drm=cenc&token="+tokenFor(t, "/demo")), "license", "").url
+			if !strings.HasPrefix(license, want[0]) || !strings.Contains(license, want[1]) || strings.Count(license, "?") > 1 {
+				t.Errorf("%s: %s", template, license)
+			}
+			if want[1] == "" && strings.Contains(license, "session=") {
+				t.Errorf("the session is told to others: %s", license)
+			}
+		}
+	}
+}
+
 // TestRenewal: in its last part a session is followed by another, if the viewer's token comes along; the addresses of keys
 // stay the same in between.
 func TestRenewal(t *testing.T) {
@@ -150,6 +170,41 @@ func TestRenewal(t *testing.T) {
 			t.Errorf("%d %s", res.status, res.reason())
 		}
 	})
+}
+
+// TestLivePlaylistMovesToItsNextSession: what a live playlist says of a segment must not change, so that its own address does.
+func TestLivePlaylistMovesToItsNextSession(t *testing.T) {
+	origin := &scriptedOrigin{script: func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/live.m3u8") {
+			_, _ = w.Write([]byte("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2.0,\nseg_1.m4s\n"))
+		}
+		return strings.HasSuffix(r.URL.Path, "/live.m3u8")
+	}}
+	g := startGateway(t, strings.Replace(sessionSite("path 1h"), "file_server {\n\troot TESTDATA\n}", "reverse_proxy ORIGIN", 1), "ORIGIN", origin.start(t))
+	session := endingSession(t, 10*time.Minute)
+	at := "/demo/~s." + session + "/video/360p/live.m3u8?drm=cenc&_HLS_msn=4"
+	segments := func(body []byte) (lines []string) {
+		for line := range strings.Lines(string(body)) {
+			if !strings.HasPrefix(line, "#") {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
+	before := g.mustGet(t, at)
+	moved := g.get(t, at, "Authorization", "Bearer "+tokenFor(t, "/demo"))
+	if moved.status != http.StatusFound || moved.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("%d %s", moved.status, moved.reason())
+	}
+	target := resolve(t, "http://"+g.addr+at, moved.header.Get("Location"))
+	if next := sessionIn(t, target); next == "" || next == session || !strings.Contains(target, "_HLS_msn=4") || strings.Contains(target, "token") {
+		t.Fatalf("moved to %s", target)
+	}
+	after := g.mustGet(t, target, "Authorization", "Bearer "+tokenFor(t, "/demo"))
+	if a, b := segments(before.body), segments(after.body); len(a) != 1 || a[0] != b[0] || strings.Contains(a[0], "~s.") {
+		t.Errorf("a segment was %q and is %q", a, b)
+	}
+	g.mustGet(t, resolve(t, target, strings.TrimSpace(segments(after.body)[0])))
 }
 
 // TestCookiesOfSeveralTitles: one title's cookie never takes another's place, shared paths or not.

@@ -126,8 +126,8 @@ func (o *countedOrigin) count(path string) int {
 	return o.asked[path]
 }
 
-// viewerToken is an access token of one viewer.
-func viewerToken(t *testing.T, subject string) http.Header {
+// signingKey is the key of the gateways' tokens.
+func signingKey(t *testing.T) token.Key {
 	t.Helper()
 	file, err := testtools.Testdata("tokens", "signed.key")
 	if err != nil {
@@ -141,7 +141,13 @@ func viewerToken(t *testing.T, subject string) http.Header {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := token.SignPrefix(key, token.Claims{Subject: subject, Scope: []string{"/demo"}, Expires: time.Now().Add(time.Hour)})
+	return key
+}
+
+// viewerToken is an access token of one viewer.
+func viewerToken(t *testing.T, subject string) http.Header {
+	t.Helper()
+	text, err := token.SignPrefix(signingKey(t), token.Claims{Subject: subject, Scope: []string{"/demo"}, Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}

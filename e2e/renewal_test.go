@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/e2e/player"
+	"github.com/caddy-drm/caddy-drm/token"
 )
 
 // A live channel whose sessions end while it is watched: an app sends its newest access token with each manifest, and the viewer is let
@@ -20,14 +23,21 @@ const (
 	renewalUntil   = 36.0
 )
 
-// renewalTokens are made in advance: the n-th is used from n times renewalEvery on, and good for renewalToken then.
-func renewalTokens(t *testing.T) []string {
+// tokenServer hands out access tokens, as an app's server does, each good for renewalToken from then on.
+func tokenServer(t *testing.T) string {
 	t.Helper()
-	var tokens []string
-	for n := range 12 {
-		tokens = append(tokens, accessTokenFor(t, "/live", renewalToken+time.Duration(n)*renewalEvery))
-	}
-	return tokens
+	key := signingKey(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		text, err := token.SignPrefix(key, token.Claims{Subject: "viewer", Scope: []string{"/live"}, Expires: time.Now().Add(renewalToken)})
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = io.WriteString(w, text)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 func TestSessionsAreRenewedWhileWatching(t *testing.T) {
@@ -47,7 +57,7 @@ func TestSessionsAreRenewedWhileWatching(t *testing.T) {
 			startBrowser(t)
 			origin := newLiveOrigin(t)
 			address := liveGatewayWith(t, origin.URL, strings.Replace(renewalOptions, "%s", c.session, 1))
-			s := mustPlay(t, player.Options{Player: c.player, URL: address + "/live/" + c.manifest, Tokens: renewalTokens(t), TokenEvery: renewalEvery})
+			s := mustPlay(t, player.Options{Player: c.player, URL: address + "/live/" + c.manifest, TokenURL: tokenServer(t), TokenEvery: renewalEvery})
 			if err := s.PlayUntil(testContext(t), renewalUntil); err != nil {
 				t.Fatal(err)
 			}

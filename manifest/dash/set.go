@@ -106,13 +106,14 @@ func (r *rewriter) sealTrack(t *track, answer TrackProtection) error {
 }
 
 // sealTemplate seals the URLs of a SegmentTemplate: by a BaseURL where the templates reach only downwards from it. Players drop
-// the query of such a BaseURL, so that a session in the query takes templates too.
+// the query of such a BaseURL, and one of them keeps the BaseURL of the first MPD for good: a session in the query, and one that may change
+// from MPD to MPD, take templates too.
 func (r *rewriter) sealTemplate(t *track, elements []string) {
 	own := t.node.child("SegmentTemplate")
 	if own != nil {
 		r.cleanTemplate(own)
 	}
-	if !t.override && (r.SessionQuery == "" || !carriesSession(elements)) {
+	if !t.override && (!carriesSession(elements) || r.SessionQuery == "" && !r.dynamic()) {
 		r.setBase(t, address.RelativeDir(r.From, t.place.base.Path().Dir(), elements...))
 		return
 	}
