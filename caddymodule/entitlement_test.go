@@ -136,9 +136,9 @@ func TestEntitlementBesidesTokens(t *testing.T) {
 func TestEntitlementRenews(t *testing.T) {
 	backend := &entitlementBackend{}
 	backend.say(200, `{"allow":true,"subject":"7","check_after":1}`, nil)
-	g := startGateway(t, entitledSite("entitlement BACKEND\nsession path 3s {\n renew 3s\n}"), "BACKEND", backend.start(t))
+	g := startGateway(t, entitledSite("entitlement BACKEND\nsession path 6s {\n renew 5s\n}"), "BACKEND", backend.start(t))
 	first := sessionIn(t, linkTo(t, g.links(t, "/demo/manifest.mpd?token=opaque"), "media", "seg_1.m4s").url)
-	now, end := first, time.Now().Add(6*time.Second) // the first ends 4 s after it began
+	now, end := first, time.Now().Add(9*time.Second) // the first ends 7 s after it began
 	for time.Now().Before(end) {
 		now = sessionIn(t, linkTo(t, g.links(t, "/demo/~s."+now+"/manifest.mpd"), "media", "seg_1.m4s").url)
 		time.Sleep(300 * time.Millisecond)

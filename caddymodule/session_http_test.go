@@ -182,7 +182,7 @@ func TestLivePlaylistMovesToItsNextSession(t *testing.T) {
 	}}
 	g := startGateway(t, strings.Replace(sessionSite("path 1h"), "file_server {\n\troot TESTDATA\n}", "reverse_proxy ORIGIN", 1), "ORIGIN", origin.start(t))
 	session := endingSession(t, 10*time.Minute)
-	at := "/demo/~s." + session + "/video/360p/live.m3u8?drm=cenc&_HLS_msn=4"
+	at := "/demo/video/360p/~s." + session + "/live.m3u8?drm=cenc&_HLS_msn=4"
 	segments := func(body []byte) (lines []string) {
 		for line := range strings.Lines(string(body)) {
 			if !strings.HasPrefix(line, "#") {

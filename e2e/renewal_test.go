@@ -48,6 +48,7 @@ func TestSessionsAreRenewedWhileWatching(t *testing.T) {
 	}{
 		{player.Shaka, "manifest.mpd?drm=cenc", "path"},
 		{player.DashJS, "manifest.mpd?drm=cenc", "query"},
+		{player.DashJS, "manifest.mpd?drm=cenc", "path"},
 		{player.HlsJS, "master.m3u8?drm=cenc&keyformat=clearkey", "path"},
 		{player.HlsJS, "master.m3u8?drm=cenc&keyformat=clearkey", "query"},
 		{player.Shaka, "master.m3u8?drm=cenc&keyformat=identity", "query"},

@@ -11,7 +11,7 @@ import (
 
 // LeasesConfig sets Leases; zero fields mean the defaults.
 type LeasesConfig struct {
-	// Extend is for how long behind the last yes a session may be made to last.
+	// Extend is for how long behind the end of the last yes a session may be made to last.
 	Extend time.Duration
 	// MaxPlaybacks is how many are known (default 65 536). One that was forgotten is let go on, and asked about again.
 	MaxPlaybacks int
@@ -46,6 +46,7 @@ type lease struct {
 	used     time.Time // the last request
 	until    time.Time // when it is asked about again
 	granted  time.Time // the last yes; zero if there was none here
+	ends     time.Time // when that yes is over
 	expires  time.Time // as the last answer said
 	refused  bool
 	unknown  bool // the last question had no answer, and the one before is over
@@ -106,7 +107,7 @@ func (l *Leases) Start(playback [8]byte, q Question, answer Answer, now time.Tim
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.put(playback, &lease{
-		question: q, began: now, used: now, until: now.Add(answer.holds()), granted: now, expires: answer.Claims.Expires, refused: !answer.Allowed,
+		question: q, began: now, used: now, until: now.Add(answer.holds()), granted: now, ends: now.Add(answer.holds()), expires: answer.Claims.Expires, refused: !answer.Allowed,
 	}, now)
 }
 
@@ -140,7 +141,7 @@ func (l *Leases) Check(playback [8]byte, ask Question, now time.Time, explaining
 	case known.granted.IsZero():
 		return renewUntil, nil
 	}
-	renewUntil = known.granted.Add(l.config.Extend)
+	renewUntil = known.ends.Add(l.config.Extend)
 	if !known.expires.IsZero() {
 		renewUntil = known.expires
 	}
@@ -211,5 +212,6 @@ func (k *lease) settle(answer Answer, err error, asked time.Time, onFailure Fail
 	default:
 		k.refused, k.unknown = false, false
 		k.granted, k.expires, k.until = asked, answer.Claims.Expires, asked.Add(answer.holds())
+		k.ends = k.until
 	}
 }
