@@ -134,7 +134,9 @@ func (c *Cache) remember(key [sha256.Size]byte, answer Answer, err error, now ti
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		c.downUntil = now.Add(retryAfter)
+		if !errors.Is(err, errBusy) { // that is us, and says nothing of the backend
+			c.downUntil = now.Add(retryAfter)
+		}
 		return
 	}
 	holds := answer.holds()
