@@ -66,6 +66,8 @@ type Seal struct {
 	Range Range
 	// IFrame is set if Range may end inside a chunk, behind the samples that an I-frame playlist wants.
 	IFrame bool
+	// Clear is set if the track has no samples to protect: what the address stands for leaves as it is.
+	Clear bool
 	// Index is where the segment index of a single-file track lies in the file; the number in the address picks one of its
 	// entries. IndexDigest tells it from the index of a file that replaced it.
 	Index       Range
@@ -96,7 +98,8 @@ const (
 	hasLead
 	isIFrame
 	passes
-	sealFieldBits = passes<<1 - 1
+	isClear
+	sealFieldBits = isClear<<1 - 1
 )
 
 const (
@@ -251,6 +254,9 @@ func (s Seal) appendMedia(b []byte) []byte {
 	}
 	if s.Passes {
 		b[at] |= passes
+	}
+	if s.Clear {
+		b[at] |= isClear
 	}
 	return b
 }

@@ -64,7 +64,7 @@ func drawMediaFields(t *rapid.T, s *Seal) {
 		copy(s.IndexDigest[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "index digest"))
 	}
 	s.Sequence, s.IFrame = rapid.Uint64().Draw(t, "sequence"), rapid.Bool().Draw(t, "I-frame")
-	s.Passes = rapid.Bool().Draw(t, "passes")
+	s.Passes, s.Clear = rapid.Bool().Draw(t, "passes"), rapid.Bool().Draw(t, "clear")
 	for range rapid.IntRange(0, 3).Draw(t, "lead") {
 		s.Lead = append(s.Lead, Resource{Path: drawPath(t, "lead path", false), Range: drawRange("lead range")})
 	}

@@ -69,7 +69,7 @@ func (f *sealFields) readMedia(r *sealReader) {
 			f.lead = append(f.lead, resourceField{r.field(), Range{Offset: r.uint64(), Length: r.uint64()}})
 		}
 	}
-	m.IFrame, m.Passes = bits&isIFrame != 0, bits&passes != 0
+	m.IFrame, m.Passes, m.Clear = bits&isIFrame != 0, bits&passes != 0, bits&isClear != 0
 	r.ok = r.ok && bits&^sealFieldBits == 0
 }
 

@@ -31,6 +31,7 @@ func (a *AdminAPI) Provision(ctx caddy.Context) error {
 // Routes implements caddy.AdminRouter.
 func (a *AdminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
+		{Pattern: "/drm/check", Handler: caddy.AdminHandlerFunc(a.serveCheck)},
 		{Pattern: "/drm/revocations", Handler: caddy.AdminHandlerFunc(a.revocations)},
 		{Pattern: "/drm/revocations/", Handler: caddy.AdminHandlerFunc(a.revocation)},
 	}

@@ -25,12 +25,15 @@ type caches struct {
 	inits      *ristretto.Cache[string, *segcrypt.Init]
 	indexes    *ristretto.Cache[string, *segcrypt.Index]
 	edits      *ristretto.Cache[string, *manifestEdit]
+	renewals   *ristretto.Cache[string, string] // the session that follows on another
 	flight     singleflight.Group
 }
 
 const (
 	// maxCachedInits bounds the parsed inits and the protectors that are kept, a few kilobytes each.
 	maxCachedInits = 16384
+	// maxRenewals bounds the sessions that are remembered for those who come with an older one, a kilobyte each at most.
+	maxRenewals = 65536
 	// initFreshness is how long a manifest trusts an init that was read before. Segments do not depend on it: their
 	// seals name the digest of the init that they belong to.
 	initFreshness = 5 * time.Second
@@ -58,6 +61,7 @@ func newCaches() (*caches, error) {
 	return c, errors.Join(
 		openCache(&c.protectors, maxCachedInits), openCache(&c.inits, maxCachedInits),
 		openCache(&c.indexes, maxCachedIndexes), openCache(&c.edits, maxCachedEdits),
+		openCache(&c.renewals, maxRenewals),
 	)
 }
 

@@ -40,8 +40,9 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		origin          <url...>
 //		sidecar         <.ext...>
 //		token           jwt|signed|cat|akamai|cloudfront|secure_link|flussonic|bunny { … }
+//		entitlement     <url> { … }
 //		token_from      query|header|cookie <name> | path [<name>]
-//		session         path|cookie [<extend>]
+//		session         path|query|cookie [<name>] [<extend>] { … }
 //		geo             [<database...>] {
 //			allow       <place or network...>
 //			deny        <place or network...>
@@ -53,6 +54,8 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		rights          <catalog>|{ … }
 //		limit           requests <n> per <duration> [burst <n>] [by address|subject|device|<placeholder>]
 //		limit           streams <n>|token by subject|device|title [idle <duration>] [reject_new|kick_oldest]
+//		delivery        edge|behind_cdn { … }
+//		mode            enforce|observe
 //		cors            <origin...>
 //		refusals        problem|handle_errors
 //		max_segment_size  <size>
@@ -78,11 +81,14 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"origin":            func() error { return someArgs(d, &h.Origins) },
 		"sidecar":           func() error { return someArgs(d, &h.Sidecars) },
 		"token":             repeatable(func() error { return h.unmarshalToken(d) }),
+		"entitlement":       func() error { return h.unmarshalEntitlement(d) },
 		"token_from":        repeatable(func() error { return h.unmarshalTokenFrom(d) }),
 		"session":           func() error { return h.unmarshalSession(d) },
 		"geo":               func() error { return h.unmarshalGeo(d) },
 		"rights":            func() error { return h.unmarshalRights(d) },
 		"limit":             repeatable(func() error { return h.unmarshalLimits(d) }),
+		"delivery":          func() error { return h.unmarshalDelivery(d) },
+		"mode":              func() error { return wordArg(d, &h.Mode, modeEnforce, modeObserve) },
 		"cors":              func() error { return someArgs(d, &h.CORSOrigins) },
 		"refusals":          func() error { return wordArg(d, &h.Refusals, refusalsAsProblem, refusalsToErrorRoutes) },
 		"max_segment_size":  func() error { return sizeArg(d, &h.MaxSegmentSize) },
@@ -130,21 +136,6 @@ func (h *Handler) unmarshalTokenFrom(d *caddyfile.Dispenser) error {
 	}
 	h.token().From = append(h.token().From, TokenPlace{In: args[0], Name: args[1]})
 	return nil
-}
-
-func (h *Handler) unmarshalSession(d *caddyfile.Dispenser) error {
-	t := h.token()
-	if !d.NextArg() {
-		return d.ArgErr()
-	}
-	if t.Session = d.Val(); !isOneOf(t.Session, sessionInPath, sessionInCookie) {
-		return d.Errf("session %q: want path or cookie", t.Session)
-	}
-	if !d.NextArg() {
-		return nil
-	}
-	d.Prev()
-	return durationArg(d, &t.SessionExtend)
 }
 
 // unmarshalGuest lets the module that the next argument names read the rest, and returns its JSON.

@@ -76,9 +76,6 @@ func (q *request) classify() error {
 	return q.checkMethod()
 }
 
-// sessionsInPath reports whether the site hands out sessions as elements of the path.
-func (h *Handler) sessionsInPath() bool { return h.Token != nil && h.Token.Session != sessionInCookie }
-
 func (q *request) classifyEndpoint() error {
 	rest := q.addr.Endpoint
 	switch {

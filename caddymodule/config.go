@@ -16,14 +16,25 @@ type TokenConfig struct {
 	// From lists where a request may carry its token. Default: the query `token`, then `Authorization: Bearer`. Kinds of token that
 	// name their own places are not looked for here.
 	From []TokenPlace `json:"from,omitempty"`
-	// Session is how the session reaches the child addresses: `path` (default) as an element of every URL in a manifest, or
-	// `cookie`. Cookies need pages of the same site, or cors_origins.
+	// Session is how the session reaches the child addresses: `path` (default) as an element of every URL in a manifest, `query`
+	// (default behind a CDN) as a parameter, or `cookie`. Cookies need pages of the same site, or cors_origins.
 	Session string `json:"session,omitempty"`
+	// SessionName is the name of the parameter or of the cookie. Default: `session` and `caddy_drm_session`.
+	SessionName string `json:"session_name,omitempty"`
 	// SessionExtend is how long a session outlives the access token that it came from. Default 4h: long enough to watch on
 	// after a short-lived token let the viewer in.
 	SessionExtend caddy.Duration `json:"session_extend,omitempty"`
+	// SessionRenew is the last part of a session, in which it is followed by another when its viewer's access token comes along.
+	// It has to be longer than the window of a live channel and the buffer of a player. Default: a quarter of SessionExtend; a
+	// negative value lets every session end when it ends.
+	SessionRenew caddy.Duration `json:"session_renew,omitempty"`
+	// SessionBinding is what sessions are bound to. Default: nothing.
+	SessionBinding *BindingConfig `json:"session_binding,omitempty"`
+	// Entitlement asks an HTTP backend about viewers: besides the verifiers, or in their place.
+	Entitlement *EntitlementConfig `json:"entitlement,omitempty"`
 
 	verifier token.Verifier // of the kinds that are told apart by their form; nil if there are none
+	forms    *token.Cached  // what is in or behind verifier, to be closed
 	found    []foundKind    // the kinds that find their own
 	queries  []string       // query parameters that may carry a credential
 	elements []string       // names of path elements that may
@@ -48,10 +59,12 @@ const (
 	tokenInPath   = "path"
 
 	sessionInPath   = "path"
+	sessionInQuery  = "query"
 	sessionInCookie = "cookie"
 
 	defaultSessionExtend = 4 * time.Hour
 	sessionCookieName    = "caddy_drm_session"
+	sessionQueryName     = "session"
 )
 
 // Query parameters of a manifest that are ours and never reach the origin.

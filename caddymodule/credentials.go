@@ -26,6 +26,8 @@ const minBarePathToken = 40
 type foundKind struct {
 	finder token.Finder
 	cached *token.Cached
+	// verifier is cached or, with an entitlement backend, what asks it behind that.
+	verifier token.Verifier
 }
 
 // addFound puts a cache in front of a kind that finds its own.
@@ -34,7 +36,7 @@ func (c *TokenConfig) addFound(finder token.Finder) error {
 	if err != nil {
 		return err
 	}
-	c.found = append(c.found, foundKind{finder: finder, cached: cached})
+	c.found = append(c.found, foundKind{finder: finder, cached: cached, verifier: cached})
 	return nil
 }
 
@@ -110,7 +112,7 @@ func (q *request) credentials() (tokens []string, found []token.Credential, err 
 			return nil, nil, err
 		}
 		for _, raw := range raws {
-			found = append(found, token.Credential{Raw: raw, Verifier: kind.cached})
+			found = append(found, token.Credential{Raw: raw, Verifier: kind.verifier})
 		}
 	}
 	return tokens, found, nil
@@ -235,18 +237,4 @@ func (q *request) leaveElement() error {
 	countServed(q.kind, 0)
 	q.w.WriteHeader(http.StatusFound)
 	return nil
-}
-
-// sessionClaims are what a session is minted from. A token for one manifest is good for what the manifest names, which lies in its
-// asset.
-func (q *request) sessionClaims() token.Claims {
-	claims := q.identity.claims
-	if claims.OneAddress && (q.kind == kindMPD || q.kind == kindPlaylist) {
-		scope := strings.TrimSuffix(string(q.asset()), "/")
-		if scope == "" {
-			scope = "/"
-		}
-		claims.Scope = []string{scope}
-	}
-	return claims
 }

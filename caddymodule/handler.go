@@ -78,6 +78,11 @@ type Handler struct {
 	RequestLimits []LimitConfig `json:"request_limits,omitempty"`
 	// StreamLimits bound how many streams are watched at the same time.
 	StreamLimits []StreamLimitConfig `json:"stream_limits,omitempty"`
+	// Delivery says whether a shared cache in front may keep encrypted media. Default: no.
+	Delivery *DeliveryConfig `json:"delivery,omitempty"`
+	// Mode is `enforce` (default) or `observe`: tokens, countries, rights and limits are judged and logged, and refuse nobody. Media
+	// is encrypted and addresses are sealed in both.
+	Mode string `json:"mode,omitempty"`
 	// CORSOrigins are the web origins whose pages may use the site. Default: all, without credentials.
 	CORSOrigins []string `json:"cors_origins,omitempty"`
 	// Refusals is `problem` (default) for a problem+json body of ours, or `handle_errors` for the site's error routes. Caddy
@@ -141,11 +146,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return q.fail(err)
 	}
 	viewer, err := q.identifyViewer()
-	if err != nil {
+	if err == nil {
+		err = q.checkPull()
+	}
+	switch {
+	case err == nil:
+	case q.observes():
+		q.observeFailure(err)
+	default:
 		return q.fail(err)
 	}
 	if decision := q.decideAccess(viewer); !decision.Allowed {
-		return q.refuse(decision)
+		if !q.observes() {
+			return q.refuse(decision)
+		}
+		q.observeDecision(decision)
 	}
 	if answered, err := q.renewToken(); answered || err != nil {
 		return q.failIf(err)

@@ -91,6 +91,7 @@ var failures = []struct {
 	{errQuery, answer{status: http.StatusBadRequest, reason: "query_invalid", level: zapcore.DebugLevel}},
 	{errTooEarly, answer{status: http.StatusTooEarly, reason: "too_early", level: zapcore.DebugLevel}},
 	{errTokenTwice, answer{status: http.StatusUnauthorized, reason: "token_ambiguous", level: zapcore.InfoLevel}},
+	{errPullAuth, answer{status: http.StatusForbidden, reason: "pull_auth", level: zapcore.WarnLevel}},
 	{errBody, answer{status: http.StatusBadRequest, reason: "license_request_malformed", level: zapcore.DebugLevel}},
 	{licensing.ErrMalformed, answer{status: http.StatusBadRequest, reason: "license_request_malformed", level: zapcore.DebugLevel}},
 	{licensing.ErrUnsupportedType, answer{status: http.StatusForbidden, reason: "license_type_unsupported", level: zapcore.InfoLevel}},
@@ -154,23 +155,28 @@ func answerForOrigin(err *originError) answer {
 
 // refusals maps the reasons of a policy to a status; the others are 403.
 var refusals = map[policy.Reason]int{
-	policy.ReasonTokenMissing:      http.StatusUnauthorized,
-	policy.ReasonTokenAmbiguous:    http.StatusUnauthorized,
-	policy.ReasonTokenInvalid:      http.StatusUnauthorized,
-	policy.ReasonTokenExpired:      http.StatusUnauthorized,
-	policy.ReasonTokenNotYetValid:  http.StatusUnauthorized,
-	policy.ReasonTokenReplayed:     http.StatusUnauthorized,
-	policy.ReasonTokenUnsupported:  http.StatusUnauthorized,
-	policy.ReasonTokenUnverifiable: http.StatusServiceUnavailable, // a failure of ours, not of the viewer
-	policy.ReasonRightsUnavailable: http.StatusServiceUnavailable, // the same
-	policy.ReasonRateLimited:       http.StatusTooManyRequests,
-	policy.ReasonStreamLimit:       http.StatusTooManyRequests,
-	policy.ReasonStreamKicked:      http.StatusTooManyRequests,
-	policy.ReasonStateUnavailable:  http.StatusServiceUnavailable, // a failure of ours, not of the viewer
+	policy.ReasonTokenMissing:       http.StatusUnauthorized,
+	policy.ReasonTokenAmbiguous:     http.StatusUnauthorized,
+	policy.ReasonTokenInvalid:       http.StatusUnauthorized,
+	policy.ReasonTokenExpired:       http.StatusUnauthorized,
+	policy.ReasonTokenNotYetValid:   http.StatusUnauthorized,
+	policy.ReasonTokenReplayed:      http.StatusUnauthorized,
+	policy.ReasonTokenUnsupported:   http.StatusUnauthorized,
+	policy.ReasonTokenUnverifiable:  http.StatusServiceUnavailable, // a failure of ours, not of the viewer
+	policy.ReasonRightsUnavailable:  http.StatusServiceUnavailable, // the same
+	policy.ReasonRateLimited:        http.StatusTooManyRequests,
+	policy.ReasonStreamLimit:        http.StatusTooManyRequests,
+	policy.ReasonStreamKicked:       http.StatusTooManyRequests,
+	policy.ReasonStateUnavailable:   http.StatusServiceUnavailable, // a failure of ours, not of the viewer
+	policy.ReasonSessionBinding:     http.StatusUnauthorized,
+	policy.ReasonEntitlementUnknown: http.StatusServiceUnavailable,
 }
 
 // refuse answers a decision that does not allow the request.
-func (q *request) refuse(d policy.Decision) error {
+func (q *request) refuse(d policy.Decision) error { return q.answerWith(q.refusalOf(d), nil) }
+
+// refusalOf returns the answer to a decision that does not allow the request.
+func (q *request) refusalOf(d policy.Decision) answer {
 	a := answer{status: http.StatusForbidden, reason: string(d.Reason), level: zapcore.InfoLevel, retryAfter: d.RetryAfter, rule: d.Rule, opens: d.Opens}
 	if status, ok := refusals[d.Reason]; ok {
 		a.status = status
@@ -184,7 +190,7 @@ func (q *request) refuse(d policy.Decision) error {
 	if d.Answer != nil {
 		a.status, a.header = d.Answer.Status, d.Answer.Header
 	}
-	return q.answerWith(a, nil)
+	return a
 }
 
 // failIf is fail where there may be no error.

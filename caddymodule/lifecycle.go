@@ -51,12 +51,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	for _, step := range []func(caddy.Context) error{
-		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileToken, h.compileGeo, h.compileRights, h.compileLimit,
+		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileDelivery, h.compileToken, h.compileEntitlement, h.compileGeo, h.compileRights, h.compileLimit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
+	h.warnIfObserving()
 	return nil
 }
 
@@ -146,6 +147,7 @@ func (h *Handler) Validate() error {
 		{"scheme", !isOneOf(h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128"), "auto, cenc, cbcs or aes-128"},
 		{"transport_stream", !isOneOf(h.TransportStream, "", transportAES128, transportSampleAES), "aes-128 or sample-aes"},
 		{"protected_input", !isOneOf(h.ProtectedInput, "", protectedRefuse, protectedPass), "refuse or pass"},
+		{"mode", !isOneOf(h.Mode, "", modeEnforce, modeObserve), "enforce or observe"},
 		{"refusals", !isOneOf(h.Refusals, "", refusalsAsProblem, refusalsToErrorRoutes), "problem or handle_errors"},
 		{"max_segment_size", h.MaxSegmentSize < 0, "a positive size"},
 		{"max_manifest_size", h.MaxManifestSize < 0, "a positive size"},
@@ -154,15 +156,17 @@ func (h *Handler) Validate() error {
 		{"geo.blocked_by", h.Geo != nil && h.Geo.BlockedBy != "" && !isHTTPURL(h.Geo.BlockedBy), "an absolute http or https URL"},
 		{"limit.per", h.Limit != nil && h.Limit.Per < 0, "a positive duration"},
 		{"token.session_extend", h.Token != nil && h.Token.SessionExtend < 0, "a positive duration"},
-		{"token.session", h.Token != nil && !isOneOf(h.Token.Session, "", sessionInPath, sessionInCookie), "path or cookie"},
+		{"token.session", h.Token != nil && !isOneOf(h.Token.Session, "", sessionInPath, sessionInQuery, sessionInCookie), "path, query or cookie"},
 	}
 	for _, check := range checks {
 		if check.bad {
 			return fmt.Errorf("%s: want %s", check.setting, check.want)
 		}
 	}
-	if err := h.rightsMistake(); err != nil {
-		return err
+	for _, check := range []func() error{h.validateSession, h.validateDelivery, h.rightsMistake} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	for _, word := range h.Experimental {
 		if word != experimentalVVC {
@@ -203,7 +207,7 @@ func isHTTPURL(text string) bool {
 // connections that were just accepted are about to begin one. So what they need is closed once nobody has used the
 // handler for a while.
 func (h *Handler) Cleanup() error {
-	if h.source != nil || h.state != nil || h.Token != nil && h.Token.close != nil {
+	if h.source != nil || h.state != nil || h.Token != nil {
 		go h.closeWhenIdle()
 	}
 	return nil
@@ -228,8 +232,11 @@ func (h *Handler) closeWhenIdle() {
 	if h.source != nil {
 		h.source.Close()
 	}
-	if h.Token != nil && h.Token.close != nil {
-		h.Token.close()
+	if h.Token != nil {
+		h.Token.Entitlement.close()
+		if h.Token.close != nil {
+			h.Token.close()
+		}
 	}
 	if h.state != nil {
 		releaseState(h.app.stateKey)

@@ -26,8 +26,20 @@ const (
 	editFreshness = 5 * time.Second
 )
 
-// sessionMark stands for the session while a manifest is rewritten. No manifest can hold it.
-var sessionMark = address.SessionElement(rand.Text())
+// Marks stand for sessions while a manifest is rewritten, of the addresses in it and of its own, if that is another one. No manifest
+// can hold them.
+var (
+	sessionMark = address.SessionElement(rand.Text())
+	ownMark     = address.SessionElement(rand.Text())
+)
+
+// sessionText returns the session that path elements carry, without what makes it an element.
+func sessionText(elements []string) string {
+	if len(elements) == 0 {
+		return ""
+	}
+	return strings.TrimPrefix(elements[0], address.SessionElement(""))
+}
 
 // rewriteFunc rewrites a clear manifest for the request and the title that it is given.
 type rewriteFunc func(q *request, p *titleProtector, clear []byte) ([]byte, error)
@@ -46,7 +58,7 @@ func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFu
 			if err != nil {
 				return nil, err
 			}
-			edit := &manifestEdit{pieces: bytes.Split(body, []byte(sessionMark)), size: len(body)}
+			edit := &manifestEdit{pieces: bytes.Split(body, []byte(sessionText([]string{sessionMark}))), size: len(body)}
 			q.caches.edits.SetWithTTL(key, edit, int64(edit.size), editFreshness)
 			return edit, nil
 		})
@@ -54,7 +66,7 @@ func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFu
 			return nil, err
 		}
 	}
-	return bytes.Join(edit.pieces, []byte(strings.Join(p.session, "/"))), nil
+	return bytes.Join(edit.pieces, []byte(sessionText(p.session))), nil
 }
 
 // rewriteMarked rewrites with a mark in place of the session, on behalf of whoever waits for the result. The request and the
@@ -67,13 +79,17 @@ func (q *request) rewriteMarked(ctx context.Context, o origin, p *titleProtector
 	return rewrite(q, p, clear)
 }
 
-// from is the escaped path that was asked for, with the mark in place of the session.
+// from is the escaped path that was asked for, with a mark in place of the session. Addresses that carry the same session stand
+// below it; those that carry another have to climb out of it.
 func (q *request) from() string {
-	path := q.r.URL.EscapedPath()
-	if q.addr.Session == "" {
+	path, mark := q.r.URL.EscapedPath(), ownMark
+	switch q.addr.Session {
+	case "":
 		return path
+	case q.identity.session.carried:
+		mark = sessionMark
 	}
-	return strings.Replace(path, address.SessionElement(q.addr.Session), sessionMark, 1)
+	return strings.Replace(path, address.SessionElement(q.addr.Session), mark, 1)
 }
 
 // editKey names all that a rewritten manifest depends on, besides init segments and indexes.

@@ -54,7 +54,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 	if registry == nil {
 		return nil
 	}
-	for _, collector := range slices.Concat([]prometheus.Collector{metricRequests, metricBytes, metricRefusals}, memoryMetrics, stateMetrics) {
+	for _, collector := range slices.Concat([]prometheus.Collector{metricRequests, metricBytes, metricRefusals, metricObserved}, memoryMetrics, stateMetrics) {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(collector); err != nil && !errors.As(err, &already) {
 			return err

@@ -63,3 +63,16 @@ func (pattern pathPattern) matches(p address.Path) bool {
 	_, at := pattern.directory(p + "/")
 	return at
 }
+
+// literal returns the clean path that the pattern begins with, up to its first element that matches by an asterisk; empty if that is the
+// first.
+func (pattern pathPattern) literal() string {
+	var b strings.Builder
+	for _, element := range pattern {
+		if strings.ContainsAny(element, `*?[\`) {
+			break
+		}
+		b.WriteString("/" + element)
+	}
+	return b.String()
+}

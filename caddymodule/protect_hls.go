@@ -100,7 +100,7 @@ func (t hlsTrack) Keys() []hls.Key {
 	if !byPlayer && p.keyFormats.Has(hls.FormatClearKey) {
 		keys = append(keys, hls.Key{
 			Method: t.title.Scheme.HLSMethod(), KeyFormat: "org.w3.clearkey", KeyFormatVersions: "1", KID: kid,
-			URI: p.q.licenseURL(p.asset, p.session, endpointClearKey, seal) + "?kid=" + kid.Hex(),
+			URI: withQuery(p.q.licenseURL(p.asset, p.session, endpointClearKey, seal), "kid="+kid.Hex()),
 		})
 	}
 	return keys

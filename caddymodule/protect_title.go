@@ -41,7 +41,11 @@ func (p *titleProtector) elements(seal address.Seal, path address.Path) []string
 	if !seal.Scheme.Valid() && !seal.Passes {
 		seal.Scheme = p.title.Scheme
 	}
-	return append(p.session[:len(p.session):len(p.session)], address.SealElement(p.q.sealer.Seal(seal, path)))
+	session := p.session[:len(p.session):len(p.session)]
+	if p.q.isShared(seal) {
+		session = nil
+	}
+	return append(session, address.SealElement(p.q.sealer.Seal(seal, path)))
 }
 
 // admit refuses references that leave the asset: a free title's manifest must not have a premium title's segments sealed
@@ -126,7 +130,7 @@ func (t track) seal() address.Seal {
 		Init: t.source.Path, InitRange: t.source.Range,
 	}
 	if t.init != nil {
-		seal.InitDigest = t.init.Digest()
+		seal.InitDigest, seal.Clear = t.init.Digest(), t.isText()
 	}
 	return seal
 }

@@ -59,15 +59,33 @@ func (q *request) ownOrigins() []*url.URL {
 // licenseURL returns the absolute URL of an endpoint below the directory of the asset. It is the same for every manifest
 // of a session, so that players keep the keys they have.
 func (q *request) licenseURL(asset address.Path, session []string, endpoint ...string) string {
+	session, query := address.SessionToQuery(q.sessionQuery(), session, "")
 	elements := append(append([]string{address.EndpointElement}, session...), endpoint...)
 	path := publicPrefix(q.r) + asset.Escaped() + strings.Join(elements, "/")
 	if q.License.URL == "" {
-		return q.publicScheme() + "://" + q.r.Host + path
+		return withQuery(q.publicScheme()+"://"+q.r.Host+path, query)
+	}
+	if !strings.Contains(q.License.URL, licensePathPlaceholder) {
+		query = "" // it leads elsewhere, and the session is nothing for others
 	}
 	repl, ok := q.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		repl = caddy.NewReplacer()
 	}
 	repl.Set("http.drm.license_path", path)
-	return repl.ReplaceAll(q.License.URL, "")
+	return withQuery(repl.ReplaceAll(q.License.URL, ""), query)
+}
+
+const licensePathPlaceholder = "{http.drm.license_path}"
+
+// withQuery adds a parameter to a URL that may have a query.
+func withQuery(target, parameter string) string {
+	switch {
+	case parameter == "":
+		return target
+	case strings.Contains(target, "?"):
+		return target + "&" + parameter
+	default:
+		return target + "?" + parameter
+	}
 }

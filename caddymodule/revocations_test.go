@@ -10,15 +10,6 @@ import (
 	"github.com/caddy-drm/caddy-drm/state"
 )
 
-// adminGateway is a gateway with an admin endpoint.
-func adminGateway(t *testing.T, site string) (g *gateway, admin string) {
-	t.Helper()
-	g = newGateway(t)
-	admin = "127.0.0.1:" + freePort(t)
-	g.load(t, strings.Replace(globalBlock, "admin off", "admin "+admin, 1)+site)
-	return g, admin
-}
-
 func (g *gateway) revoke(t *testing.T, admin string, body map[string]any) (state.Revocation, reply) {
 	t.Helper()
 	text, err := json.Marshal(body)

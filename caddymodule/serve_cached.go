@@ -110,7 +110,7 @@ func (q *request) segmentKey() segcache.Key {
 
 // writeEntry sends a segment from the cache. What a slow client keeps alive counts as in flight, once for all who read it.
 func (q *request) writeEntry(entry *segcache.Entry) error {
-	rep := representation{contentType: entry.ContentType, cacheControl: q.cacheMedia(), etag: entry.ETag, body: entry.Body}
+	rep := representation{contentType: entry.ContentType, cacheControl: q.mediaCacheControl(entry.TTL), etag: entry.ETag, body: entry.Body}
 	if q.r.Method == http.MethodHead || q.r.Header.Get("If-None-Match") == entry.ETag {
 		return q.write(rep) // none of the body leaves
 	}

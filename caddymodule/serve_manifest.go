@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,6 +24,7 @@ func (q *request) serveMPD() error {
 	return q.serveManifest("application/dash+xml", p, isLiveMPD, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
 		return dash.Rewrite(q.r.Context(), clear, dash.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p}, PassProtected: q.passesProtected(),
+			SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
 		})
 	})
 }
@@ -47,6 +47,7 @@ func (q *request) servePlaylist() error {
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
 			PassProtected: q.passesProtected(),
 			Query:         func(name string) (string, bool) { return query.Get(name), query.Has(name) },
+			SessionQuery:  q.sessionQuery(),
 		})
 	})
 }
@@ -61,7 +62,7 @@ func (q *request) serveManifest(
 		return fmt.Errorf("reading the manifest: %w", err)
 	}
 	defer clear.release()
-	if q.startsSession() && isLive(clear.body) {
+	if (q.startsSession() || q.movesSession()) && isLive(clear.body) {
 		q.redirectToSession(p.session)
 		return nil
 	}
@@ -77,30 +78,6 @@ func (q *request) serveManifest(
 	}
 	q.setLicenseLinks()
 	return q.write(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body})
-}
-
-// startsSession reports whether the session of the child addresses is of no use yet at the manifest's own: a new one in the
-// path, or one in a cookie beside the token in the query that it came from.
-func (q *request) startsSession() bool {
-	switch {
-	case q.Token == nil || q.identity.session != "":
-		return false
-	case q.sessionsInPath():
-		return true
-	default:
-		return q.queryWithoutTokens() != q.r.URL.RawQuery
-	}
-}
-
-// redirectToSession sends the player to the same manifest below its session. A live manifest is fetched again for hours,
-// always at the URL that the player knows, and the access token in that one may be valid for minutes.
-func (q *request) redirectToSession(session []string) {
-	target := address.Target{Path: q.addr.Path, RawQuery: q.queryWithoutTokens()}
-	header := q.w.Header()
-	header.Set("Location", address.Relative(q.r.URL.EscapedPath(), target, session...))
-	header.Set("Cache-Control", cacheNoStore)
-	countServed(q.kind, 0)
-	q.w.WriteHeader(http.StatusFound)
 }
 
 func isLiveMPD(clear []byte) bool {
@@ -119,10 +96,19 @@ func (q *request) fixedScheme() bool { return q.Scheme != schemeAuto }
 // originQuery returns the query of a manifest for the origin, without what is ours.
 func (q *request) originQuery() string {
 	// A delta update would leave out the lines that our keys stand in front of.
-	return q.queryWithout(append(q.tokenQueries(), querySchemeName, queryKeyFormatName, "_HLS_skip"))
+	return q.queryWithout(append(q.credentialQueries(), querySchemeName, queryKeyFormatName, "_HLS_skip"))
 }
 
-func (q *request) queryWithoutTokens() string { return q.queryWithout(q.tokenQueries()) }
+func (q *request) queryWithoutTokens() string { return q.queryWithout(q.credentialQueries()) }
+
+// credentialQueries lists the parameters that may hold an access token or a session.
+func (q *request) credentialQueries() []string {
+	names := q.tokenQueries()
+	if name := q.sessionQuery(); name != "" {
+		names = append(names, name)
+	}
+	return names
+}
 
 // queryWithout returns the query without the named parameters.
 func (q *request) queryWithout(names []string) string {

@@ -83,7 +83,7 @@ func (q *request) openMedia(ctx context.Context) (*media, error) {
 
 // serveInit answers with the protected init segment; that of segments which are encrypted whole has nothing to protect.
 func (q *request) serveInit(m *media) error {
-	rep := representation{contentType: mediaType(m.init), cacheControl: q.cacheMedia()}
+	rep := representation{contentType: mediaType(m.init), cacheControl: q.mediaCacheControl(0)}
 	switch {
 	case q.seal.Passes:
 		rep.body = m.init.PassInit()

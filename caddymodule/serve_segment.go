@@ -245,7 +245,7 @@ func (c *clientReceiver) chunks(*claim) chunkReceiver {
 }
 
 func (c *clientReceiver) begin(head segmentHead) error {
-	c.q.setHeaders(representation{contentType: head.contentType, cacheControl: c.q.cacheMedia()})
+	c.q.setHeaders(representation{contentType: head.contentType, cacheControl: c.q.mediaCacheControl(0)})
 	countServed(c.q.kind, 0)
 	c.q.w.WriteHeader(http.StatusOK)
 	return nil
@@ -267,5 +267,5 @@ func (c *clientReceiver) whole(head segmentHead, seg *heldSegment) error {
 			return err
 		}
 	}
-	return c.q.writeSegment(representation{contentType: head.contentType, cacheControl: c.q.cacheMedia(), etag: head.etag}, seg)
+	return c.q.writeSegment(representation{contentType: head.contentType, cacheControl: c.q.mediaCacheControl(head.ttl), etag: head.etag}, seg)
 }

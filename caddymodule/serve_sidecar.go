@@ -20,7 +20,7 @@ func (q *request) serveSidecar() error {
 		return errSidecar
 	}
 	body := bytes.Clone(clear.body) // nothing that is sent lies in the memory of clear media
-	return q.write(representation{contentType: contentType, cacheControl: q.cacheMedia(), etag: etagOf([]byte("sidecar"), body), body: body})
+	return q.write(representation{contentType: contentType, cacheControl: q.mediaCacheControl(0), etag: etagOf([]byte("sidecar"), body), body: body})
 }
 
 // sidecarTypes are the resources that may leave as they are, by extension, with what they must begin with.

@@ -74,7 +74,13 @@ func (h *Handler) newSite(tenant string) *site {
 			panic(err) // 32 derived bytes and a duration that Validate accepted
 		}
 		s.sessions = sessions
-		s.policy.Tokens = policy.Tokens{Verifier: h.Token.verifier, Sessions: sessions, Replay: tenantReplay{h.app.ReplayFor(), tenant}}
+		s.policy.Tokens = policy.Tokens{
+			Verifier: h.Token.verifier, Sessions: sessions, Replay: tenantReplay{h.app.ReplayFor(), tenant}, Renew: h.Token.sessionRenew(),
+		}
+		if h.Token.Entitlement != nil {
+			s.policy.Tokens.Leases = leases{h.Token.Entitlement.leases, tenant}
+		}
+		s.policy.Binding = h.Token.SessionBinding.policy(h.secret.Derive(labelBinding, tenant))
 	}
 	s.policy.Geo, s.policy.Rights = h.geoRule, h.rights
 	for _, limit := range h.limits {

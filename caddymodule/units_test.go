@@ -285,6 +285,7 @@ func TestFailuresHaveRows(t *testing.T) {
 		policy.ReasonRightsUnavailable: 503, policy.ReasonRightsUnlisted: 403, policy.ReasonRightsTerritory: 403, policy.ReasonRightsNotStarted: 403,
 		policy.ReasonRightsEnded: 403, policy.ReasonRightsPlan: 403, policy.ReasonRightsPurchase: 403, policy.ReasonRightsBlackout: 403,
 		policy.ReasonRevoked: 403, policy.ReasonStateUnavailable: 503, policy.ReasonStreamLimit: 429, policy.ReasonStreamKicked: 429,
+		policy.ReasonNotEntitled: 403, policy.ReasonEntitlementUnknown: 503, policy.ReasonSessionBinding: 401,
 	}
 	for _, reason := range policy.Reasons {
 		if reason == policy.ReasonAllowed {
@@ -299,7 +300,7 @@ func TestFailuresHaveRows(t *testing.T) {
 		}
 	}
 	for err, status := range map[error]int{
-		errNotOurs: 404, errInitReplaced: 404, errMethod: 405, errQuery: 400, errTooEarly: 425, errTokenTwice: 401, errBody: 400, errInitUnavailable: 502, errKeyRevoked: 403,
+		errNotOurs: 404, errInitReplaced: 404, errMethod: 405, errQuery: 400, errTooEarly: 425, errTokenTwice: 401, errPullAuth: 403, errBody: 400, errInitUnavailable: 502,
 		errMixedSet: 502, errOutOfAsset: 502, errSidecar: 502, errOriginPanic: 502,
 		licensing.ErrMalformed: 400, licensing.ErrUnsupportedType: 403, licensing.ErrNoKeys: 403,
 		keysource.ErrUnknownKey: 500, keysource.ErrUnavailable: 503,

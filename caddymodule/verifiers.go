@@ -284,7 +284,7 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 		return fmt.Errorf("token: %w", err)
 	}
 	modules, _ := loaded.([]any)
-	if len(modules) == 0 {
+	if len(modules) == 0 && h.Token.Entitlement == nil {
 		return errors.New("token: want at least one kind of token")
 	}
 	h.Token.close = h.Token.closeVerifiers // also if what follows fails half-way
@@ -312,6 +312,12 @@ func (c *TokenConfig) addVerifiers(modules []any) (hasForms bool, err error) {
 			places = addDefaultPlaces(places, module)
 		}
 	}
+	if len(modules) == 0 { // the backend alone understands them
+		if len(c.From) == 0 {
+			c.From = addDefaultPlaces(nil, nil)
+		}
+		return true, nil
+	}
 	if hasForms = forms != (token.ByForm{}); !hasForms {
 		return false, nil
 	}
@@ -319,7 +325,7 @@ func (c *TokenConfig) addVerifiers(modules []any) (hasForms bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	c.verifier = cached
+	c.verifier, c.forms = cached, cached
 	if len(c.From) == 0 {
 		c.From = places
 	}
@@ -341,8 +347,8 @@ func addDefaultPlaces(places []TokenPlace, module any) []TokenPlace {
 }
 
 func (c *TokenConfig) closeVerifiers() {
-	if cached, ok := c.verifier.(*token.Cached); ok {
-		cached.Close()
+	if c.forms != nil {
+		c.forms.Close()
 	}
 	for _, kind := range c.found {
 		kind.cached.Close()

@@ -9,7 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/entitlement"
 	"github.com/caddy-drm/caddy-drm/geo"
 	"github.com/caddy-drm/caddy-drm/policy"
 	"github.com/caddy-drm/caddy-drm/rights"
@@ -20,16 +20,19 @@ import (
 type identity struct {
 	place    geo.Place
 	claims   token.Claims
-	playback [8]byte // of the session that the request may start
+	request  token.Request // what the viewer was judged by
+	playback [8]byte       // of the session that the request may start
+	session  sessionState
+	scope    *entitlement.Scope // what an entitlement backend was asked and said; nil without one
 	// until and windowEnd are those of the decision, title the catalog's entry.
 	until, windowEnd time.Time
 	title            *rights.Title
-	session          string // the session token that the request carried, or that is minted for its child addresses
 }
 
 // identifyViewer collects what the request says about its viewer, and believes nothing of it yet. Of a session in the
-// path, access tokens and a session cookie the first that is present decides alone: a bad one is never rescued by a good
-// one further down. The cookie comes last because browsers send it on their own.
+// address, access tokens and a session cookie the first that is present decides alone: a bad one is never rescued by a good
+// one further down. The cookie comes last because browsers send it on their own. What becomes of a session in its last part
+// is for the policy to say.
 func (q *request) identifyViewer() (policy.Viewer, error) {
 	viewer := policy.Viewer{Request: q.tokenRequest(), Agent: q.r.UserAgent()}
 	if q.expandsPlaceholders() {
@@ -43,27 +46,19 @@ func (q *request) identifyViewer() (policy.Viewer, error) {
 		viewer.Place = q.lookupPlace(viewer.Request.Addr)
 	}
 	q.identity.place = viewer.Place
-	if q.Token == nil {
+	if q.Token == nil || q.isPublic() {
 		return viewer, nil
 	}
 	tokens, found, err := q.credentials()
 	if err != nil {
 		return policy.Viewer{}, err
 	}
-	switch {
-	case q.addr.Session != "":
-		viewer.Session = q.addr.Session
-	case len(tokens)+len(found) > 0:
-		viewer.Tokens, viewer.Found = tokens, found
-	case q.Token.Session == sessionInCookie:
-		if cookies := q.r.CookiesNamed(sessionCookieName); len(cookies) > 0 {
-			viewer.Session = cookies[0].Value // the most specific path comes first (RFC 6265, 5.4)
-		}
-	}
-	q.identity.session = viewer.Session
+	viewer.Tokens, viewer.Found = tokens, found
+	viewer.Session, err = q.presentedSession(len(tokens)+len(found) > 0)
+	q.identity.session.presented = viewer.Session
 	viewer.Playback = q.drawPlayback(viewer.Session)
 	q.identity.playback = viewer.Playback
-	return viewer, nil
+	return viewer, err
 }
 
 // tokenRequest is what tokens may be bound to. Without a demand for tokens the address is all that counts.
@@ -114,62 +109,19 @@ func headerTokens(header http.Header, name string) []string {
 
 // decideAccess asks the policy of the site about the clean path of the request.
 func (q *request) decideAccess(viewer policy.Viewer) policy.Decision {
-	asset := policy.Asset{Name: string(q.asset()), Path: string(q.addr.Path), Use: q.kind.use()}
-	decision := q.policy.Decide(q.r.Context(), q.now(), asset, viewer)
-	if decision.Allowed {
-		q.identity.claims = decision.Claims
+	decision := q.policy.Decide(q.entitlementScope(q.r.Context()), q.now(), q.policyAsset(), viewer)
+	q.identity.request = viewer.Request
+	q.identity.request.ASN = viewer.Place.ASN
+	if decision.Allowed || q.observes() { // without a good token or session there are none
+		q.identity.claims, q.identity.session.renewal = decision.Claims, decision.Renewal
 		q.identity.keepRights(decision)
 	}
 	return decision
 }
 
-// startSession returns the session that the child addresses of a manifest carry: the one that the request came with, or
-// one minted from its access token. Empty where no token is demanded.
-func (q *request) startSession() (string, error) {
-	if q.Token == nil || q.identity.session != "" {
-		return q.identity.session, nil
-	}
-	claims := q.sessionClaims()
-	if q.tellsPlaybacksApart() {
-		claims.Playback = q.identity.playback
-	}
-	return q.sessions.MintUntil(claims, q.now(), q.identity.windowEnd)
-}
-
-// sessionElements returns the path elements that carry the session below a manifest. With cookies there are none, and the
-// cookie is set, for the directory of the manifest as the player sees it.
-func (q *request) sessionElements() ([]string, error) {
-	session, err := q.startSession()
-	if err != nil || session == "" {
-		return nil, err
-	}
-	if q.Token.Session != sessionInCookie {
-		return []string{address.SessionElement(session)}, nil
-	}
-	if q.identity.session == "" {
-		http.SetCookie(q.w, q.sessionCookie(session))
-	}
-	return nil, nil
-}
-
-func (q *request) sessionCookie(session string) *http.Cookie {
-	expires := q.identity.claims.Expires.Add(q.Token.sessionExtend())
-	if end := q.identity.windowEnd; !end.IsZero() && end.Before(expires) {
-		expires = end
-	}
-	path := q.asset()
-	if len(q.shared) > 0 {
-		path = "/" // what is shared lies outside of the asset
-	}
-	cookie := &http.Cookie{
-		Name: sessionCookieName, Value: session, Path: publicPrefix(q.r) + path.Escaped(),
-		Expires: expires, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	}
-	if q.publicScheme() == "https" {
-		// A page of another site may play here, if cors_origins lets it.
-		cookie.Secure, cookie.SameSite = true, http.SameSiteNoneMode
-	}
-	return cookie
+// policyAsset names what is asked for in the words of the policy.
+func (q *request) policyAsset() policy.Asset {
+	return policy.Asset{Name: string(q.asset()), Path: string(q.addr.Path), Use: q.kind.use(), Public: q.isPublic()}
 }
 
 // clientAddr returns the address that Caddy determined, which honors trusted_proxies. Forwarding headers are never read

@@ -115,6 +115,27 @@ func (s mpdTemplate) count(seconds float64) int {
 	return n
 }
 
+// inherit returns s with what it does not say itself (ISO/IEC 23009-1, 5.3.9.1).
+func (s *mpdTemplate) inherit(outer *mpdTemplate) *mpdTemplate {
+	switch {
+	case s == nil:
+		return outer
+	case outer == nil:
+		return s
+	}
+	merged := *s
+	if merged.Timescale == 0 {
+		merged.Timescale = outer.Timescale
+	}
+	if merged.Start == 0 {
+		merged.Start = outer.Start
+	}
+	if merged.Duration == 0 && len(merged.Timeline) == 0 {
+		merged.Duration, merged.Timeline = outer.Duration, outer.Timeline
+	}
+	return &merged
+}
+
 type mpdDocument struct {
 	Duration string `xml:"mediaPresentationDuration,attr"`
 	BaseURL  string `xml:"BaseURL"`
@@ -154,10 +175,7 @@ func mpdLinks(t *testing.T, at string, body []byte) []link {
 			}
 			outer := resolve(t, resolve(t, base, period.BaseURL), set.BaseURL)
 			for _, r := range set.Represents {
-				template := r.Template
-				if template == nil {
-					template = set.Template
-				}
+				template := r.Template.inherit(set.Template)
 				here := resolve(t, outer, r.BaseURL)
 				if template == nil {
 					links = append(links, link{here, "text"})

@@ -162,6 +162,7 @@ var fixtures = map[string]string{
 	"{file./run/secrets/vendor-key}":  "{env.TOKEN_SECRET}",
 	"{file./run/secrets/drm}":         "{env.DRM_SECRET}",
 	"{file./run/secrets/signing-key}": "{env.TOKEN_SECRET}",
+	"{file./run/secrets/pull}":        "{env.TOKEN_SECRET}",
 	"{file./run/secrets/next-key}":    "{file.testdata/tokens/signed.key}",
 }
 

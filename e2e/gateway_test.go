@@ -222,6 +222,16 @@ func testSites(address, licenses string) string {
 		}
 		file_server
 	}
+	handle_path /query/* {
+		drm {
+			license_server clearkey
+			token signed {
+				key {file.testdata/tokens/signed.key}
+			}
+			session query 4h
+		}
+		file_server
+	}
 	handle_path /law/* {
 		drm {
 			license_server clearkey

@@ -170,6 +170,11 @@ func watchLive(t *testing.T, p player.Player, manifest, query string) {
 
 func liveGateway(t *testing.T, origin string) string {
 	t.Helper()
+	return liveGatewayWith(t, origin, "session path 1h")
+}
+
+func liveGatewayWith(t *testing.T, origin, session string) string {
+	t.Helper()
 	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +187,7 @@ func liveGateway(t *testing.T, origin string) string {
 			key {file.testdata/tokens/signed.key}
 			leeway 1s
 		}
-		session path 1h
+		`+session+`
 	}
 	reverse_proxy `+strings.TrimPrefix(origin, "http://")+`
 }

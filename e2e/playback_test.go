@@ -193,7 +193,7 @@ func TestPlayersPlayOneKeyPerTitle(t *testing.T) {
 	}
 }
 
-// A token lets the viewer in; then the session goes along, in the path or in a cookie, and the token stays behind.
+// A token lets the viewer in; then the session goes along, in the path, in the query or in a cookie, and the token stays behind.
 func TestTokenPlays(t *testing.T) {
 	e := sharedExample(t)
 	token := "token=" + url.QueryEscape(accessToken(t, "/demo"))
@@ -203,17 +203,23 @@ func TestTokenPlays(t *testing.T) {
 	}{
 		{ways[0], e.url + "/members", "path"}, {ways[1], e.url + "/members", "path"},
 		{ways[2], e.url + "/members", "path"}, {ways[3], e.url + "/members", "path"},
-		{ways[1], e.test + "/cookie", "cookie"}, {ways[3], e.test + "/cookie", "cookie"},
+		{ways[0], e.test + "/cookie", "cookie"}, {ways[1], e.test + "/cookie", "cookie"}, {ways[3], e.test + "/cookie", "cookie"},
+		{ways[0], e.test + "/query", "query"}, {ways[1], e.test + "/query", "query"}, {ways[2], e.test + "/query", "query"}, {ways[3], e.test + "/query", "query"},
 	} {
 		t.Run(c.session+" "+c.way.String(), func(t *testing.T) {
 			parallel(t)
 			s := mustPlay(t, player.Options{Player: c.player, URL: c.site + "/demo/" + c.with(token)})
 			checkFrames(t, s, titles[0].seeks...)
 			result := resultOf(t, s)
-			checkEncrypted(t, result)
+			if c.session != "query" {
+				checkEncrypted(t, result)
+			}
 			for _, q := range result.Requests[1:] {
 				if strings.Contains(q.URL, "/~s.") != (c.session == "path") {
-					t.Errorf("%s: a session in the path is %v", withoutQuery(q.URL), c.session == "cookie")
+					t.Errorf("%s: a session in the path is %v", withoutQuery(q.URL), c.session != "path")
+				}
+				if (sessionOf(t, q.URL) != "") != (c.session != "cookie") || strings.Count(q.URL, "session=") > 1 {
+					t.Errorf("%s: a session in the address is %v", withoutQuery(q.URL), c.session == "cookie")
 				}
 				if strings.Contains(q.URL, "token=") {
 					t.Errorf("%s carries the token on", withoutQuery(q.URL))

@@ -39,6 +39,12 @@ const (
 	ReasonTokenUnsupported Reason = "token_unsupported"
 	// ReasonTokenUnverifiable: the verifier could not do its work; this is a failure of ours, not of the viewer.
 	ReasonTokenUnverifiable Reason = "token_unverifiable"
+	// ReasonNotEntitled: the entitlement backend said no.
+	ReasonNotEntitled Reason = "not_entitled"
+	// ReasonEntitlementUnknown: the entitlement backend gave no answer, and the rule is to refuse then.
+	ReasonEntitlementUnknown Reason = "entitlement_unknown"
+	// ReasonSessionBinding: the session was handed out to another address, network or program.
+	ReasonSessionBinding Reason = "session_binding"
 	// ReasonCountryDenied: the rule or the token excludes the viewer's country, or its part or continent.
 	ReasonCountryDenied Reason = "country_denied"
 	// ReasonCountryUnknown: the viewer's country, or its part, is not known, and the rule or the token demands one.
@@ -79,7 +85,7 @@ const (
 var Reasons = [...]Reason{
 	ReasonAllowed, ReasonPathInvalid, ReasonTokenMissing, ReasonTokenAmbiguous, ReasonTokenInvalid, ReasonTokenExpired,
 	ReasonTokenNotYetValid, ReasonTokenScope, ReasonTokenRequest, ReasonTokenAddress, ReasonTokenReplayed, ReasonTokenUnsupported,
-	ReasonTokenUnverifiable, ReasonCountryDenied, ReasonCountryUnknown, ReasonNetworkDenied, ReasonNetworkUnknown,
+	ReasonTokenUnverifiable, ReasonNotEntitled, ReasonEntitlementUnknown, ReasonSessionBinding, ReasonCountryDenied, ReasonCountryUnknown, ReasonNetworkDenied, ReasonNetworkUnknown,
 	ReasonRightsUnavailable, ReasonRightsUnlisted, ReasonRightsTerritory, ReasonRightsNotStarted, ReasonRightsEnded,
 	ReasonRightsPlan, ReasonRightsPurchase, ReasonRightsBlackout, ReasonRevoked, ReasonStateUnavailable, ReasonRateLimited,
 	ReasonStreamLimit, ReasonStreamKicked,
@@ -108,6 +114,9 @@ type Decision struct {
 	Answer *token.Answer
 	// Claims are those of the accepted token or session, also where a later rule refused. Zero without a token.
 	Claims token.Claims
+	// Renewal is what the next session may be made of: the claims of the access token that came with a session in its last part, or
+	// those of the session with a later end, if whoever is asked about it lets the viewer go on. Nil: the session stays.
+	Renewal *token.Claims
 	// Until is when the first of the things ends that the admission rests on: nothing that is given out under it may be kept
 	// longer. Zero: none of them ends.
 	Until time.Time

@@ -33,7 +33,13 @@ type Asset struct {
 	Path string
 	// Use is what the request wants.
 	Use Use
+	// Public is true for what every viewer is given alike, from a shared cache: nobody knows who asks. Only the rules that hold
+	// for everybody are judged.
+	Public bool
 }
+
+// asks reports whether a rule has a say about the asset. One that is about viewers has none where they are not known.
+func (a Asset) asks(rule string) bool { return !a.Public || rule == "path" || rule == "rights" }
 
 // Viewer is who asks, as the server resolved it.
 type Viewer struct {
@@ -58,7 +64,8 @@ type Viewer struct {
 // Policy is what holds for a group of assets. The zero Policy admits everybody. It is not changed by use and is safe for
 // concurrent use.
 type Policy struct {
-	Tokens Tokens
+	Tokens  Tokens
+	Binding Binding
 	// Revocations say what has been revoked; nil: nothing is.
 	Revocations Revocations
 	Geo         geo.Rule
@@ -77,6 +84,7 @@ var stages = [...]struct {
 }{
 	{"path", (*Policy).judgePath},
 	{"token", (*Policy).judgeToken},
+	{"binding", (*Policy).judgeBinding},
 	{"revocation", (*Policy).judgeRevocation},
 	{"geo", (*Policy).judgePlace},
 	{"rights", (*Policy).judgeRights},
@@ -89,6 +97,9 @@ var stages = [...]struct {
 func (p *Policy) Decide(ctx context.Context, now time.Time, asset Asset, viewer Viewer) Decision {
 	q := newQuestion(ctx, now, asset, viewer)
 	for _, stage := range stages {
+		if !asset.asks(stage.name) {
+			continue
+		}
 		if stage.judge(p, &q); q.decision.Reason != "" {
 			return q.decision
 		}
@@ -105,7 +116,11 @@ func (p *Policy) Explain(ctx context.Context, now time.Time, asset Asset, viewer
 	var refused *Decision
 	for _, stage := range stages {
 		q.decision.Reason, q.input = "", ""
-		stage.judge(p, &q)
+		if asset.asks(stage.name) {
+			stage.judge(p, &q)
+		} else {
+			q.input = "not asked: every viewer is given the same"
+		}
 		steps = append(steps, Step{Rule: stage.name, Input: q.input, Refused: q.decision.Reason, Outcome: q.decision.Rule})
 		if q.decision.Reason != "" && refused == nil {
 			refused = new(q.decision)

@@ -329,7 +329,7 @@ func TestExplainSaysEveryRule(t *testing.T) {
 	for _, step := range steps {
 		got = append(got, step.Rule+" "+string(step.Refused))
 	}
-	if want := "[path  token token_scope revocation  geo country_denied rights  requests  streams  replay ]"; fmt.Sprint(got) != want {
+	if want := "[path  token token_scope binding  revocation  geo country_denied rights  requests  streams  replay ]"; fmt.Sprint(got) != want {
 		t.Errorf("steps %v, want %s", got, want)
 	}
 	asset.Path, viewer.Place = "/vod/a/1.m4s", in(country(t, "AT"))

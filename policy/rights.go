@@ -59,7 +59,7 @@ func (p *Policy) judgeRights(q *question) {
 
 func (p *Policy) rightsQuery(q *question) rights.Query {
 	return rights.Query{
-		Now: q.now, Path: q.asset.Path, Country: q.country, AllowUnlisted: p.Rights.AllowUnlisted,
+		Now: q.now, Path: q.asset.Path, Country: q.country, AllowUnlisted: p.Rights.AllowUnlisted, Anyone: q.asset.Public,
 		Plans: q.decision.Claims.Plans, Purchases: q.decision.Claims.Purchases,
 	}
 }

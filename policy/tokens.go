@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/caddy-drm/caddy-drm/token"
 )
@@ -13,10 +14,22 @@ type Tokens struct {
 	Verifier token.Verifier
 	// Sessions opens session tokens. Nil: there are none, and one that is presented is invalid.
 	Sessions *token.SessionKey
+	// Renew is the last part of a session, in which it is followed by another on manifest requests that allow it. Zero: every
+	// session ends when it ends.
+	Renew time.Duration
+	// Leases is asked whether the viewer of a session may go on. Nil: a session is enough.
+	Leases Leases
 	// Optional admits requests without any token or session. One that is presented must be good nonetheless.
 	Optional bool
 	// Replay remembers the tokens that are good for one use. Nil: nobody does, and they are refused.
 	Replay token.Replay
+}
+
+// Leases is who lets a viewer go on with a session: an entitlement backend, by what it said last.
+type Leases interface {
+	// Check returns nil, or an error that wraps one of token's sentinels. renewUntil is how long a session may be made to last
+	// by what was said; zero: no longer than it does. It never waits. With explaining nothing is asked or counted.
+	Check(claims token.Claims, asset Asset, req token.Request, explaining bool) (renewUntil time.Time, err error)
 }
 
 // judgeToken finds out who asks. A session that the caller presents decides alone, because a player may keep sending the
@@ -26,7 +39,7 @@ func (p *Policy) judgeToken(q *question) {
 	if t.Verifier == nil && t.Sessions == nil {
 		return
 	}
-	claims, err := t.identify(q.ctx, q.viewer)
+	claims, err := t.identify(q)
 	if q.explaining {
 		q.input = describePresented(q.viewer)
 	}
@@ -57,32 +70,38 @@ func describePresented(viewer Viewer) string {
 	}
 }
 
-func (t Tokens) identify(ctx context.Context, viewer Viewer) (token.Claims, error) {
-	request := viewer.Request
-	if viewer.Session != "" {
-		if t.Sessions == nil {
-			return token.Claims{}, token.ErrMalformed
-		}
-		claims, err := t.Sessions.Open(viewer.Session, request.Now)
-		if err != nil {
-			return token.Claims{}, err
-		}
-		if err := claims.Check(request); err != nil {
-			return token.Claims{}, err
-		}
-		return claims, nil
+func (t Tokens) identify(q *question) (token.Claims, error) {
+	if q.viewer.Session == "" {
+		return t.verify(q)
 	}
-	only, err := token.Pick(viewer.Tokens, viewer.Found)
-	switch {
-	case err != nil:
+	if t.Sessions == nil {
+		return token.Claims{}, token.ErrMalformed
+	}
+	return t.openSession(q)
+}
+
+// verify returns the claims of the access token.
+func (t Tokens) verify(q *question) (token.Claims, error) {
+	only, err := token.Pick(q.viewer.Tokens, q.viewer.Found)
+	if err != nil {
 		return token.Claims{}, err
-	case only.Verifier == nil && t.Verifier == nil:
-		return token.Claims{}, token.ErrMissing // only sessions are taken here
-	case only.Verifier == nil:
-		return t.Verifier.Verify(ctx, only.Raw, request)
-	default:
-		return only.Verifier.Verify(ctx, only.Raw, request)
 	}
+	verifier := only.Verifier
+	if verifier == nil {
+		verifier = t.Verifier
+	}
+	if verifier == nil {
+		return token.Claims{}, token.ErrMissing // only sessions are taken here
+	}
+	if v, ok := verifier.(Explainer); ok && q.explaining {
+		return v.Explain(q.ctx, only.Raw, q.viewer.Request)
+	}
+	return verifier.Verify(q.ctx, only.Raw, q.viewer.Request)
+}
+
+// Explainer is a verifier whose Verify has effects, such as being counted by somebody who is asked. Explain has none.
+type Explainer interface {
+	Explain(ctx context.Context, raw string, req token.Request) (token.Claims, error)
 }
 
 // tokenReasons maps the sentinels of package token. What is not here is a failure of the verifier.
@@ -105,6 +124,8 @@ var tokenReasons = []struct {
 	{token.ErrCountryUnknown, ReasonCountryUnknown},
 	{token.ErrReplayed, ReasonTokenReplayed},
 	{token.ErrUnsupported, ReasonTokenUnsupported},
+	{token.ErrNotEntitled, ReasonNotEntitled},
+	{token.ErrEntitlementUnknown, ReasonEntitlementUnknown},
 }
 
 func reasonOf(err error) Reason {

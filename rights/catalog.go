@@ -71,6 +71,9 @@ type Query struct {
 	Plans, Purchases []string
 	// AllowUnlisted admits to paths that no title has; blackouts hold for them nonetheless.
 	AllowUnlisted bool
+	// Anyone asks whether anybody may watch now, for what all viewers are given alike: territories, plans and purchases do not count,
+	// nor do blackouts of a part of the world.
+	Anyone bool
 }
 
 // Outcome is the answer.
@@ -111,7 +114,7 @@ func (t *Title) decide(q *Query) Outcome {
 	out := Outcome{Title: t, Verdict: WrongTerritory}
 	for i := range t.Windows {
 		w := &t.Windows[i]
-		if !w.Territories.Contains(q.Country) {
+		if !q.Anyone && !w.Territories.Contains(q.Country) {
 			continue
 		}
 		verdict := w.judge(t, q)
@@ -168,6 +171,9 @@ func (w *Window) judge(t *Title, q *Query) Verdict {
 
 // admits decides the offer of a window alone.
 func (w *Window) admits(t *Title, q *Query) Verdict {
+	if q.Anyone {
+		return Allowed
+	}
 	switch w.Model {
 	case ModelFree, ModelAds:
 		return Allowed
@@ -205,7 +211,7 @@ func (t *Title) endOf(w *Window, q *Query) time.Time {
 		longer = false
 		for i := range t.Windows {
 			next := &t.Windows[i]
-			if next.Start.After(end) || !next.End.IsZero() && !next.End.After(end) || !next.Territories.Contains(q.Country) ||
+			if next.Start.After(end) || !next.End.IsZero() && !next.End.After(end) || !q.Anyone && !next.Territories.Contains(q.Country) ||
 				next.admits(t, q) != Allowed {
 				continue
 			}
@@ -222,7 +228,7 @@ func (t *Title) endOf(w *Window, q *Query) time.Time {
 func (c *Catalog) blackOut(q *Query, out *Outcome) {
 	c.blackout.root.all(strings.TrimPrefix(q.Path, "/"), func(b *Blackout) {
 		switch {
-		case !b.Territories.mayContain(q.Country), !b.To.IsZero() && !q.Now.Before(b.To):
+		case !b.Territories.mayContain(q.Country), q.Anyone && !b.Territories.IsWorld(), !b.To.IsZero() && !q.Now.Before(b.To):
 		case q.Now.Before(b.From):
 			if out.Until.IsZero() || b.From.Before(out.Until) {
 				out.Until = b.From

@@ -290,3 +290,13 @@ func isHostName(s string) bool {
 	}
 	return true
 }
+
+// Normalized returns claims that came from elsewhere than a token in the form that Claims promises, or says what cannot be
+// understood.
+func (c Claims) Normalized() (Claims, error) {
+	c = c.clone()
+	if err := c.normalize(); err != nil {
+		return Claims{}, err
+	}
+	return c, nil
+}

@@ -25,4 +25,8 @@ var (
 	ErrNoKeys = errors.New("no keys are known yet")
 	// ErrAudience means that the token is meant for somebody else.
 	ErrAudience = errors.New("the token has another audience")
+	// ErrNotEntitled means that who was asked about the viewer said no.
+	ErrNotEntitled = errors.New("the viewer is not entitled to this")
+	// ErrEntitlementUnknown means that who was to be asked about the viewer gave no answer.
+	ErrEntitlementUnknown = errors.New("whether the viewer is entitled to this is not known")
 )

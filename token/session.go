@@ -91,6 +91,11 @@ func (k *SessionKey) MintUntil(claims Claims, now, end time.Time) (string, error
 	case expires <= 0:
 		return "", errors.New("expiry before 1970")
 	}
+	return k.encode(claims, expires)
+}
+
+// encode writes normalized claims, whatever they were read from.
+func (k *SessionKey) encode(claims Claims, expires int64) (string, error) {
 	b, err := appendSession(nil, claims, uint32(min(expires, math.MaxUint32))) // later than 2106 is 2106
 	if err != nil {
 		return "", err
@@ -102,10 +107,42 @@ func (k *SessionKey) MintUntil(claims Claims, now, end time.Time) (string, error
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
+// Renew returns the session that follows on one whose claims Open returned: the same, but it ends at expires. Mint makes no session
+// from a session, so that every one ends; whoever calls Renew has asked somebody who may let the viewer go on.
+func (k *SessionKey) Renew(claims Claims, expires, now time.Time) (string, error) {
+	claims = claims.clone()
+	switch err := claims.normalize(); {
+	case err != nil:
+		return "", err
+	case !claims.Session:
+		return "", errors.New("only a session can be renewed")
+	case !now.Before(expires) || expires.Unix() <= 0:
+		return "", ErrExpired
+	}
+	return k.encode(claims, expires.Unix())
+}
+
+// End returns when a session ends: the one that claims were read from, or one that is minted from them.
+func (k *SessionKey) End(claims Claims) time.Time {
+	if claims.Session {
+		return claims.Expires
+	}
+	return time.Unix(claims.Expires.Add(k.config.Extend).Unix(), 0)
+}
+
 // Open returns the claims in a session token: ErrMissing, ErrMalformed, ErrSignature or ErrExpired if there are none. Path, host
 // and country are for the caller to check, since a session is opened before they are known to matter; Claims.Check does the
 // first two.
 func (k *SessionKey) Open(session string, now time.Time) (Claims, error) {
+	c, err := k.Read(session)
+	if err == nil && !now.Before(c.Expires) {
+		return Claims{}, ErrExpired
+	}
+	return c, err
+}
+
+// Read is Open for a session that may be over: it tells whose it was.
+func (k *SessionKey) Read(session string) (Claims, error) {
 	if session == "" {
 		return Claims{}, ErrMissing
 	}
@@ -123,9 +160,6 @@ func (k *SessionKey) Open(session string, now time.Time) (Claims, error) {
 	c, err := k.parse(body)
 	if err != nil {
 		return Claims{}, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if !now.Before(c.Expires) {
-		return Claims{}, ErrExpired
 	}
 	return c, nil
 }

@@ -16,6 +16,14 @@ const harness = (() => {
     step();
   });
 
+  // accessToken is the newest token of the app's server, which is asked for another from time to time.
+  let accessToken = '';
+  async function watchTokens(o) {
+    const ask = async () => { accessToken = await (await fetch(o.tokenURL)).text(); };
+    await ask();
+    setInterval(() => ask().catch((e) => report.warnings.push(`token: ${words(e)}`)), o.tokenEvery);
+  }
+
   // until waits for a condition; it gives up early when the player reports a fatal error.
   async function until(condition, milliseconds) {
     const end = performance.now() + milliseconds;
@@ -82,6 +90,11 @@ const harness = (() => {
         (e.severity === shaka.util.Error.Severity.RECOVERABLE ? report.warnings : report.fatal).push(describe(e));
       });
       await player.attach(video);
+      if (o.tokenURL) {
+        player.getNetworkingEngine().registerRequestFilter((type, request) => {
+          if (type === shaka.net.NetworkingEngine.RequestType.MANIFEST) request.headers.Authorization = `Bearer ${accessToken}`;
+        });
+      }
       if (o.licenseURL) player.configure({ drm: { servers: { 'org.w3.clearkey': o.licenseURL } } });
       player.configure(o.config);
       try {
@@ -113,6 +126,12 @@ const harness = (() => {
       let ready = false;
       player.on('streamInitialized', () => { ready = true; });
       player.initialize(video, null, false);
+      if (o.tokenURL) {
+        player.addRequestInterceptor((request) => {
+          if (request.customData.request.type === 'MPD') request.headers = { ...request.headers, Authorization: `Bearer ${accessToken}` };
+          return Promise.resolve(request);
+        });
+      }
       if (o.licenseURL) player.setProtectionData({ 'org.w3.clearkey': { serverURL: o.licenseURL } });
       player.attachSource(o.url);
       const representations = () => player.getRepresentationsByType('video');
@@ -138,6 +157,10 @@ const harness = (() => {
         drmSystems: { 'org.w3.clearkey': system },
         // Without a configured URL, the license comes from the URI of the EXT-X-KEY that names the key.
         licenseXhrSetup: o.licenseURL ? undefined : (xhr, url, context) => { xhr.open('POST', context.decryptdata.uri, true); },
+        xhrSetup: !o.tokenURL ? undefined : (xhr, url) => {
+          xhr.open('GET', url, true);
+          if (/\.m3u8(\?|$)/.test(url)) xhr.setRequestHeader('Authorization', `Bearer ${accessToken}`);
+        },
         ...o.config,
       });
       player.on(Hls.Events.ERROR, (event, data) => {
@@ -171,6 +194,7 @@ const harness = (() => {
     watchKeys();
     watchVideo();
     try {
+      if (o.tokenURL) await watchTokens(o);
       adapter = await players[o.player](o);
       if (report.fatal.length === 0) Promise.resolve(adapter.play()).catch((e) => report.warnings.push(`play: ${words(e)}`));
     } catch (e) {

@@ -43,6 +43,10 @@ type Options struct {
 	KeyIDFilter bool
 	// CrossOrigin gives the page an origin of its own instead of the manifest's.
 	CrossOrigin bool
+	// TokenURL answers with an access token, which the page sends in Authorization with manifests. It is asked for a new one after each
+	// TokenEvery, as an app asks its server.
+	TokenURL   string
+	TokenEvery time.Duration
 	// Header is sent with every request of the page.
 	Header map[string]string
 	// Silent says that the title has no audio; otherwise audio that is not decoded is a failure.
@@ -140,7 +144,8 @@ func (s *Session) start(ctx context.Context) error {
 	options, err := json.Marshal(map[string]any{
 		"player": s.options.Player, "url": s.options.URL, "licenseURL": s.options.LicenseURL, "config": config,
 		"keyIDFilter": s.options.KeyIDFilter, "silent": s.options.Silent, "frameRate": s.options.FrameRate,
-		"timeout": s.options.Timeout.Milliseconds(),
+		"timeout":  s.options.Timeout.Milliseconds(),
+		"tokenURL": s.options.TokenURL, "tokenEvery": max(1, s.options.TokenEvery.Milliseconds()),
 	})
 	if err != nil {
 		return fmt.Errorf("encoding the player's configuration: %w", err)

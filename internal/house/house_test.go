@@ -55,17 +55,18 @@ var rooms = map[string]room{
 		ours:      []string{"geo", "drm", "address"}, // territories are sets of countries
 		libraries: []string{"go.yaml.in/yaml/v3"},
 	},
-	"keysource": {ours: []string{"drm", "address"}, libraries: []string{"github.com/dgraph-io/ristretto/v2", "golang.org/x/sync"}},
-	"licensing": {ours: []string{"drm", "address"}},
-	"segcache":  {libraries: []string{"github.com/dgraph-io/ristretto/v2"}},
-	"inflight":  {std: []string{"os", "syscall"}}, // spools to files without a name
-	"policy":    {ours: []string{"geo", "token", "rights", "drm", "address"}, libraries: []string{"golang.org/x/time"}},
-	"state":     {ours: []string{"token", "drm", "address"}, free: true},
-	"usage":     {ours: []string{"token", "geo", "drm", "address"}, free: true},
-	"web":       {free: true},
+	"entitlement": {ours: []string{"token", "drm", "address"}, libraries: []string{"golang.org/x/sync"}, free: true},
+	"keysource":   {ours: []string{"drm", "address"}, libraries: []string{"github.com/dgraph-io/ristretto/v2", "golang.org/x/sync"}},
+	"licensing":   {ours: []string{"drm", "address"}},
+	"segcache":    {libraries: []string{"github.com/dgraph-io/ristretto/v2"}},
+	"inflight":    {std: []string{"os", "syscall"}}, // spools to files without a name
+	"policy":      {ours: []string{"geo", "token", "rights", "drm", "address"}, libraries: []string{"golang.org/x/time"}},
+	"state":       {ours: []string{"token", "drm", "address"}, free: true},
+	"usage":       {ours: []string{"token", "geo", "drm", "address"}, free: true},
+	"web":         {free: true},
 	"caddymodule": {free: true, ours: []string{
 		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "state", "usage", "geo", "token", "token/signedurl", "rights",
-		"address", "drm", "web", "segcache", "inflight",
+		"address", "drm", "web", "segcache", "inflight", "entitlement",
 	}},
 	".": {ours: []string{"caddymodule"}, free: true},
 }

@@ -3,6 +3,7 @@ package dash
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -92,6 +93,9 @@ type Options struct {
 	// PassProtected accepts ContentProtection, and keeps it byte for byte, over AdaptationSets for which the Protector says that
 	// they pass. Without it, any is ErrAlreadyProtected.
 	PassProtected bool
+	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element. Session is
+	// the session of the manifest itself then, if it has one: a Location gets it.
+	SessionQuery, Session string
 }
 
 // Rewrite returns mpd with protection signaled and every URL sealed. Bytes that need no change are the same.
@@ -117,12 +121,18 @@ func rewrite(ctx context.Context, mpd []byte, o Options) ([]edit, error) {
 		return nil, fmt.Errorf("%w: requested path is not the path of the manifest", ErrOptions)
 	case o.Protector == nil:
 		return nil, fmt.Errorf("%w: no protector", ErrOptions)
+	case strings.ContainsFunc(o.SessionQuery+o.Session, notInElement):
+		return nil, fmt.Errorf("%w: a session that no query can carry as it is", ErrOptions)
+	}
+	session := from.Session
+	if session == "" && o.SessionQuery != "" {
+		session = o.Session
 	}
 	doc, err := parse(mpd, o.PassProtected)
 	if err != nil {
 		return nil, err
 	}
-	r := &rewriter{ctx: ctx, doc: doc, Options: o, session: from.Session}
+	r := &rewriter{ctx: ctx, doc: doc, Options: o, session: session}
 	if err := r.rewriteMPD(doc.root); err != nil {
 		return nil, err
 	}

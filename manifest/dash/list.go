@@ -5,8 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-
-	"github.com/caddy-drm/caddy-drm/address"
 )
 
 // readList resolves the initialization segment of a SegmentList. Its media segments are resolved as they are written.
@@ -94,7 +92,7 @@ func (r *rewriter) writeListed(b *strings.Builder, name string, n *node, l locat
 	if err := checkElements(elements, true); err != nil {
 		return r.doc.errorAt(n, err)
 	}
-	writeAttribute(b, name, address.Relative(r.From, l.target, elements...))
+	writeAttribute(b, name, r.relative(l.target, elements))
 	b.WriteString("/>")
 	return r.checkWritten(n, b.Len())
 }

@@ -139,7 +139,7 @@ func (r *rewriter) rewriteLocations(mpd *node) {
 			if r.session != "" {
 				insert = []string{address.SessionElement(r.session)}
 			}
-			r.setText(c, address.Relative(r.From, target, insert...))
+			r.setText(c, r.relative(target, insert))
 		}
 	}
 }

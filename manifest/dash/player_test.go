@@ -18,6 +18,7 @@ type gateway struct {
 	sealer  *address.Sealer
 	asset   address.Path
 	session string
+	inQuery bool // the session stands in the query, as s
 	scheme  drm.ProtectionScheme
 	// clear lists content types that stay clear.
 	clear    string
@@ -301,6 +302,10 @@ func (g *gateway) open(f fetched) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", f.url, err)
 	}
+	rawQuery := f.url.RawQuery
+	if g.inQuery {
+		a.Session, rawQuery = f.url.Query().Get("s"), address.WithoutParameter(rawQuery, "s")
+	}
 	if a.Session != g.session {
 		return "", fmt.Errorf("%s: session %q", f.url, a.Session)
 	}
@@ -316,8 +321,8 @@ func (g *gateway) open(f fetched) (string, error) {
 		return "", fmt.Errorf("%s: bytes %q, segment %d without an index", f.url, f.part, a.Number)
 	}
 	clean := string(a.Path)
-	if f.url.RawQuery != "" {
-		clean += "?" + f.url.RawQuery
+	if rawQuery != "" {
+		clean += "?" + rawQuery
 	}
 	return clean + partOf(seal, a.Number), nil
 }

@@ -2,6 +2,7 @@ package dash_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,6 +24,9 @@ func testOrigins() []*url.URL {
 
 func options(g *gateway) dash.Options {
 	from := testPath
+	if g.inQuery {
+		return dash.Options{Base: address.NewBase(testPath, testOrigins()), From: from, Protector: g, SessionQuery: "s", Session: g.session}
+	}
 	if g.session != "" {
 		from = "/vod/demo/" + address.SessionElement(g.session) + "/m.mpd"
 	}
@@ -140,10 +144,10 @@ func TestURLsThatAPlayerMakes(t *testing.T) {
 		},
 	}
 	for name, test := range tests {
-		for _, session := range []string{"", "sess"} {
+		for _, session := range []string{"", "sess", "?sess"} {
 			t.Run(name+"/session "+session, func(t *testing.T) {
 				g := newGateway()
-				g.session = session
+				g.session, g.inQuery = strings.CutPrefix(session, "?")
 				o := options(g)
 				out, err := dash.Rewrite(t.Context(), []byte(head+test.mpd+tail), o)
 				if err != nil {

@@ -117,19 +117,20 @@ func (r *rewriter) sealTrack(t *track, answer TrackProtection) error {
 	return nil
 }
 
-// sealTemplate seals the URLs of a SegmentTemplate: by a BaseURL where the templates reach only downwards from it.
+// sealTemplate seals the URLs of a SegmentTemplate: by a BaseURL where the templates reach only downwards from it. Players drop
+// the query of such a BaseURL, and one of them keeps the BaseURL of the first MPD for good: a session in the query, and one that may change
+// from MPD to MPD, take templates too.
 func (r *rewriter) sealTemplate(t *track, elements []string) {
 	own := t.node.child("SegmentTemplate")
 	if own != nil {
 		r.cleanTemplate(own)
 	}
-	if !t.override {
+	if !t.override && (!carriesSession(elements) || r.SessionQuery == "" && !r.dynamic()) {
 		r.setBase(t, address.RelativeDir(r.From, t.place.base.Path().Dir(), elements...))
 		return
 	}
 	r.clearBases(t.node, t.chosen)
-	init := address.RelativeTemplate(r.From, t.init.template, t.init.query, elements...)
-	media := address.RelativeTemplate(r.From, t.media.template, t.media.query, elements...)
+	init, media := r.relativeTemplate(t.init, elements), r.relativeTemplate(t.media, elements)
 	if own != nil {
 		r.setAttribute(own, "initialization", init)
 		r.setAttribute(own, "media", media)
@@ -180,7 +181,7 @@ func (r *rewriter) sealSidecars(tracks []*track) error {
 			return r.doc.errorAt(t.node, err)
 		}
 		r.sealed++
-		r.setBase(t, address.Relative(r.From, target, elements...))
+		r.setBase(t, r.relative(target, elements))
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 )
 
-// Options say how a playlist is rewritten. All fields but Query are required.
+// Options say how a playlist is rewritten. All fields but Query and SessionQuery are required.
 type Options struct {
 	// Base is the clean URL of the playlist.
 	Base address.Base
@@ -24,6 +24,8 @@ type Options struct {
 	// PassProtected accepts EXT-X-KEY and EXT-X-SESSION-KEY, and keeps them byte for byte, for tracks that say that they pass.
 	// Without it, any key is ErrAlreadyProtected.
 	PassProtected bool
+	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element.
+	SessionQuery string
 }
 
 // Rewrite returns playlist with every reference sealed and the keys of its tracks announced. The kind of the playlist is
@@ -170,6 +172,7 @@ func (r *rewriter) express(target address.Target, elements []string) (string, er
 			return "", r.refused(errElement)
 		}
 	}
+	elements, target.RawQuery = address.SessionToQuery(r.o.SessionQuery, elements, target.RawQuery)
 	return address.Relative(r.o.From, target, elements...), nil
 }
 
