@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/internal/redistest"
-	"github.com/caddy-drm/caddy-drm/internal/testtools"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
@@ -108,23 +107,6 @@ http://:%d {
 	}
 }
 `
-
-func signingKey(t *testing.T) token.Key {
-	t.Helper()
-	file, err := testtools.Testdata("tokens", "signed.key")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := token.SecretKey("", []byte(strings.TrimSpace(string(text))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
 
 // manifest is the path and query of the manifest for a subject.
 func (n *nodes) manifest(prefix, subject string) string {
