@@ -2,10 +2,13 @@ package policy
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddy-drm/caddy-drm/rights"
 	"github.com/caddy-drm/caddy-drm/state"
 	"github.com/caddy-drm/caddy-drm/token"
 )
@@ -97,8 +100,27 @@ func TestRulesAllocateNothing(t *testing.T) {
 	}
 }
 
+// largeCatalog has 100,000 titles, among them /vod/a/.
+func largeCatalog(t testing.TB) Rights {
+	t.Helper()
+	var text strings.Builder
+	text.WriteString(`{"titles":[{"path":"/vod/a/","territories":["AT","DE"],"model":"free","windows":[{"end":"2027-01-01T00:00:00Z"}]}`)
+	for i := range 100_000 - 1 {
+		fmt.Fprintf(&text, `,{"path":"/vod/title-%d/","territories":"AT","model":"free"}`, i)
+	}
+	text.WriteString("]}")
+	catalog, err := rights.Parse([]byte(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Rights{Current: rights.Fixed(catalog)}
+}
+
+// BenchmarkDecide is a whole decision with every rule on: a remembered token, revocations, a country, a catalog of 100,000 titles, two
+// rates and two limits of streams.
 func BenchmarkDecide(b *testing.B) {
 	p, asset, viewer := everything(b)
+	p.Rights = largeCatalog(b)
 	p.Decide(context.Background(), testNow, asset, viewer)
 	time.Sleep(100 * time.Millisecond) // the cache of tokens takes a moment
 	b.ReportAllocs()
