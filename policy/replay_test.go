@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/geo"
+	"github.com/caddy-drm/caddy-drm/state"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
@@ -30,7 +31,7 @@ func (f replayFunc) Seen(ctx context.Context, _ [16]byte, _ time.Time) (bool, er
 type replayFunc func(context.Context) (bool, error)
 
 func TestReplay(t *testing.T) {
-	p := Policy{Tokens: Tokens{Verifier: onceVerifier{teapots{}}, Replay: token.NewMemoryReplay(2, func() time.Time { return testNow })}}
+	p := Policy{Tokens: Tokens{Verifier: onceVerifier{teapots{}}, Replay: state.NewMemoryReplay(2, func() time.Time { return testNow })}}
 	decide := func(raw string) Decision {
 		return p.Decide(context.Background(), testNow, Asset{Path: "/x"}, Viewer{Tokens: []string{raw}})
 	}
@@ -65,7 +66,7 @@ func TestReplay(t *testing.T) {
 // TestReplayComesLast: what another rule refuses uses up no token.
 func TestReplayComesLast(t *testing.T) {
 	p := Policy{
-		Tokens: Tokens{Verifier: onceVerifier{}, Replay: token.NewMemoryReplay(9, func() time.Time { return testNow })},
+		Tokens: Tokens{Verifier: onceVerifier{}, Replay: state.NewMemoryReplay(9, func() time.Time { return testNow })},
 	}
 	p.Geo.Allow = countries(t, "AT")
 	at, de := Viewer{Tokens: []string{"a"}, Place: geo.Place{Country: country(t, "AT")}}, Viewer{Tokens: []string{"a"}, Place: geo.Place{Country: country(t, "DE")}}
