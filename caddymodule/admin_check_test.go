@@ -185,3 +185,13 @@ func TestCheckInstant(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckTakesTokensOutOfPaths: the report is about the path without its credential, and holds none of it.
+func TestCheckTakesTokensOutOfPaths(t *testing.T) {
+	_, admin := adminGateway(t, "http://:PORT {\n\tdrm {\n\tlicense_server clearkey\n\ttoken_from path auth\n\ttoken signed {\n\tkey {env.TEST_TOKEN_SECRET}\n}\n}\n"+
+		"\tfile_server {\n\troot TESTDATA\n}\n}\n")
+	report := check(t, admin, CheckRequest{URL: "http://media.test/auth=" + tokenFor(t, "/demo") + "/demo/manifest.mpd"})
+	if report.Path != "/demo/manifest.mpd" || report.Asset != "/demo/" || !report.Allowed {
+		t.Errorf("%+v", report)
+	}
+}

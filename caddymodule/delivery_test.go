@@ -196,3 +196,23 @@ func TestMediaIsKeptNoLongerThanItsAdmission(t *testing.T) {
 		}
 	}
 }
+
+// TestRevokedTitlesBehindCDN: a title that has been revoked is not given to the cache either.
+func TestRevokedTitlesBehindCDN(t *testing.T) {
+	g, admin := adminGateway(t, cdnSite("query", ""))
+	var media string
+	for _, l := range g.links(t, "/demo/manifest.mpd?drm=cenc&token="+tokenFor(t, "/demo")) {
+		if l.isMedia() {
+			media = l.url
+		}
+	}
+	wantReply(t, "before", g.get(t, media), 200, "")
+	if _, res := g.revoke(t, admin, map[string]any{"kind": "title", "value": "/demo/", "for": "1h"}); res.status != http.StatusCreated {
+		t.Fatalf("%d %s", res.status, res.body)
+	}
+	res := g.get(t, media)
+	wantReply(t, "behind it", res, 403, "revoked")
+	if got := res.header.Get("Cache-Control"); got != cacheNoStore {
+		t.Errorf("Cache-Control: %q", got)
+	}
+}

@@ -10,7 +10,8 @@ import (
 // explain says how a request would be decided at an instant, rule by rule. It serves nothing, asks no origin and counts nothing.
 // accessToken is one more than the request carries.
 func (h *Handler) explain(r *http.Request, accessToken string, at time.Time) CheckReport {
-	q := &request{Handler: h, site: h.siteFor(r), r: r}
+	r, element := h.takeElement(r)
+	q := &request{Handler: h, site: h.siteFor(r), element: element, r: r}
 	report := CheckReport{Status: http.StatusOK, Tenant: q.tenant, Mode: h.Mode}
 	if report.Mode == "" {
 		report.Mode = modeEnforce

@@ -64,12 +64,15 @@ func (pattern pathPattern) matches(p address.Path) bool {
 	return at
 }
 
-// literal returns the clean path that the pattern begins with, up to its first element that matches by an asterisk; empty if that is the
-// first.
+// literal returns the clean path below which lies what the pattern matches and nothing else. It is empty where there is none, as for
+// /vod/*/audio: what that begins with holds all titles.
 func (pattern pathPattern) literal() string {
 	var b strings.Builder
-	for _, element := range pattern {
+	for i, element := range pattern {
 		if strings.ContainsAny(element, `*?[\`) {
+			if strings.Trim(strings.Join(pattern[i:], ""), "*") != "" {
+				return ""
+			}
 			break
 		}
 		b.WriteString("/" + element)

@@ -89,7 +89,8 @@ func (q *request) startSession() (session string, err error) {
 
 // mintSession makes a session of the claims of an access token.
 func (q *request) mintSession(claims token.Claims) (string, error) {
-	if claims.OneAddress && (q.kind == kindMPD || q.kind == kindPlaylist) { // what the manifest names lies in its asset
+	// What the manifest names lies in its asset. A shared playlist is no way into the asset that it was sealed for.
+	if claims.OneAddress && (q.kind == kindMPD || q.kind == kindPlaylist) && q.addr.Path.Under(q.asset()) {
 		claims.Scope = q.assetScope()
 	}
 	if q.Token.Session == sessionInCookie && claims.Playback == [8]byte{} {

@@ -363,3 +363,18 @@ func TestWholeSegmentWithoutRoom(t *testing.T) {
 		seg.Release()
 	}
 }
+
+// TestLiteralOfPattern: the prefix that a session is given for what is shared holds nothing else.
+func TestLiteralOfPattern(t *testing.T) {
+	for text, want := range map[string]string{
+		"/audio": "/audio", "/audio/*": "/audio", "/a/b/*/*": "/a/b", "/*": "", "/vod/*/audio": "", "/audio/en*": "", "/audio/[ab]": "",
+	} {
+		pattern, err := parsePathPattern(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pattern.literal(); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}

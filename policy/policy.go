@@ -34,12 +34,14 @@ type Asset struct {
 	// Use is what the request wants.
 	Use Use
 	// Public is true for what every viewer is given alike, from a shared cache: nobody knows who asks. Only the rules that hold
-	// for everybody are judged.
+	// for everybody are judged: path, revocation of titles, rights.
 	Public bool
 }
 
 // asks reports whether a rule has a say about the asset. One that is about viewers has none where they are not known.
-func (a Asset) asks(rule string) bool { return !a.Public || rule == "path" || rule == "rights" }
+func (a Asset) asks(rule string) bool {
+	return !a.Public || rule == "path" || rule == "revocation" || rule == "rights"
+}
 
 // Viewer is who asks, as the server resolved it.
 type Viewer struct {

@@ -79,3 +79,30 @@ func TestReplayComesLast(t *testing.T) {
 		}
 	}
 }
+
+// TestReplayAndRenewal: a session that lasts is no way to get a second session from a token that is good for one use. Where the session is
+// over, the token decides, and is used up.
+func TestReplayAndRenewal(t *testing.T) {
+	f := newFixture(t)
+	f.policy.Limits, f.policy.Geo = nil, geo.Rule{}
+	f.policy.Tokens.Verifier, f.policy.Tokens.Renew = onceVerifier{}, 20*time.Minute
+	f.policy.Tokens.Replay = token.NewMemoryReplay(9, func() time.Time { return testNow })
+	viewer := Viewer{Session: f.mint(t, token.Claims{}), Tokens: []string{"a"}}
+	decide := func(at time.Duration, v Viewer) Decision {
+		return f.policy.Decide(context.Background(), testNow.Add(at), Asset{Path: "/x"}, v)
+	}
+	for range 2 {
+		if d := decide(50*time.Minute, viewer); !d.Allowed || d.Renewal != nil {
+			t.Errorf("in the last part: %s, renewed as %+v", d.Reason, d.Renewal)
+		}
+	}
+	if d := decide(90*time.Minute, viewer); !d.Allowed || d.Renewal == nil {
+		t.Errorf("over: %s, renewed as %+v", d.Reason, d.Renewal)
+	}
+	if d := decide(90*time.Minute, viewer); d.Reason != ReasonTokenReplayed {
+		t.Errorf("over, again: %s", d.Reason)
+	}
+	if d := decide(90*time.Minute, Viewer{Tokens: []string{"a"}}); d.Reason != ReasonTokenReplayed {
+		t.Errorf("without the session: %s", d.Reason)
+	}
+}

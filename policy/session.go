@@ -33,7 +33,10 @@ func (t Tokens) openSession(q *question) (token.Claims, error) {
 		}
 	}
 	if t.renews(q, claims) {
-		q.decision.Renewal = t.freshToken(q, claims)
+		// A token that is good for one use is not used up on a session that still lasts, and so makes none.
+		if fresh := t.freshToken(q, claims); fresh != nil && fresh.Once == [16]byte{} {
+			q.decision.Renewal = fresh
+		}
 		if q.decision.Renewal == nil && renewUntil.After(claims.Expires) {
 			next := claims
 			next.Expires = renewUntil

@@ -208,10 +208,24 @@ func TestPublicAssets(t *testing.T) {
 			t.Fatalf("%s", d.Reason)
 		}
 	}
+	f.policy.Revocations = revokedTitle("/vod/a/1.m4s")
+	if d := f.policy.Decide(context.Background(), testNow, asset, Viewer{}); d.Reason != ReasonRevoked {
+		t.Errorf("a revoked title: %s", d.Reason)
+	}
 	asset.Path = "/vod/../x"
 	if d := f.policy.Decide(context.Background(), testNow, asset, Viewer{}); d.Reason != ReasonPathInvalid {
 		t.Errorf("%s", d.Reason)
 	}
+}
+
+// revokedTitle is the path of one that has been revoked.
+type revokedTitle string
+
+func (r revokedTitle) Revoked(_ time.Time, _ token.Claims, asset Asset) (Reason, string) {
+	if asset.Path == string(r) {
+		return ReasonRevoked, "the title has been revoked"
+	}
+	return "", ""
 }
 
 // TestDecideAllocates bounds what a decision costs with everything on.
