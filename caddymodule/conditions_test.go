@@ -1,13 +1,17 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/caddy-drm/caddy-drm/token"
 	"github.com/caddy-drm/caddy-drm/token/cat"
 )
 
@@ -48,5 +52,46 @@ func TestParseConditions(t *testing.T) {
 	defer parsedConditions.RUnlock()
 	if kept := len(parsedConditions.byText); kept > maxParsedConditions {
 		t.Errorf("%d are kept", kept)
+	}
+}
+
+// TestOneAddressOpensOneAsset: the directory of the title that a URL was signed for may lie above other titles, which have keys of
+// their own.
+func TestOneAddressOpensOneAsset(t *testing.T) {
+	kind := vendorKinds(t)["secure_link"]
+	g, _ := vendorGateway(t, kind.options)
+	target, pairs := kind.sign(t, "/demo/manifest.mpd", time.Now().Add(time.Hour))
+	manifest := g.get(t, target, from(testClient, pairs...)...)
+	if manifest.status != http.StatusOK {
+		t.Fatalf("%d %s", manifest.status, manifest.reason())
+	}
+	session := string(manifest.body[bytes.Index(manifest.body, []byte("~s.")):])
+	session = session[:strings.IndexByte(session, '/')]
+	for path, want := range map[string]string{"/demo/" + session + "/manifest.mpd": "", "/demo/video/" + session + "/manifest.mpd": "token_scope"} {
+		if res := g.get(t, path, from(testClient)...); res.reason() != want {
+			t.Errorf("%s: %d %s, want %q", path, res.status, res.reason(), want)
+		}
+	}
+}
+
+func TestAssetConditionsInSessions(t *testing.T) {
+	inner, err := parseConditions([]byte{cat.ConditionsKind, 0xa0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []assetConditions{{asset: "/demo/"}, {asset: "/", inner: inner}} {
+		b, err := c.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := parseConditions(b); err != nil || got != token.Conditions(c) {
+			t.Errorf("%v became %v, %v", c, got, err)
+		}
+		if _, err := parseAssetConditions(b[:2]); err == nil {
+			t.Error("cut conditions were accepted")
+		}
+		if _, err := parseAssetConditions(append([]byte{assetConditionsKind, 0, 0}, b...)); err == nil {
+			t.Error("conditions inside of their own kind were accepted")
+		}
 	}
 }

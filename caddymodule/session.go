@@ -92,6 +92,7 @@ func (q *request) mintSession(claims token.Claims) (string, error) {
 	// What the manifest names lies in its asset. A shared playlist is no way into the asset that it was sealed for.
 	if claims.OneAddress && (q.kind == kindMPD || q.kind == kindPlaylist) && q.addr.Path.Under(q.asset()) {
 		claims.Scope = q.assetScope()
+		claims.Conditions = assetConditions{asset: string(q.asset()), inner: claims.Conditions}
 	}
 	if q.Token.Session == sessionInCookie && claims.Playback == [8]byte{} {
 		// The access token decided, but the playback is the one that the cookie stands for.

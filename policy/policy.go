@@ -162,7 +162,7 @@ type question struct {
 
 func newQuestion(ctx context.Context, now time.Time, asset Asset, viewer Viewer) question {
 	place := &viewer.Place
-	viewer.Request.Now, viewer.Request.Path, viewer.Request.Country = now, asset.Path, ""
+	viewer.Request.Now, viewer.Request.Path, viewer.Request.Asset, viewer.Request.Country = now, asset.Path, asset.Name, ""
 	if place.Country.IsKnown() {
 		viewer.Request.Country = place.Country.String()
 	}

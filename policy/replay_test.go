@@ -86,7 +86,7 @@ func TestReplayAndRenewal(t *testing.T) {
 	f := newFixture(t)
 	f.policy.Limits, f.policy.Geo = nil, geo.Rule{}
 	f.policy.Tokens.Verifier, f.policy.Tokens.Renew = onceVerifier{}, 20*time.Minute
-	f.policy.Tokens.Replay = token.NewMemoryReplay(9, func() time.Time { return testNow })
+	f.policy.Tokens.Replay = state.NewMemoryReplay(9, func() time.Time { return testNow })
 	viewer := Viewer{Session: f.mint(t, token.Claims{}), Tokens: []string{"a"}}
 	decide := func(at time.Duration, v Viewer) Decision {
 		return f.policy.Decide(context.Background(), testNow.Add(at), Asset{Path: "/x"}, v)

@@ -79,6 +79,8 @@ type Request struct {
 	Host string
 	// Path is the clean path of the reference itself: decoded, no dot segments, no seal or session element.
 	Path string
+	// Asset names what shares keys and rights with Path: for a seal, the asset that it was made for.
+	Asset string
 	// Method is the request's method, in upper case.
 	Method string
 	// Scheme is http or https, and Port the port that the viewer connected to, 0 if it is not known.
