@@ -48,7 +48,7 @@ func (q *request) serveCached() error {
 	shared.w, shared.origin = nil, q.origin.snapshot()
 	entry, feed, err := q.app.segments.Stream(ctx, key, shared.makeEntry)
 	switch {
-	case errors.Is(err, inflight.ErrTooLarge): // the budget has no room for it and a copy
+	case errors.Is(err, inflight.ErrTooLarge), errors.Is(err, inflight.ErrStuck): // the budget has no room for it and a copy
 		return q.serveAlone()
 	case err != nil:
 		return err

@@ -105,7 +105,7 @@ func (b *Budget) settle() {
 	}
 	if n := b.growing.Len(); n > 0 && n == b.grants {
 		// Nobody is left who could release anything without being told to.
-		b.finish(waiterOf(b.growing.Back()), ErrBusy)
+		b.finish(waiterOf(b.growing.Back()), ErrStuck)
 	}
 }
 
