@@ -105,6 +105,8 @@ race:
 # examples take from the environment are set here, and Caddy's storage is one of this checkout.
 configs: export DRM_SECRET = test-secret-of-the-examples-0123456789abcdef
 configs: export REDIS_PASSWORD = test-password-of-the-examples
+configs: export TOKEN_SECRET = token-secret-of-the-examples-0123456789abcdef
+configs: export REDIS_PASSWORD = redis-password-of-the-examples
 configs: export XDG_DATA_HOME = $(CURDIR)/.cache/data
 configs: export XDG_CONFIG_HOME = $(CURDIR)/.cache/config
 configs:

@@ -60,6 +60,11 @@ func packaged(t *testing.T, scheme string) (dir string) {
 		if form == "t" {
 			args = append(args, "--generate_static_live_mpd")
 		}
+		for _, folder := range []string{form, form + "/video", form + "/audio"} { // its threads stumble over each other making them
+			if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
 		cmd := exec.CommandContext(t.Context(), packager, args...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
