@@ -54,9 +54,13 @@ func mediaTemplate(manifest []byte, at, representation string) (string, error) {
 	return "", fmt.Errorf("the manifest has no Representation %q", representation)
 }
 
-// template asks a server for the manifest of dir, and returns where the segments are, with $Number$ left in it.
-func template(ctx context.Context, base, dir, representation string) (string, error) {
+// template asks a server for the manifest of dir, with a token if there is one, and returns where the segments are, with $Number$
+// left in it.
+func template(ctx context.Context, base, dir, representation, token string) (string, error) {
 	at := base + "/" + dir + "/manifest.mpd"
+	if token != "" {
+		at += "?token=" + token
+	}
 	manifest, err := fetch(ctx, at)
 	if err != nil {
 		return "", err
@@ -70,7 +74,7 @@ func withNumber(template string, n segment) string {
 
 // numbered returns the paths of segments without asking for them.
 func numbered(ctx context.Context, base, dir string, numbers []segment) (paths []string, err error) {
-	address, err := template(ctx, base, dir, video)
+	address, err := template(ctx, base, dir, video, "")
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +87,12 @@ func numbered(ctx context.Context, base, dir string, numbers []segment) (paths [
 // open asks a server for the manifest of dir, then once for every segment, and returns the resource that they are. Every
 // answer must be 200, and a gateway's not the clear file.
 func open(ctx context.Context, base, dir, representation string, numbers []segment, protected bool) (resource, error) {
-	segmentURL, err := template(ctx, base, dir, representation)
+	return openAs(ctx, "", base, dir, representation, numbers, protected)
+}
+
+// openAs is open for the holder of a token.
+func openAs(ctx context.Context, token, base, dir, representation string, numbers []segment, protected bool) (resource, error) {
+	segmentURL, err := template(ctx, base, dir, representation, token)
 	if err != nil {
 		return resource{}, err
 	}

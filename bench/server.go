@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -189,29 +190,30 @@ func (c caddyConfig) caddyfile() []byte {
 const drmHandler = "\tdrm {\n\t\ttenant bench\n\t\tscheme cenc\n\t\tlicense_server clearkey\n\t}\n"
 
 // gatewayOptions says which global options a build of the gateway knows, asked of the build itself.
-type gatewayOptions struct{ cache, inFlight bool }
+type gatewayOptions struct{ cache, inFlight, policy bool }
 
-func probeGateway(ctx context.Context, program, dir string) (gatewayOptions, error) {
-	knows := func(global string) bool {
+func probeGateway(ctx context.Context, program, dir string, r *rules) (gatewayOptions, error) {
+	knows := func(global, handler string) bool {
 		file := filepath.Join(dir, "probe.Caddyfile")
-		config := caddyConfig{root: "/", upstream: "127.0.0.1:1", files: "127.0.0.1:2", proxied: "127.0.0.1:3", global: global, handler: drmHandler}
+		config := caddyConfig{root: "/", upstream: "127.0.0.1:1", files: "127.0.0.1:2", proxied: "127.0.0.1:3", global: global, handler: handler}
 		if err := os.WriteFile(file, config.caddyfile(), 0o600); err != nil {
 			return false
 		}
 		return exec.CommandContext(ctx, program, "adapt", "--adapter", "caddyfile", "--config", file).Run() == nil
 	}
-	if !knows("") {
+	if !knows("", drmHandler) {
 		return gatewayOptions{}, errors.New("the gateway does not read its own Caddyfile")
 	}
 	return gatewayOptions{
-		cache:    knows("\tdrm {\n\t\tsegment_cache off\n\t}\n"),
-		inFlight: knows("\tdrm {\n\t\tin_flight 512MiB\n\t}\n"),
+		cache:    knows("\tdrm {\n\t\tsegment_cache off\n\t}\n", drmHandler),
+		inFlight: knows("\tdrm {\n\t\tin_flight 512MiB\n\t}\n", drmHandler),
+		policy:   knows("\tdrm {\n"+r.global+"\t}\n", r.handler),
 	}, nil
 }
 
-// global returns the lines for a cache of so many bytes, 0 for none.
-func (o gatewayOptions) global(cache string) string {
-	var lines string
+// global returns the global block with a cache of so many bytes, and more lines if there are any.
+func (o gatewayOptions) global(cache string, more ...string) string {
+	lines := strings.Join(more, "")
 	if o.cache {
 		lines += "\t\tsegment_cache " + cache + "\n"
 	}

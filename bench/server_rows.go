@@ -13,6 +13,7 @@ type lab struct {
 	root, scratch       string
 	generator           *generator
 	options             gatewayOptions
+	rules               *rules
 	nginx               *server
 	nginxAddress        string
 	videos, audios, six []segment
@@ -24,7 +25,10 @@ func serverSections(ctx context.Context, s settings, root, scratch string) (sect
 	if l.generator, err = newGenerator(scratch); err != nil {
 		return nil, err
 	}
-	if l.options, err = probeGateway(ctx, s.gateway, scratch); err != nil {
+	if l.rules, err = newRules(ctx, s.gateway, scratch); err != nil {
+		return nil, err
+	}
+	if l.options, err = probeGateway(ctx, s.gateway, scratch, l.rules); err != nil {
 		return nil, err
 	}
 	if l.videos, err = segments(root, twoSeconds, video); err != nil {
@@ -74,6 +78,7 @@ func unjudged(rows []row) []row {
 // trio are the servers that are compared under one setting of the garbage collector.
 type trio struct {
 	plain, cached, stock *caddy // cached is nil if the gateway has no cache
+	judging              *caddy // cached, with every rule on; nil if the gateway does not know them all
 }
 
 func (l *lab) start(set gc) (t trio, stop func(), err error) {
@@ -98,6 +103,9 @@ func (l *lab) start(set gc) (t trio, stop func(), err error) {
 	if l.options.cache {
 		t.cached = begin("the gateway with a cache", l.gateway, drmHandler, l.options.global(cacheSize))
 	}
+	if l.options.cache && l.options.policy {
+		t.judging = begin("the gateway with a cache and every rule", l.gateway, l.rules.handler, l.options.global(cacheSize, l.rules.global))
+	}
 	t.stock = begin("stock Caddy", l.stock, "", "")
 	if err != nil {
 		stop()
@@ -115,6 +123,7 @@ const (
 const (
 	plainFiles  = "not cached"
 	cachedFiles = "cached"
+	judgedFiles = "cached, every rule on"
 	stockFiles  = "file_server"
 	nginxFiles  = "nginx"
 	plainProxy  = "behind reverse_proxy, not cached"
@@ -235,6 +244,13 @@ func (l *lab) audioRows(ctx context.Context, t trio) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.judging != nil {
+		judged, err := l.rules.target(ctx, t.judging, l.audios)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", judgedFiles, err)
+		}
+		targets = append(targets, judged)
+	}
 	results, err := interleave(ctx, l.generator, targets, l.rounds, l.round)
 	if err != nil {
 		return nil, err
@@ -242,7 +258,8 @@ func (l *lab) audioRows(ctx context.Context, t trio) ([]row, error) {
 	what := "2 s of audio, 33 KB"
 	rows := compare(results, what, plainFiles, stockFiles, atLeast(0.8, 1), bound{})
 	rows = append(rows, compare(results, what, cachedFiles, stockFiles, atLeast(1.2, 2), bound{})...)
-	for _, name := range []string{plainFiles, cachedFiles} {
+	rows = append(rows, compare(results, what, judgedFiles, cachedFiles, atLeast(0.85, 0), bound{})...)
+	for _, name := range []string{plainFiles, cachedFiles, judgedFiles} {
 		if ours := results[name]; len(ours) > 0 {
 			rows = append(rows, row{
 				what: what + ", " + name + ": CPU µs/request", ours: spreadOf(ours.cpuPerReq()).String(),

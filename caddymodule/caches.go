@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
+	"github.com/caddy-drm/caddy-drm/token"
 )
 
 // caches outlive a reload: one set for the process, shared by every configuration that is alive.
@@ -26,6 +27,7 @@ type caches struct {
 	indexes    *ristretto.Cache[string, *segcrypt.Index]
 	edits      *ristretto.Cache[string, *manifestEdit]
 	renewals   *ristretto.Cache[string, string] // the session that follows on another
+	sessions   *token.OpenedSessions
 	flight     singleflight.Group
 }
 
@@ -34,6 +36,8 @@ const (
 	maxCachedInits = 16384
 	// maxRenewals bounds the sessions that are remembered for those who come with an older one, a kilobyte each at most.
 	maxRenewals = 65536
+	// maxOpenedSessions bounds the sessions whose claims are at hand, a kilobyte or so each.
+	maxOpenedSessions = 65536
 	// initFreshness is how long a manifest trusts an init that was read before. Segments do not depend on it: their
 	// seals name the digest of the init that they belong to.
 	initFreshness = 5 * time.Second
@@ -56,9 +60,11 @@ var sharedCaches = sync.OnceValue(func() *caches {
 	return c
 })
 
-func newCaches() (*caches, error) {
-	c := new(caches)
+func newCaches() (c *caches, err error) {
+	c = new(caches)
+	c.sessions, err = token.NewOpenedSessions(maxOpenedSessions)
 	return c, errors.Join(
+		err,
 		openCache(&c.protectors, maxCachedInits), openCache(&c.inits, maxCachedInits),
 		openCache(&c.indexes, maxCachedIndexes), openCache(&c.edits, maxCachedEdits),
 		openCache(&c.renewals, maxRenewals),

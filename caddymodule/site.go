@@ -69,7 +69,9 @@ func (h *Handler) newSite(tenant string) *site {
 	if h.Token != nil {
 		// Two blocks of one tenant that trust other issuers do not open each other's sessions.
 		key := h.secret.Derive(labelSession, tenant, h.Token.trust)
-		sessions, err := token.NewSessionKey(key[:], token.SessionConfig{Extend: h.Token.sessionExtend(), ParseConditions: parseConditions})
+		sessions, err := token.NewSessionKey(key[:], token.SessionConfig{
+			Extend: h.Token.sessionExtend(), ParseConditions: parseConditions, Opened: h.app.caches.sessions,
+		})
 		if err != nil {
 			panic(err) // 32 derived bytes and a duration that Validate accepted
 		}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/geo"
@@ -97,17 +98,25 @@ var stages = [...]struct {
 
 // Decide judges one request. The first refusal is the decision. ctx is handed to the token verifier.
 func (p *Policy) Decide(ctx context.Context, now time.Time, asset Asset, viewer Viewer) Decision {
-	q := newQuestion(ctx, now, asset, viewer)
+	q := questions.Get().(*question)
+	defer func() {
+		*q = question{} // nothing of a viewer outlives the request
+		questions.Put(q)
+	}()
+	*q = newQuestion(ctx, now, asset, viewer)
 	for _, stage := range stages {
 		if !asset.asks(stage.name) {
 			continue
 		}
-		if stage.judge(p, &q); q.decision.Reason != "" {
+		if stage.judge(p, q); q.decision.Reason != "" {
 			return q.decision
 		}
 	}
 	return q.admit()
 }
+
+// questions are used again: one is a kilobyte, and the stages, which are called by their table, keep it off the stack.
+var questions = sync.Pool{New: func() any { return new(question) }}
 
 // Explain judges as Decide does, and says of every rule what it looked at and how it came out, also of those behind the first
 // refusal. It counts against no limit.

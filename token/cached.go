@@ -128,7 +128,7 @@ func (e cacheEntry) answer(req Request) (Claims, error) {
 	if err := e.claims.Check(req); err != nil {
 		return Claims{}, err
 	}
-	return e.claims.clone(), nil
+	return e.claims, nil
 }
 
 // remember keeps good answers, and those bad ones that no other path, host or instant could turn.

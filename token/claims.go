@@ -111,7 +111,8 @@ type Conditions interface {
 // Verifier checks one kind of token.
 type Verifier interface {
 	// Verify returns the claims of raw if they are authentic and hold for req. Otherwise it returns zero Claims and an
-	// error that wraps one of this package's sentinels, or any other error if it could not do its work.
+	// error that wraps one of this package's sentinels, or any other error if it could not do its work. Answers may be remembered,
+	// so what the lists of the claims hold must not be changed.
 	Verify(ctx context.Context, raw string, req Request) (Claims, error)
 }
 

@@ -41,6 +41,8 @@ type SessionConfig struct {
 	Extend time.Duration
 	// ParseConditions reads what Conditions.AppendBinary of the site's verifiers wrote. Nil: a session with conditions is malformed.
 	ParseConditions func([]byte) (Conditions, error)
+	// Opened remembers sessions. Nil: each is opened anew.
+	Opened *OpenedSessions
 }
 
 // SessionKey mints and opens session tokens. It is safe for concurrent use and prints without its key.
@@ -141,10 +143,13 @@ func (k *SessionKey) Open(session string, now time.Time) (Claims, error) {
 	return c, err
 }
 
-// Read is Open for a session that may be over: it tells whose it was.
+// Read is Open for a session that may be over: it tells whose it was. What the lists of the claims hold must not be changed.
 func (k *SessionKey) Read(session string) (Claims, error) {
 	if session == "" {
 		return Claims{}, ErrMissing
+	}
+	if c, found := k.config.Opened.get(k, session); found {
+		return c, nil
 	}
 	if len(session) > maxSessionChars {
 		return Claims{}, fmt.Errorf("%w: over %d characters", ErrMalformed, maxSessionChars)
@@ -161,6 +166,7 @@ func (k *SessionKey) Read(session string) (Claims, error) {
 	if err != nil {
 		return Claims{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
+	k.config.Opened.add(k, session, c)
 	return c, nil
 }
 
