@@ -57,6 +57,7 @@ type revoked struct {
 	titles  map[string][]until
 	keys    map[drm.KID][]until
 	kinds   map[RevocationKind]bool
+	rekeyed map[rekeyed][]until // with the time from which on
 }
 
 // until is for whom and how long something is revoked.
@@ -241,25 +242,21 @@ func (r *Revocations) revokedViewer(known *revoked, now int64, q Question) Revoc
 	return ""
 }
 
-// KeyRevoked reports whether a content key has been revoked.
-func (r *Revocations) KeyRevoked(now time.Time, tenant string, kid drm.KID) bool {
-	return holds(r.copy.Load().keys[kid], tenant, now.Unix())
-}
-
-// AnyKeyRevoked reports whether KeyRevoked can be true at all.
-func (r *Revocations) AnyKeyRevoked() bool { return len(r.copy.Load().keys) > 0 }
-
 // newRevoked indexes entries. What it does not understand, it leaves out of the index and keeps in the list.
 func newRevoked(version string, entries []Revocation) *revoked {
 	known := &revoked{
 		version: version, entries: make(map[string]Revocation, len(entries)), viewers: make(map[Digest][]until),
 		titles: make(map[string][]until), keys: make(map[drm.KID][]until), kinds: make(map[RevocationKind]bool),
+		rekeyed: make(map[rekeyed][]until),
 	}
 	for _, entry := range entries {
 		known.entries[entry.ID] = entry
 		known.kinds[entry.Kind] = true
 		end := until{entry.Tenant, entry.Expires.Unix()}
 		switch entry.Kind {
+		case RekeyTitle, RekeyGroup:
+			what := rekeyed{entry.Kind, entry.Value}
+			known.rekeyed[what] = append(known.rekeyed[what], until{entry.Tenant, entry.Created.Unix()})
 		case RevokeTitle:
 			known.titles[entry.Value] = append(known.titles[entry.Value], end)
 		case RevokeKey:
