@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ type settings struct {
 	gateway, stock string // the programs of the two Caddys
 	tests          []testProgram
 	profile        string // folder for profiles, if any are wanted
+	only           string // names of the parts that run, separated by commas; empty: all
 	rounds         int
 	round          time.Duration // of one target in one round
 	benchTime      time.Duration // of one Go benchmark in one round
@@ -36,6 +38,7 @@ func main() {
 	flag.StringVar(&s.stock, "stock", ".cache/bench/stock-caddy", "Caddy without the plugin")
 	flag.StringVar(&tests, "tests", "", "compiled tests whose benchmarks run, as file=folder,…")
 	flag.StringVar(&s.profile, "profile", os.Getenv("BENCH_PROFILE"), "folder for processor profiles of the gateway, taken at the end")
+	flag.StringVar(&s.only, "only", os.Getenv("BENCH_ONLY"), "parts to run: library, large, small, first, slow (default all)")
 	flag.Parse()
 	s.rounds, s.round, s.benchTime, s.firstBytes, s.slow = 5, 2*time.Second, 300*time.Millisecond, 100, 30*time.Second
 	if os.Getenv("BENCH_QUICK") != "" {
@@ -85,12 +88,19 @@ func run(ctx context.Context, s settings) error {
 			failures = errors.Join(failures, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	measure("library", func() ([]section, error) { return librarySections(ctx, s) })
+	if s.runs("library") {
+		measure("library", func() ([]section, error) { return librarySections(ctx, s) })
+	}
 	measure("server", func() ([]section, error) { return serverSections(ctx, s, root, scratch) })
 	progress("done", start)
 	fmt.Printf("%s\n%s, %d processors, load average %s at the start, %s at the end; %d rounds, medians [smallest..largest]\n\n",
 		describe(), processorName(), runtime.NumCPU(), busy, loadAverage(), s.rounds)
 	return errors.Join(failures, writeTable(os.Stdout, sections))
+}
+
+// runs reports whether a part was asked for.
+func (s settings) runs(part string) bool {
+	return s.only == "" || slices.Contains(strings.Split(s.only, ","), part)
 }
 
 func progress(name string, start time.Time) {

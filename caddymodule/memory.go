@@ -2,9 +2,7 @@ package caddymodule
 
 import (
 	"context"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -105,8 +103,7 @@ type holds struct {
 	mu     sync.Mutex
 	bodies map[*byte]*hold // by the first byte of the body
 
-	made       atomic.Int64 // bytes of bodies since the last collection
-	collecting atomic.Bool
+	collector collector
 }
 
 // hold is a body that is being sent to a number of clients.
@@ -123,9 +120,6 @@ const (
 	smallEntry = 256 << 10
 	// adoption is how long a body counts that was made for clients who have not begun to read it.
 	adoption = time.Second
-	// collectAfter is how many bytes of bodies are made before the garbage collector is asked to run, if memory is short. Left
-	// alone it lets the heap double, with bodies that nobody reads any more.
-	collectAfter = 32 << 20
 )
 
 // adopt lets the claim under which a body was made go over to those who read it.
@@ -142,13 +136,7 @@ func (h *holds) adopt(body []byte, from *claim) {
 	h.bodies[&body[0]] = held
 	held.adopted = time.AfterFunc(adoption, func() { h.release(&body[0], held) })
 	h.mu.Unlock()
-	if h.made.Add(int64(len(body))) > collectAfter && claim.app.inFlight.Pressure() && h.collecting.CompareAndSwap(false, true) {
-		go func() {
-			defer h.collecting.Store(false)
-			h.made.Store(0)
-			runtime.GC()
-		}()
-	}
+	h.collector.made(int64(len(body)), claim.app)
 }
 
 // hold claims a body for as long as anybody reads it. release may be called twice.
