@@ -33,8 +33,9 @@ const (
 //
 //	layout(1) kind(1) scheme(1) class(1) formats(1) period(uvarint) generation(uvarint)
 //	group asset init template(each uvarint length, bytes)
-//	media only: fields(1) initDigest(16) keyDigest(8), then those of range, initRange, index indexDigest(8), sequence,
-//	            lead that the bits of fields name; ranges are offset and length, numbers are uvarints
+//	media only: fields(uvarint) initDigest(16) keyDigest(8), then those of range, initRange, index indexDigest(8), sequence,
+//	            lead, clock (origin as varint, length) that the bits of fields name; ranges are offset and length, numbers are uvarints
+//	license only: further, rotate, depth (each uvarint)
 //	MAC(16)
 //
 // where paths and templates leave out the asset that they begin with. The MAC is HMAC-SHA-256, cut to 128 bits, under a
@@ -76,6 +77,10 @@ type Seal struct {
 	Sequence uint64
 	// Lead are the parts that come before a low-latency part since the last one that players can begin with.
 	Lead []Resource
+	// Clock is set where the template covers segments of other crypto periods, too, and tells those of Period from them.
+	Clock Clock
+	// Window is which periods a license is for, besides Period.
+	Window Window
 	// Passes is set for a track that came protected and leaves as it is. It has an init segment, and no scheme, class or key.
 	Passes bool
 }
@@ -84,6 +89,22 @@ type Seal struct {
 type Resource struct {
 	Path  Path
 	Range Range
+}
+
+// Clock tells the crypto period of a segment by its decode time, in ticks of the track: that of period n is at least
+// Origin + n·Length.
+type Clock struct {
+	Origin int64
+	Length uint64 // 0: there is one period
+}
+
+// Window is a span of crypto periods. The zero value is one period.
+type Window struct {
+	// Further is how many periods behind the first belong to it: those of a title that is whole.
+	Further uint32
+	// Rotate and Depth are set for a live title, in seconds: its periods are that long, and the span is from Depth ago to the one
+	// that comes next.
+	Rotate, Depth uint32
 }
 
 // MaxLead bounds the parts of Lead.
@@ -99,13 +120,14 @@ const (
 	isIFrame
 	passes
 	isClear
-	sealFieldBits = isClear<<1 - 1
+	hasClock
+	sealFieldBits = hasClock<<1 - 1
 )
 
 const (
 	// sealLayout is the version of the text form. A change of meaning, however small, takes a new number. A new bit of fields
 	// does not: whoever does not know it refuses the seal.
-	sealLayout = 2
+	sealLayout = 3
 	sealMAC    = 16
 	// MaxSeal bounds the text of a seal; players were measured to cope with path elements far above it.
 	MaxSeal = 1400
@@ -210,53 +232,68 @@ func (s Seal) append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(len(field)))
 		b = append(b, field...)
 	}
-	if s.Kind == SealMedia {
+	switch s.Kind {
+	case SealMedia:
 		b = s.appendMedia(b)
+	case SealLicense:
+		for _, n := range [...]uint32{s.Window.Further, s.Window.Rotate, s.Window.Depth} {
+			b = binary.AppendUvarint(b, uint64(n))
+		}
 	}
 	return b
 }
 
+// fields returns the bits of the fields that the seal has.
+func (s Seal) fields() (bits uint64) {
+	for _, field := range [...]struct {
+		bit uint64
+		has bool
+	}{
+		{hasRange, !s.Range.IsZero()}, {hasInitRange, !s.InitRange.IsZero()}, {hasIndex, !s.Index.IsZero()}, {hasSequence, s.Sequence != 0},
+		{hasLead, len(s.Lead) > 0}, {isIFrame, s.IFrame}, {passes, s.Passes}, {isClear, s.Clear}, {hasClock, s.Clock.Length != 0},
+	} {
+		if field.has {
+			bits |= field.bit
+		}
+	}
+	return bits
+}
+
 // appendMedia appends the fields of a media seal.
 func (s Seal) appendMedia(b []byte) []byte {
-	at := len(b)
-	b = append(b, 0)
+	bits := s.fields()
+	b = binary.AppendUvarint(b, bits)
 	b = append(b, s.InitDigest[:]...)
 	b = append(b, s.KeyDigest[:]...)
-	if !s.Range.IsZero() {
-		b[at] |= hasRange
+	if bits&hasRange != 0 {
 		b = appendRange(b, s.Range)
 	}
-	if !s.InitRange.IsZero() {
-		b[at] |= hasInitRange
+	if bits&hasInitRange != 0 {
 		b = appendRange(b, s.InitRange)
 	}
-	if !s.Index.IsZero() {
-		b[at] |= hasIndex
+	if bits&hasIndex != 0 {
 		b = appendRange(b, s.Index)
 		b = append(b, s.IndexDigest[:]...)
 	}
-	if s.Sequence != 0 {
-		b[at] |= hasSequence
+	if bits&hasSequence != 0 {
 		b = binary.AppendUvarint(b, s.Sequence)
 	}
-	if len(s.Lead) > 0 {
-		b[at] |= hasLead
-		b = binary.AppendUvarint(b, uint64(len(s.Lead)))
-		for _, part := range s.Lead {
-			path := s.shorten(string(part.Path))
-			b = binary.AppendUvarint(b, uint64(len(path)))
-			b = append(b, path...)
-			b = appendRange(b, part.Range)
-		}
+	if bits&hasLead != 0 {
+		b = s.appendLead(b)
 	}
-	if s.IFrame {
-		b[at] |= isIFrame
+	if bits&hasClock != 0 {
+		b = binary.AppendUvarint(binary.AppendVarint(b, s.Clock.Origin), s.Clock.Length)
 	}
-	if s.Passes {
-		b[at] |= passes
-	}
-	if s.Clear {
-		b[at] |= isClear
+	return b
+}
+
+func (s Seal) appendLead(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s.Lead)))
+	for _, part := range s.Lead {
+		path := s.shorten(string(part.Path))
+		b = binary.AppendUvarint(b, uint64(len(path)))
+		b = append(b, path...)
+		b = appendRange(b, part.Range)
 	}
 	return b
 }

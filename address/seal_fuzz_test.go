@@ -26,6 +26,9 @@ func drawSeal(t *rapid.T) (Seal, Path) {
 	if rapid.Bool().Draw(t, "inside") {
 		p = s.Asset + p[1:]
 	}
+	if s.Kind == SealLicense && rapid.Bool().Draw(t, "rotates") {
+		s.Window = Window{rapid.Uint32().Draw(t, "further"), rapid.Uint32().Draw(t, "rotate"), rapid.Uint32().Draw(t, "depth")}
+	}
 	if s.Kind != SealMedia {
 		return s, p
 	}
@@ -65,6 +68,9 @@ func drawMediaFields(t *rapid.T, s *Seal) {
 	}
 	s.Sequence, s.IFrame = rapid.Uint64().Draw(t, "sequence"), rapid.Bool().Draw(t, "I-frame")
 	s.Passes, s.Clear = rapid.Bool().Draw(t, "passes"), rapid.Bool().Draw(t, "clear")
+	if rapid.Bool().Draw(t, "clock") {
+		s.Clock = Clock{rapid.Int64().Draw(t, "origin"), rapid.Uint64Min(1).Draw(t, "length")}
+	}
 	for range rapid.IntRange(0, 3).Draw(t, "lead") {
 		s.Lead = append(s.Lead, Resource{Path: drawPath(t, "lead path", false), Range: drawRange("lead range")})
 	}

@@ -50,6 +50,7 @@ func fullSeal() Seal {
 	s := mediaSeal()
 	s.Range, s.InitRange, s.Index = Range{900, 70000}, Range{10, 800}, Range{800, 100}
 	s.IndexDigest, s.Sequence, s.IFrame = [8]byte{0xe1, 7: 0xe8}, 77, true
+	s.Clock = Clock{Origin: -22_000_000_000_000, Length: 900_000}
 	s.Lead = []Resource{{Path: "/vod/demo/video/p1.m4s"}, {Path: "/x/p2.m4s", Range: Range{5, 6}}}
 	return s
 }
@@ -65,7 +66,7 @@ func sidecarSeal() Seal {
 }
 
 func licenseSeal() Seal {
-	return Seal{Kind: SealLicense, Group: "premium", Asset: "/vod/demo/", Scheme: drm.SchemeCenc, Period: 7, Generation: 2}
+	return Seal{Kind: SealLicense, Group: "premium", Asset: "/vod/demo/", Scheme: drm.SchemeCenc, Period: 7, Generation: 2, Window: Window{Further: 11, Rotate: 600, Depth: 7200}}
 }
 
 const testSegment Path = "/vod/demo/video/seg_00007.m4s"
@@ -110,31 +111,31 @@ func TestSealTextStaysAsItIs(t *testing.T) {
 	}{
 		{
 			"playlist", playlistSeal(), "/vod/demo/video/720p.m3u8",
-			"AgECAAUAAQdwcmVtaXVtCi92b2QvZGVtby8AAM6BbjZP17igPEQIbK-M2CY",
+			"AwECAAUAAQdwcmVtaXVtCi92b2QvZGVtby8AAKNl_1CBN5n69S58TPMm9Xg",
 		},
 		{
 			"media by path", mediaSeal(), testSegment,
-			"AgIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AADQAAAAAAAAAAAAAAAAAADfwQAAAAAAAMienS3pqTEuSDHeESS1g_1X",
+			"AwIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AADQAAAAAAAAAAAAAAAAAADfwQAAAAAAAMhXoXBXq02vdg5-nWsXR-VJ",
 		},
 		{
 			"media by template", templateSeal(t), "",
-			"AgIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0GnZpZGVvL3NlZ18kTnVtYmVyJTA1ZCQubTRzANAAAAAAAAAAAAAAAAAAAN_BAAAAAAAAyMZmOHTLrRpX04WrwUXz1RA",
+			"AwIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0GnZpZGVvL3NlZ18kTnVtYmVyJTA1ZCQubTRzANAAAAAAAAAAAAAAAAAAAN_BAAAAAAAAyEy4E8xne2S0w6tNxti50Vs",
 		},
 		{
 			"media, every field", fullSeal(), testSegment,
-			"AgIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AD_QAAAAAAAAAAAAAAAAAADfwQAAAAAAAMiEB_CiBAqgBqAGZOEAAAAAAADoTQIMdmlkZW8vcDEubTRzAAAJL3gvcDIubTRzBQb7Ru4SGuF-tGcSJVEBEycz",
+			"AwIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AL8C0AAAAAAAAAAAAAAAAAAA38EAAAAAAADIhAfwogQKoAagBmThAAAAAAAA6E0CDHZpZGVvL3AxLm00cwAACS94L3AyLm00cwUG___64siACqD3Ni8yDtCon4f-G2qtUzFz3CA",
 		},
 		{
 			"media that passes", passingSeal(), testSegment,
-			"AgIAAACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AEDQAAAAAAAAAAAAAAAAAADfAAAAAAAAAABoP7e9J6MJBjT1ZXOXFSbq",
+			"AwIAAACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AEDQAAAAAAAAAAAAAAAAAADfAAAAAAAAAACguRsk4H5Uu0H1V6N_ToY5",
 		},
 		{
 			"sidecar", sidecarSeal(), "/vod/demo/text/en.vtt",
-			"AgMAAAAAAAdwcmVtaXVtCi92b2QvZGVtby8AAHReeKdsfqnQPMASdRbT6tQ",
+			"AwMAAAAAAAdwcmVtaXVtCi92b2QvZGVtby8AAEiJysVfoAaqVz7pbhCb7t4",
 		},
 		{
 			"license", licenseSeal(), "/vod/demo/",
-			"AgQBAAAHAgdwcmVtaXVtCi92b2QvZGVtby8AALBQOxpBKkZWc7OPS9_9vEs",
+			"AwQBAAAHAgdwcmVtaXVtCi92b2QvZGVtby8AAAvYBKA4G4AdNSDL6Z1ibgguD-vguQ",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -16,6 +16,7 @@ type sealFields struct {
 	group, asset       []byte
 	init, template     []byte
 	media              Seal // the fields of appendMedia
+	window             Window
 	lead               []resourceField
 }
 
@@ -32,8 +33,11 @@ func parseSeal(b []byte) (sealFields, bool) {
 	r := sealReader{b: b[5:], ok: f.kind >= SealPlaylist && f.kind <= SealLicense}
 	f.period, f.generation = r.uint32(), r.uint32()
 	f.group, f.asset, f.init, f.template = r.field(), r.field(), r.field(), r.field()
-	if f.kind == SealMedia {
+	switch f.kind {
+	case SealMedia:
 		f.readMedia(&r)
+	case SealLicense:
+		f.window = Window{Further: r.uint32(), Rotate: r.uint32(), Depth: r.uint32()}
 	}
 	if !r.ok || len(r.b) != 0 {
 		return sealFields{}, false
@@ -42,10 +46,7 @@ func parseSeal(b []byte) (sealFields, bool) {
 }
 
 func (f *sealFields) readMedia(r *sealReader) {
-	var bits byte
-	if b := r.bytes(1); r.ok {
-		bits = b[0]
-	}
+	bits := r.uint64()
 	m := &f.media
 	copy(m.InitDigest[:], r.bytes(len(m.InitDigest)))
 	copy(m.KeyDigest[:], r.bytes(len(m.KeyDigest)))
@@ -69,8 +70,12 @@ func (f *sealFields) readMedia(r *sealReader) {
 			f.lead = append(f.lead, resourceField{r.field(), Range{Offset: r.uint64(), Length: r.uint64()}})
 		}
 	}
+	if bits&hasClock != 0 {
+		m.Clock = Clock{Origin: r.int64(), Length: r.uint64()}
+		r.ok = r.ok && m.Clock.Length != 0
+	}
 	m.IFrame, m.Passes, m.Clear = bits&isIFrame != 0, bits&passes != 0, bits&isClear != 0
-	r.ok = r.ok && bits&^sealFieldBits == 0
+	r.ok = r.ok && bits&^uint64(sealFieldBits) == 0
 }
 
 func (f *sealFields) bound(p Path) string {
@@ -85,7 +90,7 @@ func (f *sealFields) bound(p Path) string {
 func (f *sealFields) seal() (Seal, error) {
 	s := f.media
 	s.Kind, s.Group, s.Asset, s.Scheme, s.KeyFormats = f.kind, string(f.group), Path(f.asset), f.scheme, f.formats
-	s.Class, s.Period, s.Generation = f.class, f.period, f.generation
+	s.Class, s.Period, s.Generation, s.Window = f.class, f.period, f.generation, f.window
 	s.Init = Path(s.lengthen(f.init))
 	for _, part := range f.lead {
 		s.Lead = append(s.Lead, Resource{Path: Path(s.lengthen(part.path)), Range: part.bytes})
@@ -125,6 +130,16 @@ func (r *sealReader) uint32() uint32 {
 
 func (r *sealReader) uint64() uint64 {
 	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.b, r.ok = nil, false
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *sealReader) int64() int64 {
+	v, n := binary.Varint(r.b)
 	if n <= 0 {
 		r.b, r.ok = nil, false
 		return 0
