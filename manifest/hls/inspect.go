@@ -38,6 +38,8 @@ type Info struct {
 	references int
 	iFrames    bool // EXT-X-I-FRAMES-ONLY
 	keyed      bool // an EXT-X-KEY says more than METHOD=NONE
+	// sessionKeyed says the same of EXT-X-SESSION-KEY.
+	sessionKeyed bool
 }
 
 // Inspect tells the kind of a playlist by its tags. It returns ErrNotPlaylist when there are none of either kind, and a
@@ -67,6 +69,8 @@ func inspect(text string) (Info, error) {
 			ended = true
 		case l.tag == tagKey:
 			info.keyed = info.keyed || !strings.Contains(l.value, "METHOD="+methodNone)
+		case l.tag == tagSessionKey:
+			info.sessionKeyed = info.sessionKeyed || !strings.Contains(l.value, "METHOD="+methodNone)
 		case l.tag == tagIFramesOnly:
 			info.iFrames = true
 		case l.tag == tagDefine && strings.Contains(l.value, "QUERYPARAM"):

@@ -24,6 +24,9 @@ type Options struct {
 	// PassProtected accepts EXT-X-KEY and EXT-X-SESSION-KEY, and keeps them byte for byte, for tracks that say that they pass.
 	// Without it, any key is ErrAlreadyProtected.
 	PassProtected bool
+	// ReplaceProtection drops EXT-X-KEY and EXT-X-SESSION-KEY, for media that is clear although its playlists say otherwise. With
+	// it, a track that says that it passes is ErrAlreadyProtected, whatever PassProtected says.
+	ReplaceProtection bool
 	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element.
 	SessionQuery string
 }
@@ -32,8 +35,8 @@ type Options struct {
 // told by its tags.
 //
 // It returns ErrNotPlaylist, ErrTooLarge, a *SyntaxError with the line that cannot be rewritten (which may wrap
-// ErrAlreadyProtected, ErrMixedProtection, ErrUnsupported, ErrTooLarge, address.ErrForeign or address.ErrReference), the error of the context,
-// or what the Protector returned, wrapped. With an error there is no playlist. Calls are independent of each other; the
+// ErrAlreadyProtected, ErrMixedProtection, ErrUnsupported, ErrTooLarge, address.ErrForeign or address.ErrReference),
+// ErrNoVariants, the error of the context, or what the Protector returned, wrapped. With an error there is no playlist. Calls are independent of each other; the
 // memory used is a few times the size of the result, which is at most 64 MiB.
 func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
 	text := string(playlist)
@@ -60,17 +63,21 @@ func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
 		r.line = r.pending
 		return nil, r.fault(errNoURI)
 	}
+	if err := r.endMultivariant(); err != nil {
+		return nil, err
+	}
 	r.raiseVersion()
 	return r.out, nil
 }
 
 // rewriter is the state between two lines.
 type rewriter struct {
-	ctx       context.Context
-	o         Options
-	info      Info
-	variables variables
-	media     mediaState
+	ctx          context.Context
+	o            Options
+	info         Info
+	variables    variables
+	media        mediaState
+	multivariant multivariantState
 
 	out      []byte
 	line     line        // the line at hand
@@ -245,10 +252,11 @@ func (r *rewriter) writeURI(l line, text string) {
 	r.out = append(r.out, l.end...)
 }
 
-// edit is a change of one attribute, if the line has it.
+// edit is a change of one attribute, if the line has it; with add, also if it does not.
 type edit struct {
 	name, value string
 	drop        bool
+	add, quoted bool
 }
 
 // writeAttributes writes the line at hand with edits made, and the variables in all other attributes expanded. References
@@ -284,9 +292,29 @@ func (r *rewriter) writeAttributes(edits ...edit) error {
 		r.out = append(r.out, text...)
 		r.out = append(r.out, l.value[a.end:a.to]...)
 	}
+	r.appendAttributes(edits, first)
 	r.out = append(r.out, l.value[rest:]...)
 	r.out = append(r.out, l.end...)
 	return nil
+}
+
+// appendAttributes writes the edits that add an attribute which the line at hand does not have.
+func (r *rewriter) appendAttributes(edits []edit, first bool) {
+	for _, e := range edits {
+		if _, has := find(r.attrs, e.name); has || !e.add {
+			continue
+		}
+		if !first {
+			r.out = append(r.out, ',')
+		}
+		first = false
+		r.out = append(append(r.out, e.name...), '=')
+		if e.quoted {
+			r.out = append(append(append(r.out, '"'), e.value...), '"')
+		} else {
+			r.out = append(r.out, e.value...)
+		}
+	}
 }
 
 // version is the place of the EXT-X-VERSION in the output.

@@ -195,7 +195,7 @@ func (r *rewriter) announce(at int, keys []Key) error {
 			return r.refused(errKey) // the second would replace the first
 		}
 		var err error
-		if lines, err = k.appendLine(lines); err != nil {
+		if lines, err = k.appendLine(lines, tagKey); err != nil {
 			return r.refused(err)
 		}
 		lines = append(lines, r.eol...)
@@ -211,12 +211,10 @@ func (r *rewriter) versionFor(k Key) uint64 {
 	switch {
 	case r.media.tracks.mapped != nil && !r.info.iFrames:
 		return 6 // EXT-X-MAP in a list of whole segments
-	case r.media.tracks.mapped != nil, k.Method != MethodAES128, k.KeyFormat != "", k.KeyFormatVersions != "":
+	case r.media.tracks.mapped != nil:
 		return 5
-	case k.HasIV:
-		return 2
 	default:
-		return 0
+		return k.version()
 	}
 }
 
