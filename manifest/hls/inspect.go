@@ -109,6 +109,9 @@ const (
 	tagEndList         = "EXT-X-ENDLIST"
 	tagIFramesOnly     = "EXT-X-I-FRAMES-ONLY"
 	tagSequence        = "EXT-X-MEDIA-SEQUENCE"
+	tagTargetDuration  = "EXT-X-TARGETDURATION"
+	tagDateTime        = "EXT-X-PROGRAM-DATE-TIME"
+	tagPlaylistType    = "EXT-X-PLAYLIST-TYPE"
 	tagDiscontinuity   = "EXT-X-DISCONTINUITY"
 	tagGap             = "EXT-X-GAP"
 	tagServerControl   = "EXT-X-SERVER-CONTROL"
@@ -121,8 +124,8 @@ func tagKind(tag string) Kind {
 	case tagStreamInf, tagIFrameStreamInf, tagMedia, tagSessionData, tagSessionKey, tagSteering:
 		return KindMultivariant
 	case tagInf, tagKey, tagMap, tagByteRange, tagPart, tagPreloadHint, tagReport, tagSkip, tagDateRange, tagEndList,
-		tagIFramesOnly, tagSequence, tagDiscontinuity, tagGap, tagServerControl, "EXT-X-TARGETDURATION",
-		"EXT-X-DISCONTINUITY-SEQUENCE", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-BITRATE", "EXT-X-PLAYLIST-TYPE", "EXT-X-PART-INF":
+		tagIFramesOnly, tagSequence, tagDiscontinuity, tagGap, tagServerControl, tagTargetDuration,
+		"EXT-X-DISCONTINUITY-SEQUENCE", tagDateTime, "EXT-X-BITRATE", tagPlaylistType, "EXT-X-PART-INF":
 		return KindMedia
 	default:
 		return 0

@@ -27,10 +27,10 @@ func (r *rewriter) settle(w whose) error {
 
 // settleTrack is settle for media of a track.
 func (r *rewriter) settleTrack(track *openTrack) error {
-	if track.Passes() && r.o.ReplaceProtection {
+	if track.passes && r.o.ReplaceProtection {
 		return r.fault(ErrAlreadyProtected)
 	}
-	if track.Passes() {
+	if track.passes {
 		return r.settle(origins)
 	}
 	return r.settle(ours)

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 )
 
-// Options say how a playlist is rewritten. All fields but Query and SessionQuery are required.
+// Options say how a playlist is rewritten. Base, From and Protector are required.
 type Options struct {
 	// Base is the clean URL of the playlist.
 	Base address.Base
@@ -27,6 +27,8 @@ type Options struct {
 	// ReplaceProtection drops EXT-X-KEY and EXT-X-SESSION-KEY, for media that is clear although its playlists say otherwise. With
 	// it, a track that says that it passes is ErrAlreadyProtected, whatever PassProtected says.
 	ReplaceProtection bool
+	// Rotation, if set, gives each crypto period of a media playlist keys of its own.
+	Rotation Rotation
 	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element.
 	SessionQuery string
 }
@@ -39,6 +41,9 @@ type Options struct {
 // ErrNoVariants, the error of the context, or what the Protector returned, wrapped. With an error there is no playlist. Calls are independent of each other; the
 // memory used is a few times the size of the result, which is at most 64 MiB.
 func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
+	if err := o.Rotation.validate(); err != nil {
+		return nil, err
+	}
 	text := string(playlist)
 	info, err := inspect(text)
 	if err != nil {
@@ -49,6 +54,10 @@ func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
 	handle := r.mediaLine
 	if info.Kind == KindMultivariant {
 		handle = r.multivariantLine
+	} else if o.Rotation.Length > 0 {
+		if r.media.periods, err = r.readClock(text); err != nil {
+			return nil, err
+		}
 	}
 	for s := (lines{rest: text}); ; {
 		l, ok := s.next()
@@ -143,7 +152,7 @@ func reachesOut(body string) bool {
 }
 
 // fault blames the line at hand.
-func (r *rewriter) fault(err error) error {
+func (r *rewriter) fault(err error) *SyntaxError {
 	e := &SyntaxError{Line: r.line.number, Err: err}
 	if isKnown(r.line.tag) { // an unknown one may be any text
 		e.Tag = r.line.tag
