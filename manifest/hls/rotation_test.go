@@ -19,6 +19,7 @@ import (
 type rotator struct {
 	*testProtector
 	asked []string // the keys that were asked for
+	clear []string // those that there are none of
 }
 
 func (p *rotator) Track(ctx context.Context, init Resource) (Track, error) {
@@ -43,7 +44,11 @@ type rotatingTrack struct {
 }
 
 func (t rotatingTrack) Keys(period uint32) []Key {
-	t.rotator.asked = append(t.rotator.asked, fmt.Sprintf("%s/%d", t.name, period))
+	asked := fmt.Sprintf("%s/%d", t.name, period)
+	t.rotator.asked = append(t.rotator.asked, asked)
+	if slices.Contains(t.rotator.clear, asked) {
+		return nil
+	}
 	keys := t.testTrack.Keys(period)
 	for i := range keys {
 		keys[i].URI += fmt.Sprintf("/%d", period)
@@ -176,6 +181,18 @@ func TestRotationLeavesWhatPasses(t *testing.T) {
 	in := vodTop + theirKeys + theirMap + "#EXTINF:10,\n0\n" + seg("1")
 	out, err := Rewrite(t.Context(), []byte(in), o)
 	want := vodTop + theirKeys + "#EXT-X-MAP:URI=\"../~init-theirs_0/init-theirs.mp4\"\n#EXTINF:10,\n../~init-theirs_0/0\n" + inf + "../~init-theirs_0/1\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
+	}
+}
+
+// TestRotationWithoutKeys has media that is clear in some of its periods.
+func TestRotationWithoutKeys(t *testing.T) {
+	o, protector := testOptions()
+	o.Protector, o.Rotation.Length = &rotator{testProtector: protector, clear: []string{"init/0", "init/2"}}, 4*time.Second
+	out, err := Rewrite(t.Context(), []byte(vodTop+mapIn+seg("0")+seg("1")+seg("2")), o)
+	clear := func(period int) string { return fmt.Sprintf("#EXT-X-MAP:URI=\"../~init_%d/init.mp4\"\n", period) }
+	want := vodTop + clear(0) + inf + "../~init_0/0\n" + rotated("init", 1) + inf + "../~init_1/1\n" + noKey + clear(2) + inf + "../~init_2/2\n"
 	if err != nil || string(out) != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
 	}
