@@ -79,7 +79,7 @@ func (p hlsProtector) Sidecar(_ context.Context, target address.Target) ([]strin
 type hlsTrack struct{ track }
 
 // Keys implements hls.Track. The URIs differ per KID, since players keep licenses by URI.
-func (t hlsTrack) Keys() []hls.Key {
+func (t hlsTrack) Keys(uint32) []hls.Key {
 	if t.isText() || t.passes() {
 		return nil
 	}
@@ -159,7 +159,7 @@ func (t hlsTrack) dependsOnLead() bool {
 type hlsText struct{ hlsProtector }
 
 // Keys implements hls.Track.
-func (hlsText) Keys() []hls.Key { return nil }
+func (hlsText) Keys(uint32) []hls.Key { return nil }
 
 // Passes implements hls.Track.
 func (hlsText) Passes() bool { return false }

@@ -21,7 +21,11 @@
 //	EXT-X-SKIP                  refused, with ErrUnsupported, unless an EXT-X-MAP stands in front of the segments that follow
 //	EXT-X-DEFINE                dropped: its variables are expanded wherever they are used
 //	EXT-X-KEY:METHOD=NONE       dropped: it would switch our own keys off
-//	other EXT-X-KEY             refused, with ErrAlreadyProtected, unless Options says that keys stay with what came protected
+//	other EXT-X-KEY             refused, with ErrAlreadyProtected, unless Options says that keys stay with what came protected,
+//	                            or that they are left over, and dropped
+//	EXT-X-SESSION-KEY           as EXT-X-KEY; the keys of the title that the Protector names stand in front of the first variant
+//	variants                    dropped when the Protector says so; EXT-X-MEDIA of the groups that only they named with them, but
+//	                            for audio
 //	attributes of known tags    dropped when they hold a reference that the tag has no place for
 //	unknown tags                dropped when they hold a URL, a URI attribute or a variable
 //	comments, unknown tags      dropped when a tag begins inside them: some players look for tags anywhere in a line

@@ -15,6 +15,8 @@ var (
 	// ErrMixedProtection is returned, with Options.PassProtected, for a playlist of which some is protected already and some is
 	// not: keys of the origin and of ours would switch each other off.
 	ErrMixedProtection = errors.New("playlist is protected already in part")
+	// ErrNoVariants is returned for a multivariant playlist whose variants the Protector has all dropped.
+	ErrNoVariants = errors.New("no variant of the playlist is left")
 	// ErrUnsupported is returned for what is correct HLS and cannot be carried over to protected media.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrTooLarge is returned for a playlist beyond the limits of this package.
@@ -26,6 +28,9 @@ var (
 	errByteRange       = errors.New("byte range is malformed")
 	errByteRangeOffset = errors.New("byte range without an offset does not continue the one before")
 	errCharacter       = errors.New("character that no playlist may hold")
+	errCPC             = errors.New("list of content protection configurations is malformed")
+	errClock           = errors.New("time is out of range")
+	errDate            = errors.New("date is malformed")
 	errDuration        = errors.New("segment duration is malformed")
 	errElement         = errors.New("path element for a reference is missing or not plain")
 	errInsideTag       = errors.New("tag inside another tag")
@@ -35,6 +40,7 @@ var (
 	errNoInf           = errors.New("no EXTINF stands in front")
 	errNoURI           = errors.New("no URI line follows")
 	errOrder           = errors.New("stands behind a segment that it would number")
+	errRotation        = errors.New("crypto period below a second")
 	errSequence        = errors.New("sequence number or count is malformed")
 	errTwice           = errors.New("stands twice")
 	errVariable        = errors.New("variable reference is malformed or not defined")

@@ -38,6 +38,8 @@ type Info struct {
 	references int
 	iFrames    bool // EXT-X-I-FRAMES-ONLY
 	keyed      bool // an EXT-X-KEY says more than METHOD=NONE
+	// sessionKeyed says the same of EXT-X-SESSION-KEY.
+	sessionKeyed bool
 }
 
 // Inspect tells the kind of a playlist by its tags. It returns ErrNotPlaylist when there are none of either kind, and a
@@ -67,6 +69,8 @@ func inspect(text string) (Info, error) {
 			ended = true
 		case l.tag == tagKey:
 			info.keyed = info.keyed || !strings.Contains(l.value, "METHOD="+methodNone)
+		case l.tag == tagSessionKey:
+			info.sessionKeyed = info.sessionKeyed || !strings.Contains(l.value, "METHOD="+methodNone)
 		case l.tag == tagIFramesOnly:
 			info.iFrames = true
 		case l.tag == tagDefine && strings.Contains(l.value, "QUERYPARAM"):
@@ -105,6 +109,9 @@ const (
 	tagEndList         = "EXT-X-ENDLIST"
 	tagIFramesOnly     = "EXT-X-I-FRAMES-ONLY"
 	tagSequence        = "EXT-X-MEDIA-SEQUENCE"
+	tagTargetDuration  = "EXT-X-TARGETDURATION"
+	tagDateTime        = "EXT-X-PROGRAM-DATE-TIME"
+	tagPlaylistType    = "EXT-X-PLAYLIST-TYPE"
 	tagDiscontinuity   = "EXT-X-DISCONTINUITY"
 	tagGap             = "EXT-X-GAP"
 	tagServerControl   = "EXT-X-SERVER-CONTROL"
@@ -117,8 +124,8 @@ func tagKind(tag string) Kind {
 	case tagStreamInf, tagIFrameStreamInf, tagMedia, tagSessionData, tagSessionKey, tagSteering:
 		return KindMultivariant
 	case tagInf, tagKey, tagMap, tagByteRange, tagPart, tagPreloadHint, tagReport, tagSkip, tagDateRange, tagEndList,
-		tagIFramesOnly, tagSequence, tagDiscontinuity, tagGap, tagServerControl, "EXT-X-TARGETDURATION",
-		"EXT-X-DISCONTINUITY-SEQUENCE", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-BITRATE", "EXT-X-PLAYLIST-TYPE", "EXT-X-PART-INF":
+		tagIFramesOnly, tagSequence, tagDiscontinuity, tagGap, tagServerControl, tagTargetDuration,
+		"EXT-X-DISCONTINUITY-SEQUENCE", tagDateTime, "EXT-X-BITRATE", tagPlaylistType, "EXT-X-PART-INF":
 		return KindMedia
 	default:
 		return 0

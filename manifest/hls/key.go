@@ -81,13 +81,13 @@ type Key struct {
 	KID drm.KID
 }
 
-// appendLine appends the line without its end. It returns errKey for a field that could end its attribute or line, and
+// appendLine appends the line, EXT-X-KEY or EXT-X-SESSION-KEY, without its end. It returns errKey for a field that could end its attribute or line, and
 // for text that a player would expand as a variable.
-func (k Key) appendLine(dst []byte) ([]byte, error) {
+func (k Key) appendLine(dst []byte, tag string) ([]byte, error) {
 	if !k.valid() {
 		return nil, errKey
 	}
-	dst = append(dst, "#EXT-X-KEY:METHOD="...)
+	dst = append(append(append(dst, '#'), tag...), ":METHOD="...)
 	dst = append(dst, k.Method...)
 	dst = appendQuoted(dst, `,URI="`, k.URI)
 	if k.HasIV {
@@ -135,6 +135,18 @@ func (k Key) format() string {
 
 // sameFormat reports whether other would take the place of k in a player.
 func (k Key) sameFormat(other Key) bool { return k.format() == other.format() }
+
+// version returns the EXT-X-VERSION that the attributes of k need (8216bis, 8), 0 if they need none.
+func (k Key) version() uint64 {
+	switch {
+	case k.Method != MethodAES128, k.KeyFormat != "", k.KeyFormatVersions != "":
+		return 5
+	case k.HasIV:
+		return 2
+	default:
+		return 0
+	}
+}
 
 func appendQuoted(dst []byte, name, value string) []byte {
 	dst = append(dst, name...)

@@ -12,12 +12,14 @@ type mediaState struct {
 	partRanges rangeChain
 	ranges     rangeChain
 
-	sequence  uint64 // of the segment that comes next
-	numbered  bool   // EXT-X-MEDIA-SEQUENCE was seen
-	skip      bool   // EXT-X-SKIP was seen
-	began     bool   // a segment or a part was seen
-	inf       int    // where the pending EXTINF begins in the output
-	gap       bool   // of the next segment
+	sequence  uint64   // of the segment that comes next
+	index     int      // of the same, in this playlist
+	periods   []uint32 // crypto periods, by index; nil without rotation
+	numbered  bool     // EXT-X-MEDIA-SEQUENCE was seen
+	skip      bool     // EXT-X-SKIP was seen
+	began     bool     // a segment or a part was seen
+	inf       int      // where the pending EXTINF begins in the output
+	gap       bool     // of the next segment
 	byteRange byteRange
 	whose     whose // who protected the media
 
@@ -98,7 +100,7 @@ func (r *rewriter) skipTag() error {
 	if r.media.began {
 		return r.fault(errOrder)
 	}
-	a, ok := find(r.attrs, "SKIPPED-SEGMENTS")
+	a, ok := find(r.attrs, attrSkipped)
 	if !ok {
 		return r.fault(errMissing)
 	}
@@ -122,6 +124,7 @@ func (r *rewriter) serverControl() error {
 }
 
 const (
+	attrSkipped   = "SKIPPED-SEGMENTS"
 	attrSkipUntil = "CAN-SKIP-UNTIL"
 	attrSkipDates = "CAN-SKIP-DATERANGES"
 )
@@ -132,10 +135,11 @@ func (r *rewriter) segmentInf(l line) error {
 	if r.pending.tag != "" {
 		return r.fault(errNoURI)
 	}
-	duration, _, _ := strings.Cut(l.value, ",")
-	whole, fraction, hasFraction := strings.Cut(strings.Trim(duration, " \t"), ".")
-	if !isDigits(whole) || hasFraction && !isDigits(fraction) {
+	if _, _, ok := splitDuration(l.value); !ok {
 		return r.fault(errDuration)
+	}
+	if err := r.rotate(); err != nil {
+		return err
 	}
 	r.pending, r.media.inf = l, len(r.out)
 	r.copyLine(l)
@@ -160,7 +164,7 @@ func (r *rewriter) segmentURI(l line) error {
 	if err != nil {
 		return r.fault(err)
 	}
-	segment := Segment{Resource: resource, Sequence: m.sequence, IFrame: r.info.iFrames, Gap: m.gap}
+	segment := Segment{Resource: resource, Sequence: m.sequence, IFrame: r.info.iFrames, Gap: m.gap, CryptoPeriod: r.cryptoPeriod()}
 	track, err := r.trackFor(segment, m.inf)
 	if err != nil {
 		return err
@@ -172,6 +176,7 @@ func (r *rewriter) segmentURI(l line) error {
 	r.writeURI(l, text)
 	m.lead.endSegment()
 	m.sequence++
+	m.index++
 	m.began, m.gap, m.byteRange, r.pending = true, false, byteRange{}, line{}
 	return nil
 }

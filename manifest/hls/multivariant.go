@@ -14,8 +14,7 @@ func (r *rewriter) multivariantLine(l line) error {
 	case tagIFrameStreamInf:
 		return r.iFrameStreamInf()
 	case tagStreamInf:
-		r.pending = l
-		return r.writeAttributes()
+		return r.streamInf(l)
 	case tagMedia:
 		return r.mediaTag()
 	case tagSessionData:
@@ -36,7 +35,39 @@ func (r *rewriter) writeAttributesOrCopy() error {
 	return nil
 }
 
+// multivariantState is what a multivariant playlist's lines leave for those that follow.
+type multivariantState struct {
+	announced bool // keys of the session were asked for
+	dropping  bool // the variant that waits for its URI is dropped
+	// kept and dropped report that a variant was, I-frames not counted: they are no variants to play.
+	kept, dropped bool
+	renditions    renditions
+}
+
+// streamInf rewrites EXT-X-STREAM-INF, which the URI line of its variant follows.
+func (r *rewriter) streamInf(l line) error {
+	if err := r.announceSession(); err != nil {
+		return err
+	}
+	drop, edits, err := r.judgeVariant()
+	if err != nil {
+		return err
+	}
+	m := &r.multivariant
+	r.pending, m.dropping = l, drop
+	if drop {
+		m.dropped = true
+		return nil
+	}
+	m.kept = true
+	return r.writeAttributes(edits...)
+}
+
 func (r *rewriter) variantURI(l line) error {
+	if r.multivariant.dropping {
+		r.pending, r.multivariant.dropping = line{}, false
+		return nil
+	}
 	text, err := r.sealPlaylist(l.body)
 	if err != nil {
 		return err
@@ -48,24 +79,36 @@ func (r *rewriter) variantURI(l line) error {
 
 // mediaTag rewrites EXT-X-MEDIA, whose URI is optional: closed captions and muxed renditions have none.
 func (r *rewriter) mediaTag() error {
+	start := len(r.out)
+	write := r.sealPlaylistURI
 	if _, ok := find(r.attrs, attrURI); !ok {
-		return r.writeAttributes()
+		write = func() error { return r.writeAttributes() }
 	}
-	return r.sealPlaylistURI()
+	if err := write(); err != nil {
+		return err
+	}
+	return r.noteRendition(start)
 }
 
 // iFrameStreamInf rewrites EXT-X-I-FRAME-STREAM-INF. Playback goes on without it: a playlist that cannot be sealed is
 // dropped.
 func (r *rewriter) iFrameStreamInf() error {
+	if err := r.announceSession(); err != nil {
+		return err
+	}
 	ref, err := r.requireURI()
 	if err != nil {
+		return err
+	}
+	drop, edits, err := r.judgeVariant()
+	if err != nil || drop {
 		return err
 	}
 	text, err := r.sealPlaylist(ref)
 	if err != nil {
 		return r.ctx.Err()
 	}
-	return r.writeAttributes(edit{name: attrURI, value: text})
+	return r.writeAttributes(append(edits, edit{name: attrURI, value: text})...)
 }
 
 // sessionData rewrites EXT-X-SESSION-DATA. No player needs it to play, and its URI often leads elsewhere: what cannot

@@ -27,18 +27,27 @@ func (r *rewriter) settle(w whose) error {
 
 // settleTrack is settle for media of a track.
 func (r *rewriter) settleTrack(track *openTrack) error {
-	if track.Passes() {
+	if track.passes && r.o.ReplaceProtection {
+		return r.fault(ErrAlreadyProtected)
+	}
+	if track.passes {
 		return r.settle(origins)
 	}
 	return r.settle(ours)
 }
 
+// passesKeys reports that keys of the origin stay.
+func (r *rewriter) passesKeys() bool { return r.o.PassProtected && !r.o.ReplaceProtection }
+
 // originKey handles a key line of the origin. Without protected media to pass, one that switches protection off is dropped, and
-// any other is refused.
+// any other is refused; one that is left over from protection that the media does not have is dropped.
 func (r *rewriter) originKey() error {
 	method, ok := find(r.attrs, "METHOD")
 	if !ok {
 		return r.fault(errMissing)
+	}
+	if r.o.ReplaceProtection {
+		return nil
 	}
 	none := r.line.value[method.start:method.end] == methodNone
 	switch {

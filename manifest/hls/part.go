@@ -71,8 +71,11 @@ func (r *rewriter) partTag() error {
 	if err != nil {
 		return r.fault(err)
 	}
-	part := Segment{Resource: resource, Sequence: r.media.sequence, IFrame: r.info.iFrames, Gap: r.says("GAP", "YES")}
+	part := Segment{Resource: resource, Sequence: r.media.sequence, IFrame: r.info.iFrames, Gap: r.says("GAP", "YES"), CryptoPeriod: r.cryptoPeriod()}
 	part.Lead = r.media.lead.next(resource, r.says("INDEPENDENT", "YES"), part.Gap)
+	if err := r.rotate(); err != nil {
+		return err
+	}
 	track, err := r.trackFor(part, len(r.out))
 	if err != nil {
 		return err
@@ -89,7 +92,8 @@ func (r *rewriter) partTag() error {
 
 // preloadHint rewrites the hint for a part, or for an init segment that is known already (8216bis, 4.4.5.3). A hint is
 // optional. It is dropped when there is no track for it yet, and when its range is open at the end: what it names is
-// whole only when it is listed.
+// whole only when it is listed. It is also dropped when it begins a crypto period, whose keys stand in front of the first part or
+// segment that is listed.
 func (r *rewriter) preloadHint() error {
 	_, ranged := find(r.attrs, attrRangeStart)
 	_, closed := find(r.attrs, attrRangeLength)
@@ -108,7 +112,7 @@ func (r *rewriter) preloadHint() error {
 		return err
 	}
 	s, track := r.hintedSegment(hinted, isMap)
-	if track == nil {
+	if track == nil || r.beginsPeriod(track) {
 		return nil
 	}
 	text, err := r.seal(track, s)
@@ -124,9 +128,9 @@ func (r *rewriter) hintedSegment(hinted Resource, isMap bool) (Segment, *openTra
 	m := &r.media
 	if isMap {
 		m.mapHinted, m.hintedMap = true, m.tracks.byInit[hinted]
-		return Segment{Resource: hinted}, m.hintedMap
+		return Segment{Resource: hinted, CryptoPeriod: r.cryptoPeriod()}, m.hintedMap
 	}
-	part := Segment{Resource: hinted, Sequence: m.sequence, IFrame: r.info.iFrames, Lead: m.lead.hint()}
+	part := Segment{Resource: hinted, Sequence: m.sequence, IFrame: r.info.iFrames, Lead: m.lead.hint(), CryptoPeriod: r.cryptoPeriod()}
 	switch {
 	case !m.mapHinted:
 		return part, m.tracks.known(hinted.Target)

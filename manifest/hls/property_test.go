@@ -1,10 +1,12 @@
 package hls
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -113,7 +115,7 @@ func unsealed(playlist, from string) string {
 			return "byte range " + l
 		}
 		for _, place := range anyTag.FindAllStringIndex(l, -1) {
-			if l[place[0]:place[1]] == "#EXT-X-KEY:" {
+			if tag := l[place[0]:place[1]]; tag == "#EXT-X-KEY:" || tag == "#EXT-X-SESSION-KEY:" {
 				continue
 			}
 			for _, attribute := range anyAttribute.FindAllStringSubmatch(l[place[1]:], -1) {
@@ -153,11 +155,16 @@ func FuzzRewrite(f *testing.F) {
 		mediaTop + "#EXT-X-I-FRAMES-ONLY\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:1,\n#EXT-X-GAP\n1.ts\n#EXTINF:1,\n2.aac\n#EXT-X-DISCONTINUITY\n#EXTINF:1,\n3.vtt\n",
 		mediaTop + "#EXT-X-MAP:URI=\"whole.mp4\"\n#EXTINF:1,\na\n#EXT-X-MAP:URI=\"whole.mp4\"\n#EXT-X-MAP:URI=\"two.mp4\"",
 		mediaTop + "#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=6,CAN-BLOCK-RELOAD=YES\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n" + mapIn + "#EXT-X-PART:DURATION=1,INDEPENDENT=YES,URI=\"a.mp4\",BYTERANGE=\"5@0\"\n#EXT-X-PART:DURATION=1,URI=\"a.mp4\",BYTERANGE=\"6\"\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"a.mp4\",BYTERANGE-START=11,BYTERANGE-LENGTH=4\n#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init.mp4\"\n",
+		liveTop + mapIn + seg("a") + date0 + "#EXT-X-PART:DURATION=1,URI=\"b.0\"\n" + seg("b") + wholeIn + date0 + seg("c") + theirKeys + seg("d") + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"e.0\"\n",
+		vodTop + seg("a.ts") + seg("b.ts") + "#EXT-X-PLAYLIST-TYPE:EVENT\n" + seg("c.aac"), liveTop + "#EXT-X-MEDIA-SEQUENCE:9\n" + mapIn + seg("a"),
+		"#EXTM3U\n" + theirs + "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"v\",URI=\"m\"\n#EXT-X-STREAM-INF:BANDWIDTH=2,VIDEO=\"v\"\na\n#EXT-X-STREAM-INF:BANDWIDTH=5,RESOLUTION=1x1,HDCP-LEVEL=NONE,ALLOWED-CPC=\"x:A/B,y:C\"\nb\n",
 	} {
-		f.Add([]byte(seed))
+		for flags := range byte(8) {
+			f.Add([]byte(seed), uint16(flags), flags)
+		}
 	}
-	f.Fuzz(func(t *testing.T, playlist []byte) {
-		o, protector := testOptions()
+	f.Fuzz(func(t *testing.T, playlist []byte, rotate uint16, flags byte) {
+		o, protector := fuzzOptions(rotate, flags)
 		before := string(playlist)
 		out, err := Rewrite(t.Context(), playlist, o)
 		if string(playlist) != before {
@@ -177,7 +184,7 @@ func FuzzRewrite(f *testing.F) {
 		if err == ErrNotPlaylist && onlyDropped(before) {
 			return
 		}
-		if err != nil || is.Kind != was.Kind || is.references > was.references {
+		if err != nil || is.Kind != was.Kind || rotate == 0 && is.references > was.references {
 			t.Fatalf("from %+v to %+v, %v\n%s", was, is, err, out)
 		}
 		if fault := unsealed(string(out), o.From); fault != "" {
@@ -188,7 +195,39 @@ func FuzzRewrite(f *testing.F) {
 				t.Fatalf("asked for %+v", s)
 			}
 		}
+		if fault := splitSegment(protector.segments); fault != "" {
+			t.Fatalf("%s\n%s", fault, out)
+		}
 	})
+}
+
+// fuzzOptions are testOptions with crypto periods of some seconds, and a bit each for keys that stay, keys that are replaced, and
+// a protector that judges variants.
+func fuzzOptions(rotate uint16, flags byte) (Options, *testProtector) {
+	o, protector := testOptions()
+	o.Rotation.Length = time.Duration(rotate) * time.Second
+	o.PassProtected, o.ReplaceProtection = flags&1 != 0, flags&2 != 0
+	if flags&4 != 0 {
+		o.Protector = &judge{testProtector: protector, keys: []Key{{Method: "SAMPLE-AES", URI: "k"}}, terms: func(v Variant) VariantTerms {
+			cpc := []AllowedCPC{{"com.example", []string{"A"}}}
+			return VariantTerms{Drop: v.Bandwidth%2 == 0, HDCP: HDCPLevel(v.Bandwidth % 3), AllowedCPC: cpc[:v.Width%2]}
+		}}
+	} else if rotate > 0 {
+		o.Protector = &rotator{testProtector: protector}
+	}
+	return o, protector
+}
+
+// splitSegment names a segment whose parts are not all of one crypto period. Init segments are told by their number, 0.
+func splitSegment(segments []Segment) string {
+	periods := map[uint64]uint32{}
+	for _, s := range segments {
+		if period, ok := periods[s.Sequence]; ok && period != s.CryptoPeriod && s.Sequence != 0 {
+			return fmt.Sprintf("segment %d is of the periods %d and %d", s.Sequence, period, s.CryptoPeriod)
+		}
+		periods[s.Sequence] = s.CryptoPeriod
+	}
+	return ""
 }
 
 // isRange reports whether an attribute of a line is a byte range of its URI.

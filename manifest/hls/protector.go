@@ -29,16 +29,16 @@ type Protector interface {
 
 // Track is what one init segment describes, or what the segments without one have in common.
 type Track interface {
-	// Keys returns the EXT-X-KEY lines of the track, one per KEYFORMAT; none when there is nothing to protect. It is
-	// called once.
-	Keys() []Key
+	// Keys returns the EXT-X-KEY lines of the track in a crypto period, one per KEYFORMAT; none when there is nothing to
+	// protect. It is called at most once for each period, which is 0 without rotation.
+	Keys(period uint32) []Key
 	// Passes reports that the media came protected: nothing is announced for it, and keys of the origin stay.
 	Passes() bool
 	// KeysAfterMap reports that the keys cover whole resources and the init segment is clear: the keys then stand behind
 	// EXT-X-MAP, and no key is in force in front of it.
 	KeysAfterMap() bool
 	// Elements returns the elements for a media segment, a part, or the init segment, which is a Segment with nothing
-	// but its Resource.
+	// but its Resource and its CryptoPeriod: it has a URL in each, since it names the key.
 	Elements(s Segment) (elements []string, err error)
 }
 
@@ -57,6 +57,9 @@ type Segment struct {
 	IFrame bool
 	// Gap reports that the origin has no such resource (EXT-X-GAP, GAP=YES). Players do not ask for it.
 	Gap bool
+	// CryptoPeriod is the one that the segment begins in, modulo 2^32; a part has that of its segment. It is 0 without rotation,
+	// and for tracks that pass.
+	CryptoPeriod uint32
 	// Lead is for a part that players cannot begin with: the parts from the last independent one up to this one,
 	// exclusive, in their order. It is empty when that is not known, or there are more than 16 of them. It must not be
 	// changed.

@@ -62,7 +62,7 @@ type testTrack struct {
 	name      string
 }
 
-func (t testTrack) Keys() []Key {
+func (t testTrack) Keys(uint32) []Key {
 	key := Key{Method: "SAMPLE-AES", URI: "k/" + t.name, KeyFormat: KeyFormatClearKey, KeyFormatVersions: "1", KID: testKID}
 	switch {
 	case strings.HasPrefix(t.name, "text"), t.name == "vtt":
@@ -115,6 +115,6 @@ func (p fixedProtector) Sidecar(context.Context, address.Target) ([]string, erro
 func (p fixedProtector) Track(context.Context, Resource) (Track, error) { return p, nil }
 func (p fixedProtector) Bare(context.Context, Segment) (Track, error)   { return p, nil }
 func (p fixedProtector) Elements(Segment) ([]string, error)             { return p.elements, nil }
-func (p fixedProtector) Keys() []Key                                    { return p.keys }
+func (p fixedProtector) Keys(uint32) []Key                              { return p.keys }
 func (p fixedProtector) KeysAfterMap() bool                             { return false }
 func (p fixedProtector) Passes() bool                                   { return false }

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 )
 
-// Options say how a playlist is rewritten. All fields but Query and SessionQuery are required.
+// Options say how a playlist is rewritten. Base, From and Protector are required.
 type Options struct {
 	// Base is the clean URL of the playlist.
 	Base address.Base
@@ -24,6 +24,11 @@ type Options struct {
 	// PassProtected accepts EXT-X-KEY and EXT-X-SESSION-KEY, and keeps them byte for byte, for tracks that say that they pass.
 	// Without it, any key is ErrAlreadyProtected.
 	PassProtected bool
+	// ReplaceProtection drops EXT-X-KEY and EXT-X-SESSION-KEY, for media that is clear although its playlists say otherwise. With
+	// it, a track that says that it passes is ErrAlreadyProtected, whatever PassProtected says.
+	ReplaceProtection bool
+	// Rotation, if set, gives each crypto period of a media playlist keys of its own.
+	Rotation Rotation
 	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element.
 	SessionQuery string
 }
@@ -32,10 +37,13 @@ type Options struct {
 // told by its tags.
 //
 // It returns ErrNotPlaylist, ErrTooLarge, a *SyntaxError with the line that cannot be rewritten (which may wrap
-// ErrAlreadyProtected, ErrMixedProtection, ErrUnsupported, ErrTooLarge, address.ErrForeign or address.ErrReference), the error of the context,
-// or what the Protector returned, wrapped. With an error there is no playlist. Calls are independent of each other; the
+// ErrAlreadyProtected, ErrMixedProtection, ErrUnsupported, ErrTooLarge, address.ErrForeign or address.ErrReference),
+// ErrNoVariants, the error of the context, or what the Protector returned, wrapped. With an error there is no playlist. Calls are independent of each other; the
 // memory used is a few times the size of the result, which is at most 64 MiB.
 func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
+	if err := o.Rotation.validate(); err != nil {
+		return nil, err
+	}
 	text := string(playlist)
 	info, err := inspect(text)
 	if err != nil {
@@ -46,6 +54,10 @@ func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
 	handle := r.mediaLine
 	if info.Kind == KindMultivariant {
 		handle = r.multivariantLine
+	} else if o.Rotation.Length > 0 {
+		if r.media.periods, err = r.readClock(text); err != nil {
+			return nil, err
+		}
 	}
 	for s := (lines{rest: text}); ; {
 		l, ok := s.next()
@@ -60,17 +72,21 @@ func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
 		r.line = r.pending
 		return nil, r.fault(errNoURI)
 	}
+	if err := r.endMultivariant(); err != nil {
+		return nil, err
+	}
 	r.raiseVersion()
 	return r.out, nil
 }
 
 // rewriter is the state between two lines.
 type rewriter struct {
-	ctx       context.Context
-	o         Options
-	info      Info
-	variables variables
-	media     mediaState
+	ctx          context.Context
+	o            Options
+	info         Info
+	variables    variables
+	media        mediaState
+	multivariant multivariantState
 
 	out      []byte
 	line     line        // the line at hand
@@ -136,7 +152,7 @@ func reachesOut(body string) bool {
 }
 
 // fault blames the line at hand.
-func (r *rewriter) fault(err error) error {
+func (r *rewriter) fault(err error) *SyntaxError {
 	e := &SyntaxError{Line: r.line.number, Err: err}
 	if isKnown(r.line.tag) { // an unknown one may be any text
 		e.Tag = r.line.tag
@@ -245,10 +261,11 @@ func (r *rewriter) writeURI(l line, text string) {
 	r.out = append(r.out, l.end...)
 }
 
-// edit is a change of one attribute, if the line has it.
+// edit is a change of one attribute, if the line has it; with add, also if it does not.
 type edit struct {
 	name, value string
 	drop        bool
+	add, quoted bool
 }
 
 // writeAttributes writes the line at hand with edits made, and the variables in all other attributes expanded. References
@@ -284,9 +301,29 @@ func (r *rewriter) writeAttributes(edits ...edit) error {
 		r.out = append(r.out, text...)
 		r.out = append(r.out, l.value[a.end:a.to]...)
 	}
+	r.appendAttributes(edits, first)
 	r.out = append(r.out, l.value[rest:]...)
 	r.out = append(r.out, l.end...)
 	return nil
+}
+
+// appendAttributes writes the edits that add an attribute which the line at hand does not have.
+func (r *rewriter) appendAttributes(edits []edit, first bool) {
+	for _, e := range edits {
+		if _, has := find(r.attrs, e.name); has || !e.add {
+			continue
+		}
+		if !first {
+			r.out = append(r.out, ',')
+		}
+		first = false
+		r.out = append(append(r.out, e.name...), '=')
+		if e.quoted {
+			r.out = append(append(append(r.out, '"'), e.value...), '"')
+		} else {
+			r.out = append(r.out, e.value...)
+		}
+	}
 }
 
 // version is the place of the EXT-X-VERSION in the output.

@@ -10,8 +10,8 @@ import (
 // openTrack is a track that the Protector was asked for, with its keys, which may be costly to make.
 type openTrack struct {
 	Track
-	keys     []Key
-	afterMap bool
+	keys             map[uint32][]Key // by crypto period, as far as they were asked for
+	afterMap, passes bool
 }
 
 // tracks are those of a playlist, and what is in force of them.
@@ -21,8 +21,11 @@ type tracks struct {
 	mapped      *openTrack // of the EXT-X-MAP in force; nil before the first
 	bare        *openTrack // of the last segment, as long as there is no EXT-X-MAP
 
-	keys    []Key // in force, as our lines have announced them
-	skipped bool  // an EXT-X-SKIP has hidden which keys are in force, until the next EXT-X-MAP
+	keys     []Key      // in force, as our lines have announced them
+	period   uint32     // theirs
+	periods  int        // that keys were asked for, of all tracks
+	restated mapInForce // with rotation
+	skipped  bool       // an EXT-X-SKIP has hidden which keys are in force, until the next EXT-X-MAP
 }
 
 // mapTag rewrites EXT-X-MAP and puts the keys of its track in front of it: a key applies to every segment behind its
@@ -49,12 +52,17 @@ func (r *rewriter) mapTag() error {
 	if err := r.settleTrack(track); err != nil {
 		return err
 	}
-	text, err := r.seal(track, Segment{Resource: init})
+	text, err := r.seal(track, Segment{Resource: init, CryptoPeriod: r.cryptoPeriod()})
 	if err != nil {
 		return err
 	}
-	if track != r.media.tracks.mapped {
+	t := &r.media.tracks
+	if track != t.mapped {
 		r.media.lead.cut()
+	}
+	t.mapped, t.period = track, r.cryptoPeriod()
+	if r.media.periods != nil {
+		t.restated = mapInForce{init, r.line, slices.Clone(r.attrs)}
 	}
 	return r.writeMap(track, text)
 }
@@ -62,16 +70,18 @@ func (r *rewriter) mapTag() error {
 // writeMap writes the line at hand, an EXT-X-MAP, and the keys of its track.
 func (r *rewriter) writeMap(track *openTrack, text string) error {
 	edits := []edit{{name: attrURI, value: text}, {name: attrByteRange, drop: true}}
-	t := &r.media.tracks
-	t.mapped = track
-	if track.Passes() {
+	if track.passes {
 		return r.writeAttributes(edits...)
 	}
+	keys, err := r.keysOf(track, r.media.tracks.period)
+	if err != nil {
+		return err
+	}
 	if !track.afterMap {
-		if slices.ContainsFunc(track.keys, func(k Key) bool { return k.Method == MethodAES128 && !k.HasIV }) {
+		if slices.ContainsFunc(keys, func(k Key) bool { return k.Method == MethodAES128 && !k.HasIV }) {
 			return r.refused(errKey) // an init segment has no sequence number to take the IV from (8216bis, 4.4.4.5)
 		}
-		if err := r.announce(len(r.out), track.keys); err != nil {
+		if err := r.announce(len(r.out), keys); err != nil {
 			return err
 		}
 		return r.writeAttributes(edits...)
@@ -85,7 +95,7 @@ func (r *rewriter) writeMap(track *openTrack, text string) error {
 	if r.line.end == "" { // the last line of a playlist may lack its end
 		r.out = append(r.out, r.eol...)
 	}
-	return r.announce(len(r.out), track.keys)
+	return r.announce(len(r.out), keys)
 }
 
 // trackOf asks for each distinct init segment once.
@@ -138,11 +148,15 @@ func (r *rewriter) trackFor(s Segment, at int) (*openTrack, error) {
 		track = open(bare)
 		t.byExtension[extension] = track
 	}
-	if track != t.bare {
-		if err := r.announce(at, track.keys); err != nil {
+	if track != t.bare || s.CryptoPeriod != t.period {
+		keys, err := r.keysOf(track, s.CryptoPeriod)
+		if err != nil {
 			return nil, err
 		}
-		t.bare = track
+		if err := r.announce(at, keys); err != nil {
+			return nil, err
+		}
+		t.bare, t.period = track, s.CryptoPeriod
 	}
 	return track, nil
 }
@@ -159,7 +173,7 @@ func (t *tracks) known(target address.Target) *openTrack {
 }
 
 func open(track Track) *openTrack {
-	return &openTrack{Track: track, keys: slices.Clone(track.Keys()), afterMap: track.KeysAfterMap()}
+	return &openTrack{Track: track, afterMap: track.KeysAfterMap(), passes: track.Passes()}
 }
 
 func (r *rewriter) checkTracks() error {
@@ -171,6 +185,9 @@ func (r *rewriter) checkTracks() error {
 
 // seal returns a reference to what a track describes, as seen from the request.
 func (r *rewriter) seal(track *openTrack, s Segment) (string, error) {
+	if track.passes {
+		s.CryptoPeriod = 0
+	}
 	elements, err := track.Elements(s)
 	if err != nil {
 		return "", r.refused(err)
@@ -195,7 +212,7 @@ func (r *rewriter) announce(at int, keys []Key) error {
 			return r.refused(errKey) // the second would replace the first
 		}
 		var err error
-		if lines, err = k.appendLine(lines); err != nil {
+		if lines, err = k.appendLine(lines, tagKey); err != nil {
 			return r.refused(err)
 		}
 		lines = append(lines, r.eol...)
@@ -211,12 +228,10 @@ func (r *rewriter) versionFor(k Key) uint64 {
 	switch {
 	case r.media.tracks.mapped != nil && !r.info.iFrames:
 		return 6 // EXT-X-MAP in a list of whole segments
-	case r.media.tracks.mapped != nil, k.Method != MethodAES128, k.KeyFormat != "", k.KeyFormatVersions != "":
+	case r.media.tracks.mapped != nil:
 		return 5
-	case k.HasIV:
-		return 2
 	default:
-		return 0
+		return k.version()
 	}
 }
 
