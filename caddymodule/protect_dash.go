@@ -35,7 +35,9 @@ func (p dashProtector) AdaptationSet(ctx context.Context, set dash.AdaptationSet
 			texts++
 		default:
 			protection.Scheme, protection.KID = p.title.Scheme, t.key.KID()
-			protection.LicenseURL = p.q.licenseURL(p.asset, p.session, endpointClearKey, t.licenseSeal())
+			protection.Systems = []dash.System{{
+				ID: drm.SystemClearKey, LicenseURL: p.q.licenseURL(p.asset, p.session, endpointClearKey, t.licenseSeal()),
+			}}
 		}
 		sealed, err := p.sealTrack(ctx, t, representation)
 		if err != nil {

@@ -32,7 +32,7 @@ func BenchmarkRewrite(b *testing.B) {
 	}
 	mpd.WriteString("</MPD>\n")
 	doc := []byte(mpd.String())
-	p := fixed{Protection: dash.Protection{Scheme: 1, KID: testKID, LicenseURL: "/l"}}
+	p := fixed{Protection: dash.Protection{Scheme: 1, KID: testKID, Systems: clearKeyAt("/l")}}
 	for range 5 {
 		p.Tracks = append(p.Tracks, dash.TrackProtection{Elements: []string{"~" + strings.Repeat("s", 150)}})
 	}

@@ -56,7 +56,7 @@ func (p *parser) check(n *node) error {
 		return nil
 	}
 	switch {
-	case n.local == "ContentProtection" && !(p.passProtected && mayBeProtected(n)):
+	case n.local == "ContentProtection" && p.signals != replaceSignals && !(p.signals == passSignals && mayBeProtected(n)):
 		return ErrAlreadyProtected
 	case refused:
 		return fmt.Errorf("%w: %s", ErrUnsupported, reason)

@@ -32,11 +32,20 @@ type Representation struct {
 	List bool
 }
 
-// AdaptationSet is what a Protector learns about the Representations that will share one key.
+// AdaptationSet is what a Protector learns about an AdaptationSet, or one crypto period of it.
 type AdaptationSet struct {
-	Period          int // index of the Period, from 0
+	Period int // index of the Period in the document, from 0
+	// CryptoPeriod is the index of the crypto period; zero without Options.Rotation.
+	CryptoPeriod    uint32
 	ID, ContentType string
 	Representations []Representation
+}
+
+// Key is a key and what is said about it.
+type Key struct {
+	KID drm.KID
+	// Systems are signaled in this order, behind the generic descriptor.
+	Systems []System
 }
 
 // Protection is a Protector's answer for an AdaptationSet.
@@ -46,9 +55,12 @@ type Protection struct {
 	Passes bool
 	// Scheme is zero for what stays clear; only text and data may.
 	Scheme drm.ProtectionScheme
-	KID    drm.KID
-	// LicenseURL goes into the ClearKey descriptor. Without one there is only the generic descriptor.
-	LicenseURL string
+	// KID and Systems are the key of all Representations that name no other.
+	KID     drm.KID
+	Systems []System
+	// Further are the keys of Representations that do not share the first. The AdaptationSet is written once for each key, with
+	// its own Representations, under an id of its own, and players are told that they may switch between these sets.
+	Further []Key
 	// Tracks holds one answer for each Representation, in order.
 	Tracks []TrackProtection
 }
@@ -56,6 +68,10 @@ type Protection struct {
 // TrackProtection is a Protector's answer for one Representation. Elements are the path elements that a URL gets: a session
 // ("~s.…"), a seal ("~…"), in this order. A seal is needed even where the segments stay clear.
 type TrackProtection struct {
+	// Drop takes the Representation out; a set that has no other goes with it. Nothing else is used then.
+	Drop bool
+	// Key is 0 for Protection.KID, n for Protection.Further[n-1].
+	Key int
 	// Elements are those of every URL of a Representation with Media or Index.
 	Elements []string
 	// Timeline is what the index of a Representation with Index says.
@@ -93,6 +109,10 @@ type Options struct {
 	// PassProtected accepts ContentProtection, and keeps it byte for byte, over AdaptationSets for which the Protector says that
 	// they pass. Without it, any is ErrAlreadyProtected.
 	PassProtected bool
+	// ReplaceProtection takes every ContentProtection out, at all levels, and puts those of the Protector in their place: the
+	// segments are clear, whatever the MPD says. It excludes PassProtected, and a Protector that lets tracks pass gets
+	// ErrAlreadyProtected.
+	ReplaceProtection bool
 	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element. Session is
 	// the session of the manifest itself then, if it has one: a Location gets it.
 	SessionQuery, Session string
@@ -121,6 +141,8 @@ func rewrite(ctx context.Context, mpd []byte, o Options) ([]edit, error) {
 		return nil, fmt.Errorf("%w: requested path is not the path of the manifest", ErrOptions)
 	case o.Protector == nil:
 		return nil, fmt.Errorf("%w: no protector", ErrOptions)
+	case o.PassProtected && o.ReplaceProtection:
+		return nil, fmt.Errorf("%w: protection that stays and is replaced", ErrOptions)
 	case strings.ContainsFunc(o.SessionQuery+o.Session, notInElement):
 		return nil, fmt.Errorf("%w: a session that no query can carry as it is", ErrOptions)
 	}
@@ -128,48 +150,71 @@ func rewrite(ctx context.Context, mpd []byte, o Options) ([]edit, error) {
 	if session == "" && o.SessionQuery != "" {
 		session = o.Session
 	}
-	doc, err := parse(mpd, o.PassProtected)
+	doc, err := parse(mpd, o.signals())
 	if err != nil {
 		return nil, err
 	}
-	r := &rewriter{ctx: ctx, doc: doc, Options: o, session: session}
+	r := &rewriter{ctx: ctx, doc: doc, Options: o, session: session, layer: layer{number: 1}, layers: 1}
 	if err := r.rewriteMPD(doc.root); err != nil {
 		return nil, err
 	}
-	if r.sealed == 0 && !r.dynamic() {
+	switch {
+	case r.hadVideo && !r.hasVideo:
+		return nil, doc.errorAt(doc.root, ErrNoVideo)
+	case r.sealed == 0 && !r.dynamic():
 		return nil, doc.errorAt(doc.root, ErrNothingSealed)
 	}
-	r.removeStrays()
+	r.removeStrays(0, len(mpd))
 	r.declarePrefixes()
 	return r.edits, nil
+}
+
+// signals says what becomes of the protection that the document signals.
+func (o *Options) signals() signals {
+	switch {
+	case o.PassProtected:
+		return passSignals
+	case o.ReplaceProtection:
+		return replaceSignals
+	default:
+		return refuseSignals
+	}
 }
 
 // rewriter collects the edits of one document.
 type rewriter struct {
 	Options
-	ctx     context.Context
-	doc     *document
-	session string // the session in the requested path, or empty
-	edits   []edit
-	written int  // bytes of all edits
-	sealed  int  // Representations that got a seal
-	signals bool // a ContentProtection was written
+	layer
+	ctx      context.Context
+	doc      *document
+	session  string // the session in the requested path, or empty
+	layers   int    // there were so far
+	written  int    // bytes of all edits
+	asked    int    // Representations that the protector was asked about
+	sealed   int    // Representations that got a seal
+	hadVideo bool   // there was a video Representation
+	hasVideo bool   // one is left
 }
 
 func (r *rewriter) dynamic() bool { return isDynamic(r.doc.root) }
 
 func (r *rewriter) rewriteMPD(mpd *node) error {
-	base, err := r.enter(mpd, place{base: r.Base})
+	base, chosen, err := r.resolvePlace(mpd, place{base: r.Base})
 	if err != nil {
 		return err
 	}
+	r.clean(mpd, chosen)
 	r.rewriteLocations(mpd)
 	index := 0
-	for _, period := range mpd.children {
-		if !period.is("Period") {
+	for _, n := range mpd.children {
+		if !n.is("Period") {
 			continue
 		}
-		if err := r.rewritePeriod(period, base, index); err != nil {
+		period, err := r.readPeriod(n, base, index)
+		if err != nil {
+			return err
+		}
+		if err := r.writePeriod(period, &part{period: index}); err != nil {
 			return err
 		}
 		index++
@@ -177,16 +222,50 @@ func (r *rewriter) rewriteMPD(mpd *node) error {
 	return nil
 }
 
-func (r *rewriter) rewritePeriod(period *node, outer place, index int) error {
-	here, err := r.enter(period, outer)
+// periodPlan is a Period as it was read.
+type periodPlan struct {
+	node   *node
+	chosen *node // its own BaseURL, or nil
+	index  int
+	sets   []*setPlan
+}
+
+func (r *rewriter) readPeriod(n *node, outer place, index int) (*periodPlan, error) {
+	here, chosen, err := r.resolvePlace(n, outer)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, set := range period.children {
+	p := &periodPlan{node: n, chosen: chosen, index: index}
+	for _, set := range n.children {
 		if !set.is("AdaptationSet") {
 			continue
 		}
-		if err := r.rewriteSet(set, here, index); err != nil {
+		s, err := r.readSet(set, here)
+		if err != nil {
+			return nil, err
+		}
+		p.sets = append(p.sets, s)
+	}
+	return p, nil
+}
+
+// writePeriod writes one part of a Period, or all of it.
+func (r *rewriter) writePeriod(p *periodPlan, part *part) error {
+	r.clean(p.node, p.chosen)
+	for _, s := range p.sets {
+		if !s.segmented {
+			continue
+		}
+		if err := r.ask(s, part); err != nil {
+			return err
+		}
+		if err := r.decide(s, part); err != nil {
+			return err
+		}
+	}
+	nameGroups(p.sets)
+	for _, s := range p.sets {
+		if err := r.writeSet(s, part); err != nil {
 			return err
 		}
 	}

@@ -15,25 +15,28 @@ type edit struct {
 
 // splice applies edits, in whatever order they came; those at the same place keep theirs. Edits that overlap would be a
 // bug of this package: they are refused rather than guessed at.
-func splice(mpd []byte, edits []edit) ([]byte, error) {
+func splice(mpd []byte, edits []edit) ([]byte, error) { return spliceRange(mpd, 0, len(mpd), edits) }
+
+// spliceRange is splice for the bytes [from, to), where all edits are.
+func spliceRange(mpd []byte, from, to int, edits []edit) ([]byte, error) {
 	slices.SortStableFunc(edits, func(a, b edit) int {
 		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end))
 	})
-	size := len(mpd)
+	size := to - from
 	for _, e := range edits {
 		size += len(e.text)
 	}
 	out := make([]byte, 0, size)
-	at := 0
+	at := from
 	for _, e := range edits {
-		if e.start < at || e.end < e.start || e.end > len(mpd) {
+		if e.start < at || e.end < e.start || e.end > to {
 			return nil, fmt.Errorf("%w: edits overlap at byte %d", ErrOptions, e.start)
 		}
 		out = append(out, mpd[at:e.start]...)
 		out = append(out, e.text...)
 		at = e.end
 	}
-	return append(out, mpd[at:]...), nil
+	return append(out, mpd[at:to]...), nil
 }
 
 func (r *rewriter) replace(start, end int, text string) {
@@ -43,16 +46,16 @@ func (r *rewriter) replace(start, end int, text string) {
 
 // remove takes an element out, together with the white space in front of it.
 func (r *rewriter) remove(n *node) {
-	if n.dropped {
+	if n.dropped == r.number {
 		return
 	}
-	n.dropped = true
+	n.dropped = r.number
 	r.replace(r.doc.indentStart(n.start), n.end, "")
 }
 
 // replaceElement puts markup in the place of an element.
 func (r *rewriter) replaceElement(n *node, markup string) {
-	n.dropped = true
+	n.dropped = r.number
 	r.replace(n.start, n.end, markup)
 }
 

@@ -16,7 +16,7 @@ import (
 type everything struct{}
 
 func (everything) AdaptationSet(_ context.Context, set AdaptationSet) (Protection, error) {
-	p := Protection{Scheme: drm.SchemeCenc, KID: drm.KID{1}, LicenseURL: "/l"}
+	p := Protection{Scheme: drm.SchemeCenc, KID: drm.KID{1}, Systems: []System{{ID: drm.SystemClearKey, LicenseURL: "/l"}}}
 	for range set.Representations {
 		p.Tracks = append(p.Tracks, TrackProtection{
 			Elements: []string{"~seal"},

@@ -29,6 +29,8 @@ var (
 	ErrUnsupported = errors.New("unsupported addressing")
 	// ErrClear is returned when the protector leaves an audio or video AdaptationSet clear.
 	ErrClear = errors.New("audio or video would be left clear")
+	// ErrNoVideo is returned when the protector drops every video Representation of an MPD that has some.
+	ErrNoVideo = errors.New("no video is left")
 	// ErrNothingSealed is returned for a static MPD without any Representation that could be sealed.
 	ErrNothingSealed = errors.New("nothing to protect in a static MPD")
 	// ErrOptions is returned when the options or the protector's answer contradict themselves.

@@ -8,9 +8,9 @@ type Info struct {
 	Live bool
 }
 
-// Inspect reads mpd as Rewrite does with PassProtected, and returns the same errors for what is no MPD.
+// Inspect reads mpd as Rewrite does, whatever protection it signals, and returns the same errors for what is no MPD.
 func Inspect(mpd []byte) (Info, error) {
-	doc, err := parse(mpd, true)
+	doc, err := parse(mpd, replaceSignals)
 	if err != nil {
 		return Info{}, err
 	}

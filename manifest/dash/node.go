@@ -14,7 +14,7 @@ type document struct {
 	root *node
 	// strays are elements that removeStrays looks at, wherever they stand.
 	strays []*node
-	// prefixes tells how cenc and dashif are bound in the document.
+	// prefixes tells how the prefixes of ours are bound in the document.
 	prefixes map[string]*prefixUse
 }
 
@@ -31,7 +31,7 @@ type node struct {
 	endStart   int        // of the end tag; startEnd if there is none
 	end        int        // behind the element
 	selfClosed bool
-	dropped    bool
+	dropped    int             // number of the last layer in which it was taken out
 	text       strings.Builder // content of BaseURL and Location, comments left out
 }
 
@@ -72,10 +72,10 @@ func (n *node) qualified(local string) string {
 	return n.prefix + ":" + local
 }
 
-// gone reports whether n or an element around it is taken out.
-func (n *node) gone() bool {
+// gone reports whether n or an element around it is taken out in a layer.
+func (n *node) gone(layer int) bool {
 	for ; n != nil; n = n.parent {
-		if n.dropped {
+		if n.dropped == layer {
 			return true
 		}
 	}

@@ -22,7 +22,7 @@ const (
 func rewriteFixed(t *testing.T, mpd string) string {
 	t.Helper()
 	p := fixed{
-		Protection: dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, LicenseURL: "/.drm/l?a=1&b=<2>", Tracks: sealedAs("~seal")},
+		Protection: dash.Protection{Scheme: drm.SchemeCenc, KID: testKID, Systems: clearKeyAt("/.drm/l?a=1&b=<2>"), Tracks: sealedAs("~seal")},
 		sidecar:    []string{"~side"},
 	}
 	o := dash.Options{Base: address.NewBase(testPath, testOrigins()), From: testPath, Protector: p}

@@ -25,11 +25,12 @@ const (
 
 // Namespaces (23009-1, Annex B; 23001-7, 11.2; DASH-IF IOP 5 part 6).
 const (
-	namespaceMPD    = "urn:mpeg:dash:schema:mpd:2011"
-	namespaceCenc   = "urn:mpeg:cenc:2013"
-	namespaceDashif = "https://dashif.org/CPS"
-	namespaceXlink  = "http://www.w3.org/1999/xlink"
-	namespaceXML    = "http://www.w3.org/XML/1998/namespace"
+	namespaceMPD       = "urn:mpeg:dash:schema:mpd:2011"
+	namespaceCenc      = "urn:mpeg:cenc:2013"
+	namespaceDashif    = "https://dashif.org/CPS"
+	namespacePlayReady = "urn:microsoft:playready"
+	namespaceXlink     = "http://www.w3.org/1999/xlink"
+	namespaceXML       = "http://www.w3.org/XML/1998/namespace"
 )
 
 var errElements = fmt.Errorf("%w: more than %d elements", ErrLimit, maxElements)
@@ -43,8 +44,17 @@ type parser struct {
 	// representations counts up to its limit.
 	representations int
 	inEvent         int // depth of the Event that holds us, or 0: its content is none of ours
-	passProtected   bool
+	signals         signals
 }
+
+// signals says what becomes of the ContentProtection of a document.
+type signals uint8
+
+const (
+	refuseSignals  signals = iota
+	passSignals            // they stay over tracks that pass, and stand where those can be told
+	replaceSignals         // all go
+)
 
 // binding is a prefix in force from a depth on.
 type binding struct {
@@ -53,8 +63,8 @@ type binding struct {
 }
 
 // parse reads an MPD and refuses what no manifest needs. It is the only place that sees hostile bytes first.
-func parse(mpd []byte, passProtected bool) (*document, error) {
-	p := &parser{passProtected: passProtected, doc: &document{mpd: mpd, prefixes: map[string]*prefixUse{prefixCenc: {}, prefixDashif: {}}}}
+func parse(mpd []byte, signals signals) (*document, error) {
+	p := &parser{signals: signals, doc: &document{mpd: mpd, prefixes: newPrefixUses()}}
 	if len(mpd) > maxDocument {
 		return nil, p.fail(0, fmt.Errorf("%w: more than %d bytes", ErrLimit, maxDocument))
 	}
@@ -249,7 +259,7 @@ func (p *parser) keep(n *node) {
 	if n.parent.ns == namespaceMPD {
 		n.parent.adopt(n)
 	}
-	if n.ns == namespaceMPD && p.inEvent == 0 && isStray(n) {
+	if n.ns == namespaceMPD && p.inEvent == 0 && p.isStray(n) {
 		p.doc.strays = append(p.doc.strays, n)
 	}
 }

@@ -19,13 +19,9 @@ type place struct {
 // timingAttributes are why a BaseURL above a Representation may have to stay (5.6).
 var timingAttributes = []string{"availabilityTimeOffset", "availabilityTimeComplete", "timeShiftBufferDepth"}
 
-// enter resolves what n adds to outer and cleans it: n is a level above Representation, whose addresses end up in the
-// Representations. A player that ignores BaseURLs at some level then finds the same URLs as one that does not.
-func (r *rewriter) enter(n *node, outer place) (place, error) {
-	here, chosen, err := r.resolvePlace(n, outer)
-	if err != nil {
-		return place{}, err
-	}
+// clean takes the addresses out of n, a level above Representation, where they end up. A player that ignores BaseURLs at some
+// level then finds the same URLs as one that does not. chosen is the BaseURL of n that counts.
+func (r *rewriter) clean(n, chosen *node) {
 	r.clearBases(n, chosen)
 	for _, name := range []string{"SegmentBase", "SegmentList"} {
 		if c := n.child(name); c != nil {
@@ -40,7 +36,6 @@ func (r *rewriter) enter(n *node, outer place) (place, error) {
 			}
 		}
 	}
-	return here, nil
 }
 
 // resolvePlace resolves the BaseURLs of n and what it says about segments, without changing them. chosen is the BaseURL that

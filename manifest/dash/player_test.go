@@ -32,6 +32,14 @@ type gateway struct {
 
 var testKID = drm.KID{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
 
+// clearKeyAt is the one system of a title whose licenses are at url, or none.
+func clearKeyAt(url string) []dash.System {
+	if url == "" {
+		return nil
+	}
+	return []dash.System{{ID: drm.SystemClearKey, LicenseURL: url}}
+}
+
 func newGateway() *gateway {
 	return &gateway{
 		sealer:  address.NewSealer([32]byte{1}),
@@ -55,7 +63,7 @@ func (g *gateway) AdaptationSet(_ context.Context, set dash.AdaptationSet) (dash
 		return dash.Protection{}, g.err
 	}
 	g.sets = append(g.sets, set)
-	p := dash.Protection{Scheme: g.scheme, KID: testKID, LicenseURL: g.license}
+	p := dash.Protection{Scheme: g.scheme, KID: testKID, Systems: clearKeyAt(g.license)}
 	if kind := set.Representations[0].ContentType; kind != "" && strings.Contains(g.clear, kind) {
 		p = dash.Protection{}
 	}

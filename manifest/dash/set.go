@@ -8,19 +8,29 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 )
 
-// rewriteSet protects one AdaptationSet, or takes it out if it holds thumbnails.
-func (r *rewriter) rewriteSet(set *node, outer place, period int) error {
-	if isThumbnails(set, outer) {
-		r.remove(set)
-		return nil
+// setPlan is an AdaptationSet as it was read, and what is to become of it.
+type setPlan struct {
+	node   *node
+	chosen *node // its own BaseURL, or nil
+	tracks []*track
+	// thumbnails is set for images in segments, segmented for all other segments.
+	thumbnails, segmented bool
+	// answer and groups are for a segmented set, and for the part of the Period that is being written.
+	answer Protection
+	groups []group
+}
+
+// readSet reads one AdaptationSet.
+func (r *rewriter) readSet(set *node, outer place) (*setPlan, error) {
+	s := &setPlan{node: set}
+	if s.thumbnails = isThumbnails(set, outer); s.thumbnails {
+		return s, nil
 	}
-	here, err := r.enter(set, outer)
+	here, chosen, err := r.resolvePlace(set, outer)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.removeAttribute(set, "initializationSetRef")
-	r.removeAttribute(set, "initializationPrincipal")
-	var tracks []*track
+	s.chosen = chosen
 	segmented := 0
 	for _, n := range set.children {
 		if !n.is("Representation") {
@@ -28,62 +38,114 @@ func (r *rewriter) rewriteSet(set *node, outer place, period int) error {
 		}
 		t, err := r.readTrack(n, set, here)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if t.by != byFile {
 			segmented++
 		}
-		tracks = append(tracks, t)
+		s.tracks = append(s.tracks, t)
 	}
-	switch {
-	case len(tracks) == 0:
-		return nil
-	case segmented == 0 && isSignaled(set):
-		return r.doc.errorAt(set, ErrMixedProtection)
-	case segmented == 0:
-		return r.sealSidecars(tracks)
-	case segmented < len(tracks):
-		return r.doc.errorf(set, "%w: segments and files without SegmentBase@indexRange in one AdaptationSet", ErrUnsupported)
+	s.segmented = segmented > 0
+	if s.segmented && segmented < len(s.tracks) {
+		return nil, r.doc.errorf(set, "%w: segments and files without SegmentBase@indexRange in one AdaptationSet", ErrUnsupported)
 	}
-	return r.protectSet(set, tracks, period)
+	return s, nil
 }
 
-// protectSet asks the protector and writes its answer.
-func (r *rewriter) protectSet(set *node, tracks []*track, period int) error {
-	question := AdaptationSet{Period: period, ID: set.trimmed("id"), ContentType: set.trimmed("contentType")}
-	for _, t := range tracks {
-		question.Representations = append(question.Representations, t.Representation)
+// ask asks the protector about one part of a segmented set.
+func (r *rewriter) ask(s *setPlan, part *part) error {
+	if r.asked += len(s.tracks); r.asked > maxRepresentations {
+		return r.doc.errorf(s.node, "%w: more than %d Representations", ErrLimit, maxRepresentations)
+	}
+	question := AdaptationSet{
+		Period: part.period, CryptoPeriod: part.cryptoPeriod, ID: s.node.trimmed("id"), ContentType: s.node.trimmed("contentType"),
+		Representations: make([]Representation, len(s.tracks)),
+	}
+	for i, t := range s.tracks {
+		question.Representations[i] = t.Representation
 	}
 	answer, err := r.Protector.AdaptationSet(r.ctx, question)
 	if err != nil {
-		return fmt.Errorf("protecting %s: %w", set.path(), err)
+		return fmt.Errorf("protecting %s: %w", s.node.path(), err)
 	}
-	switch {
-	case len(answer.Tracks) != len(tracks):
-		return r.doc.errorf(set, "%w: not one answer per Representation", ErrOptions)
+	if len(answer.Tracks) != len(s.tracks) {
+		return r.doc.errorf(s.node, "%w: not one answer per Representation", ErrOptions)
+	}
+	s.answer = answer
+	return nil
+}
+
+// decide checks the answer for a segmented set and forms its groups.
+func (r *rewriter) decide(s *setPlan, part *part) error {
+	if err := s.groupTracks(part); err != nil {
+		return r.doc.errorAt(s.node, err)
+	}
+	switch answer := &s.answer; {
+	case answer.Passes && r.ReplaceProtection:
+		return r.doc.errorAt(s.node, ErrAlreadyProtected)
 	case answer.Passes:
-	case isSignaled(set):
-		return r.doc.errorAt(set, ErrMixedProtection)
+	case isSignaled(s.node) && !r.ReplaceProtection:
+		return r.doc.errorAt(s.node, ErrMixedProtection)
 	case answer.Scheme == 0:
-		for _, t := range tracks {
-			if !mayStayClear(t.Representation) {
+		for i, t := range s.tracks {
+			if !answer.Tracks[i].Drop && !mayStayClear(t.Representation) {
 				return r.doc.errorAt(t.node, ErrClear)
 			}
 		}
-	case !answer.Scheme.Valid() || answer.KID.IsZero():
-		return r.doc.errorf(set, "%w: no scheme or no KID", ErrOptions)
 	default:
-		r.signal(set, answer)
-	}
-	for i, t := range tracks {
-		if err := r.sealTrack(t, answer.Tracks[i]); err != nil {
-			return err
+		for _, g := range s.groups {
+			if !answer.Scheme.Valid() || g.key.KID.IsZero() {
+				return r.doc.errorf(s.node, "%w: no scheme or no KID", ErrOptions)
+			}
+			if err := checkSystems(g.key.Systems); err != nil {
+				return r.doc.errorAt(s.node, err)
+			}
 		}
-		if err := r.checkWritten(t.node, 0); err != nil {
-			return err
+	}
+	for i, t := range s.tracks {
+		if t.ContentType == "video" {
+			r.hadVideo, r.hasVideo = true, r.hasVideo || !s.answer.Tracks[i].Drop
 		}
 	}
 	return nil
+}
+
+// writeSet writes one part of an AdaptationSet: as one set for each key, or not at all.
+func (r *rewriter) writeSet(s *setPlan, part *part) error {
+	switch {
+	case s.thumbnails, s.segmented && len(s.groups) == 0:
+		r.remove(s.node)
+		return nil
+	case len(s.tracks) == 0:
+		r.cleanSet(s)
+		return nil
+	case !s.segmented && isSignaled(s.node) && !r.ReplaceProtection:
+		return r.doc.errorAt(s.node, ErrMixedProtection)
+	case !s.segmented:
+		return r.sealSidecars(s, part)
+	case len(s.groups) == 1:
+		return r.writeGroup(s, &s.groups[0], part)
+	}
+	var b strings.Builder
+	for i := range s.groups {
+		text, err := r.copyOf(s.node, func() error { return r.writeGroup(s, &s.groups[i], part) })
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			b.WriteString(r.doc.indentOf(s.node))
+		}
+		b.WriteString(text)
+	}
+	r.replaceElement(s.node, b.String())
+	return r.checkWritten(s.node, 0)
+}
+
+// cleanSet takes the addresses out of a set, and what leads to an InitializationSet.
+func (r *rewriter) cleanSet(s *setPlan) {
+	r.clean(s.node, s.chosen)
+	r.removeAttribute(s.node, "initializationSetRef")
+	r.removeAttribute(s.node, "initializationPrincipal")
 }
 
 // isSignaled reports whether the origin signals protection for a set, or for one of its tracks.
@@ -101,7 +163,7 @@ func (r *rewriter) checkWritten(n *node, more int) error {
 }
 
 // sealTrack makes every segment URL of t hold path elements of ours.
-func (r *rewriter) sealTrack(t *track, answer TrackProtection) error {
+func (r *rewriter) sealTrack(t *track, answer TrackProtection, part *part) error {
 	r.sealed++
 	switch t.by {
 	case byIndex:
@@ -159,8 +221,9 @@ func (r *rewriter) setBase(t *track, url string) {
 }
 
 // sealSidecars seals Representations that are a single text or image resource, named by a BaseURL.
-func (r *rewriter) sealSidecars(tracks []*track) error {
-	for _, t := range tracks {
+func (r *rewriter) sealSidecars(s *setPlan, part *part) error {
+	r.cleanSet(s)
+	for _, t := range s.tracks {
 		if !isSidecarType(t.MIMEType) {
 			return r.doc.errorf(t.node, "%w: a single file without SegmentBase@indexRange", ErrUnsupported)
 		}

@@ -1,18 +1,32 @@
 package dash
 
-import "fmt"
+import (
+	"fmt"
 
-// Descriptors of protection (23001-7, 11.2; DASH-IF Guidelines for Security, ClearKey).
-const (
-	schemeMP4Protection = "urn:mpeg:dash:mp4protection:2011"
-	schemeClearKey      = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e"
+	"github.com/caddy-drm/caddy-drm/drm"
 )
+
+// schemeMP4Protection is the generic descriptor of protection (23001-7, 11.2).
+const schemeMP4Protection = "urn:mpeg:dash:mp4protection:2011"
 
 // Prefixes by which players find the elements: some compare them instead of the namespaces.
 const (
-	prefixCenc   = "cenc"
-	prefixDashif = "dashif"
+	prefixCenc      = "cenc"
+	prefixDashif    = "dashif"
+	prefixPlayReady = "mspr"
 )
+
+// ownPrefix is a prefix of ours and what it stands for.
+type ownPrefix struct {
+	prefix, uri string
+	// always is set for a prefix that the root declares beside any signal, so that all documents of a site look the same.
+	always bool
+}
+
+// ownPrefixes are in the order of their declarations.
+var ownPrefixes = []ownPrefix{
+	{prefixCenc, namespaceCenc, true}, {prefixDashif, namespaceDashif, true}, {prefixPlayReady, namespacePlayReady, false},
+}
 
 // prefixUse tells how a document binds one of our prefixes.
 type prefixUse struct {
@@ -21,15 +35,25 @@ type prefixUse struct {
 	// mixed is set when the prefix has another namespace somewhere, or the namespace another prefix. A declaration on the
 	// root would then not hold everywhere, or be overruled in players that keep one prefix per namespace.
 	mixed bool
+	// wanted is set when an element of ours has to find it declared on the root.
+	wanted bool
+}
+
+func newPrefixUses() map[string]*prefixUse {
+	uses := make(map[string]*prefixUse, len(ownPrefixes))
+	for _, own := range ownPrefixes {
+		uses[own.prefix] = &prefixUse{}
+	}
+	return uses
 }
 
 func (p *parser) noteBinding(prefix, uri string) {
-	for own, ownURI := range map[string]string{prefixCenc: namespaceCenc, prefixDashif: namespaceDashif} {
-		use := p.doc.prefixes[own]
+	for _, own := range ownPrefixes {
+		use := p.doc.prefixes[own.prefix]
 		switch {
-		case prefix == own && uri == ownURI:
+		case prefix == own.prefix && uri == own.uri:
 			use.root = use.root || len(p.open) == 1
-		case prefix == own, uri == ownURI:
+		case prefix == own.prefix, uri == own.uri:
 			use.mixed = true
 		}
 	}
@@ -38,38 +62,42 @@ func (p *parser) noteBinding(prefix, uri string) {
 // beforeProtection lists the children of an AdaptationSet that stand in front of ContentProtection (5.3.7).
 var beforeProtection = []string{"FramePacking", "AudioChannelConfiguration"}
 
-// signal announces the protection of a set: the generic descriptor, then ClearKey. There is no pssh anywhere: for
-// ClearKey one player passes it on with the wrong type of initialization data, and the KID says everything.
-func (r *rewriter) signal(set *node, p Protection) {
-	r.signals = true
+// signal announces the protection of a set: the generic descriptor, then one for each system.
+func (r *rewriter) signal(set *node, scheme drm.ProtectionScheme, key Key) {
+	for _, own := range ownPrefixes {
+		r.doc.prefixes[own.prefix].wanted = r.doc.prefixes[own.prefix].wanted || own.always
+	}
 	name := set.qualified("ContentProtection")
-	pieces := []string{fmt.Sprintf(`<%s%s schemeIdUri="%s" value="%s" cenc:default_KID="%s"/>`,
-		name, r.declaration(prefixCenc, namespaceCenc), schemeMP4Protection, p.Scheme, p.KID)}
-	if p.LicenseURL != "" {
-		pieces = append(pieces, fmt.Sprintf(
-			`<%s schemeIdUri="%s" value="ClearKey1.0"><dashif:Laurl%s licenseType="EME-1.0">%s</dashif:Laurl></%s>`,
-			name, schemeClearKey, r.declaration(prefixDashif, namespaceDashif), escapeXML(p.LicenseURL), name))
+	pieces := make([]string, 0, 1+len(key.Systems))
+	pieces = append(pieces, fmt.Sprintf(`<%s%s schemeIdUri="%s" value="%s" cenc:default_KID="%s"/>`,
+		name, r.declaration(prefixCenc), schemeMP4Protection, scheme, key.KID))
+	for _, s := range key.Systems {
+		pieces = append(pieces, r.descriptor(name, s))
 	}
 	r.insertFirst(set, beforeProtection, pieces...)
 }
 
-// declaration returns what an element of ours has to declare itself.
-func (r *rewriter) declaration(prefix, uri string) string {
-	if !r.doc.prefixes[prefix].mixed {
+// declaration returns what an element of ours has to declare itself, and notes what the root has to.
+func (r *rewriter) declaration(prefix string) string {
+	use := r.doc.prefixes[prefix]
+	if !use.mixed {
+		use.wanted = true
 		return ""
 	}
-	return fmt.Sprintf(` xmlns:%s="%s"`, prefix, uri)
+	for _, own := range ownPrefixes {
+		if own.prefix == prefix {
+			return fmt.Sprintf(` xmlns:%s="%s"`, prefix, own.uri)
+		}
+	}
+	return ""
 }
 
-// declarePrefixes declares on the root what signal has used without declaring it.
+// declarePrefixes declares on the root what the signals use without declaring it.
 func (r *rewriter) declarePrefixes() {
-	if !r.signals {
-		return
-	}
-	for _, own := range [][2]string{{prefixCenc, namespaceCenc}, {prefixDashif, namespaceDashif}} {
-		if use := r.doc.prefixes[own[0]]; !use.mixed && !use.root {
+	for _, own := range ownPrefixes {
+		if use := r.doc.prefixes[own.prefix]; use.wanted && !use.mixed && !use.root {
 			at := r.doc.root.startEnd - len(">")
-			r.replace(at, at, fmt.Sprintf(` xmlns:%s="%s"`, own[0], own[1]))
+			r.replace(at, at, fmt.Sprintf(` xmlns:%s="%s"`, own.prefix, own.uri))
 		}
 	}
 }

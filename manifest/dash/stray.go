@@ -17,8 +17,10 @@ var strayDescriptors = []string{
 }
 
 // isStray reports whether an element may have to go, wherever it stands.
-func isStray(n *node) bool {
+func (p *parser) isStray(n *node) bool {
 	switch n.local {
+	case "ContentProtection":
+		return p.signals == replaceSignals
 	case "PatchLocation", "ContentSteering", "InitializationSet", "UTCTiming":
 		return true
 	case "EssentialProperty", "SupplementalProperty":
@@ -28,10 +30,15 @@ func isStray(n *node) bool {
 	}
 }
 
-// removeStrays takes out elements that would lead a player around the gateway or to clear bytes.
-func (r *rewriter) removeStrays() {
-	for _, n := range r.doc.strays {
-		if n.gone() || n.is("UTCTiming") && !r.leadsToOrigin(n) {
+// removeStrays takes out the elements between two offsets that would lead a player around the gateway or to clear bytes.
+func (r *rewriter) removeStrays(from, to int) {
+	strays := r.doc.strays // in document order
+	first, _ := slices.BinarySearchFunc(strays, from, func(n *node, offset int) int { return n.start - offset })
+	for _, n := range strays[first:] {
+		if n.start >= to {
+			return
+		}
+		if n.gone(r.number) || n.is("UTCTiming") && !r.leadsToOrigin(n) {
 			continue
 		}
 		r.remove(n)
