@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/geo"
 	"github.com/caddy-drm/caddy-drm/inflight"
 	"github.com/caddy-drm/caddy-drm/keysource"
@@ -31,6 +32,8 @@ type App struct {
 	GeoSets map[string][]string `json:"geo_sets,omitempty"`
 	// Rights maps the name by which sites use it to where a catalog of titles comes from.
 	Rights map[string]*RightsSource `json:"rights,omitempty"`
+	// Groups maps the name by which sites use it to a DRM group.
+	Groups map[string]*GroupConfig `json:"groups,omitempty"`
 	// SegmentCache bounds the memory, in bytes, that keeps protected segments, for all sites of the process. Default 256 MiB;
 	// a negative value keeps none.
 	SegmentCache int64 `json:"segment_cache,omitempty"`
@@ -57,6 +60,7 @@ type App struct {
 	databases map[string]*geo.File
 	geoSets   map[string]geo.List
 	rights    map[string]*rightsCatalog
+	groups    map[string]drm.Group
 	clock     func() time.Time
 	caches    *caches
 	ctx       caddy.Context
@@ -90,6 +94,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("drm.secret: %w", err)
 		}
 		a.secret = secret
+	}
+	if err := a.parseGroups(); err != nil {
+		return err
 	}
 	if err := a.parseGeoSets(); err != nil {
 		return err

@@ -27,6 +27,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		tenant          <name>
 //		secret          {env.NAME}|{file./path}
 //		scheme          auto|cenc|cbcs|aes-128
+//		group           <name> [<path...>]
 //		transport_stream aes-128|sample-aes
 //		protected_input refuse|pass
 //		experimental    vvc
@@ -70,6 +71,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"tenant":            func() error { return oneArg(d, &h.Tenant) },
 		"secret":            func() error { return secretArg(d, &h.Secret) },
 		"scheme":            func() error { return wordArg(d, &h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128") },
+		"group":             repeatable(func() error { return h.unmarshalSiteGroup(d) }),
 		"transport_stream":  func() error { return wordArg(d, &h.TransportStream, transportAES128, transportSampleAES) },
 		"protected_input":   func() error { return wordArg(d, &h.ProtectedInput, protectedRefuse, protectedPass) },
 		"experimental":      func() error { return someArgs(d, &h.Experimental) },

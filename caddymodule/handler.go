@@ -42,6 +42,10 @@ type Handler struct {
 	// Scheme is `cenc`, `cbcs` or `auto` (default): what the query `drm` asks for, else cbcs for Apple's clients and cenc
 	// for all others. `aes-128` encrypts the whole segments of HLS, with keys that players get in clear; MPDs are refused.
 	Scheme string `json:"scheme,omitempty"`
+	// Group is the DRM group of the site, by its name in the app. Default: temporary licenses of ClearKey, level low.
+	Group string `json:"group,omitempty"`
+	// Groups are other groups for some paths; the first that matches counts.
+	Groups []GroupPaths `json:"groups,omitempty"`
 	// TransportStream says how HLS segments without init segment are encrypted, transport streams and packed audio, under
 	// the schemes of Common Encryption, which are not for them: whole with `aes-128` (default), which all players know, or
 	// by frames with `sample-aes`.
@@ -103,6 +107,8 @@ type Handler struct {
 	origins    []*url.URL
 	assets     []pathPattern
 	shared     []pathPattern
+	groups     siteGroups
+	oneKey     bool // audio and video of a title share a key
 	rights     policy.Rights
 	limits     []policy.Limits
 	state      *SharedState

@@ -51,7 +51,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	for _, step := range []func(caddy.Context) error{
-		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileDelivery, h.compileToken, h.compileEntitlement, h.compileGeo, h.compileRights, h.compileLimit,
+		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileGroups, h.compileDelivery, h.compileToken, h.compileEntitlement, h.compileGeo, h.compileRights, h.compileLimit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -67,6 +67,9 @@ func (h *Handler) setDefaults() {
 	}
 	h.parse.Protected = h.passesProtected()
 	h.parse.VVC = isOneOf(experimentalVVC, h.Experimental...)
+	if h.License == nil {
+		h.License = new(LicenseConfig)
+	}
 	if h.MaxSegmentSize == 0 {
 		h.MaxSegmentSize = defaultMaxSegment
 	}
@@ -105,6 +108,8 @@ func (h *Handler) openKeySource(ctx caddy.Context) error {
 	if module == nil {
 		return errors.New("keys: the module is no key source")
 	}
+	derived, ok := module.(*DerivedKeys)
+	h.oneKey = ok && derived.Per != perTrackClass
 	scheme, _ := drm.ParseProtectionScheme(h.Scheme) // zero for auto
 	source, err := module.Source(h.secret, scheme)
 	if err != nil {
@@ -138,12 +143,14 @@ func (h *Handler) compilePatterns(caddy.Context) (err error) {
 
 // Validate finds what contradicts itself, so that `caddy validate` does, and names the setting.
 func (h *Handler) Validate() error {
+	if err := h.clearKeyMistake(); err != nil {
+		return err
+	}
 	checks := []struct {
 		setting string
 		bad     bool
 		want    string
 	}{
-		{"license", h.License == nil || !h.License.ClearKey, "a license server (license_server clearkey): players need keys for what is encrypted"},
 		{"scheme", !isOneOf(h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128"), "auto, cenc, cbcs or aes-128"},
 		{"transport_stream", !isOneOf(h.TransportStream, "", transportAES128, transportSampleAES), "aes-128 or sample-aes"},
 		{"protected_input", !isOneOf(h.ProtectedInput, "", protectedRefuse, protectedPass), "refuse or pass"},

@@ -64,6 +64,9 @@ func (q *request) serveRawKey() error {
 
 // licensedKeys lists the keys that a license under the request's seal may hold: all of the title, nothing of another.
 func (q *request) licensedKeys() ([]drm.ContentKey, error) {
+	if !q.servesClearKey(q.seal.Asset, q.seal.Group) {
+		return nil, errNotOurs
+	}
 	keys, err := q.source.ContentKeys(q.r.Context(), q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme))
 	if err != nil {
 		return nil, err
