@@ -30,6 +30,10 @@ type Representation struct {
 	Index Resource
 	// List is set for a SegmentList.
 	List bool
+	// Timescale and Epoch are set with Options.Rotation, once the times of the segments are known: a segment with decode time t, in
+	// ticks of the timescale, begins where the clock of the crypto periods says (t-Epoch)/Timescale seconds.
+	Timescale uint32
+	Epoch     int64
 }
 
 // AdaptationSet is what a Protector learns about an AdaptationSet, or one crypto period of it.
@@ -113,6 +117,8 @@ type Options struct {
 	// segments are clear, whatever the MPD says. It excludes PassProtected, and a Protector that lets tracks pass gets
 	// ErrAlreadyProtected.
 	ReplaceProtection bool
+	// Rotation is when keys change, if they do.
+	Rotation Rotation
 	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element. Session is
 	// the session of the manifest itself then, if it has one: a Location gets it.
 	SessionQuery, Session string
@@ -145,6 +151,9 @@ func rewrite(ctx context.Context, mpd []byte, o Options) ([]edit, error) {
 		return nil, fmt.Errorf("%w: protection that stays and is replaced", ErrOptions)
 	case strings.ContainsFunc(o.SessionQuery+o.Session, notInElement):
 		return nil, fmt.Errorf("%w: a session that no query can carry as it is", ErrOptions)
+	}
+	if err := o.checkRotation(); err != nil {
+		return nil, err
 	}
 	session := from.Session
 	if session == "" && o.SessionQuery != "" {
@@ -194,6 +203,10 @@ type rewriter struct {
 	sealed   int    // Representations that got a seal
 	hadVideo bool   // there was a video Representation
 	hasVideo bool   // one is left
+	parts    int    // Periods that were written, with Rotation
+	counted  bool   // which of them exist follows from the clock
+	// runs are the SegmentTimelines that were read.
+	runs map[*node]readTimeline
 }
 
 func (r *rewriter) dynamic() bool { return isDynamic(r.doc.root) }
@@ -205,11 +218,16 @@ func (r *rewriter) rewriteMPD(mpd *node) error {
 	}
 	r.clean(mpd, chosen)
 	r.rewriteLocations(mpd)
-	index := 0
+	var periods []*node
 	for _, n := range mpd.children {
-		if !n.is("Period") {
-			continue
+		if n.is("Period") {
+			periods = append(periods, n)
 		}
+	}
+	if r.Rotation.Length > 0 {
+		return r.rotatePeriods(periods, base)
+	}
+	for index, n := range periods {
 		period, err := r.readPeriod(n, base, index)
 		if err != nil {
 			return err
@@ -217,9 +235,30 @@ func (r *rewriter) rewriteMPD(mpd *node) error {
 		if err := r.writePeriod(period, &part{period: index}); err != nil {
 			return err
 		}
-		index++
 	}
 	return nil
+}
+
+// rotatePeriods writes all Periods, each as one for each crypto period.
+func (r *rewriter) rotatePeriods(periods []*node, base place) error {
+	times, err := r.readTimes(periods)
+	if err != nil {
+		return err
+	}
+	for index, n := range periods {
+		period, err := r.readPeriod(n, base, index)
+		if err != nil {
+			return err
+		}
+		period.times = times[index]
+		if err := r.rotatePeriod(period); err != nil {
+			return err
+		}
+	}
+	if len(periods) > 0 && r.parts == 0 {
+		return r.doc.errorf(r.doc.root, "%w: no Period has segments yet", ErrStructure)
+	}
+	return r.keepReloading()
 }
 
 // periodPlan is a Period as it was read.
@@ -228,6 +267,7 @@ type periodPlan struct {
 	chosen *node // its own BaseURL, or nil
 	index  int
 	sets   []*setPlan
+	times  periodTimes // only for Rotation
 }
 
 func (r *rewriter) readPeriod(n *node, outer place, index int) (*periodPlan, error) {
@@ -264,6 +304,15 @@ func (r *rewriter) writePeriod(p *periodPlan, part *part) error {
 		}
 	}
 	nameGroups(p.sets)
+	for _, s := range p.sets {
+		for _, g := range s.groups {
+			for _, i := range g.tracks {
+				if err := r.retime(s.tracks[i], part, true); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	for _, s := range p.sets {
 		if err := r.writeSet(s, part); err != nil {
 			return err

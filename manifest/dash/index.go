@@ -42,7 +42,7 @@ func (r *rewriter) readIndex(t *track) error {
 
 // sealIndex makes a SegmentTemplate of the SegmentBase of t: one URL for each segment that the index lists, since encryption
 // changes the sizes that players would take from it.
-func (r *rewriter) sealIndex(t *track, answer TrackProtection) error {
+func (r *rewriter) sealIndex(t *track, answer TrackProtection, part *part) error {
 	if err := checkElements(answer.Elements, true); err != nil {
 		return r.doc.errorAt(t.node, err)
 	}
@@ -52,19 +52,30 @@ func (r *rewriter) sealIndex(t *track, answer TrackProtection) error {
 	name := t.node.qualified
 	var b strings.Builder
 	b.WriteString("<" + name("SegmentTemplate"))
-	writeNumber(&b, "timescale", uint64(answer.Timeline.Timescale))
-	for _, attribute := range []string{"presentationTimeOffset", "presentationDuration"} {
-		if err := copyTicks(&b, t.place.bases, attribute, answer.Timeline.Timescale); err != nil {
-			return r.doc.errorf(t.node, "SegmentBase@%s: %w", attribute, err)
+	startNumber := int64(1)
+	if part.rotated {
+		startNumber += t.spans[part.number].first
+		writeNumber(&b, "timescale", uint64(t.timing.scale))
+		writeNumber(&b, "presentationTimeOffset", uint64(part.offset(t)))
+	} else {
+		writeNumber(&b, "timescale", uint64(answer.Timeline.Timescale))
+		for _, attribute := range []string{"presentationTimeOffset", "presentationDuration"} {
+			if err := copyTicks(&b, t.place.bases, attribute, answer.Timeline.Timescale); err != nil {
+				return r.doc.errorf(t.node, "SegmentBase@%s: %w", attribute, err)
+			}
 		}
 	}
 	copyAttributes(&b, t.place.bases, timingAttributes...)
-	writeAttribute(&b, "startNumber", "1")
+	writeNumber(&b, "startNumber", uint64(startNumber))
 	numbered := append(answer.Elements[:len(answer.Elements):len(answer.Elements)], address.NumberElement("$Number$"))
 	writeAttribute(&b, "initialization", r.relative(literal(t.initTarget), answer.Elements))
 	writeAttribute(&b, "media", r.relative(literal(t.place.target), numbered))
 	b.WriteString("><" + name("SegmentTimeline") + ">")
-	answer.Timeline.write(&b, name("S"))
+	if part.rotated {
+		b.WriteString(r.segmentsOf(t, t.node, t.spans[part.number]))
+	} else {
+		answer.Timeline.write(&b, name("S"))
+	}
 	b.WriteString("</" + name("SegmentTimeline") + "></" + name("SegmentTemplate") + ">")
 	r.placeSegments(t, "SegmentBase", b.String())
 	return nil
@@ -78,28 +89,36 @@ func literal(target address.Target) address.Target {
 
 // copyTicks writes an attribute that counts ticks, if it is in force, in another timescale.
 func copyTicks(b *strings.Builder, elements []*node, name string, to uint32) error {
+	value, ok, err := scaledTicks(elements, name, to)
+	if err == nil && ok {
+		writeNumber(b, name, value)
+	}
+	return err
+}
+
+// scaledTicks reads an attribute that counts ticks, if it is in force, in another timescale.
+func scaledTicks(elements []*node, name string, to uint32) (scaled uint64, ok bool, err error) {
 	text, ok := effective(elements, name)
 	if !ok {
-		return nil
+		return 0, false, nil
 	}
 	value, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
 	if err != nil {
-		return fmt.Errorf("%w: not an unsigned integer", ErrStructure)
+		return 0, false, fmt.Errorf("%w: not an unsigned integer", ErrStructure)
 	}
 	from := uint32(1) // 5.3.9.2.2
 	if text, ok := effective(elements, "timescale"); ok {
 		if from, err = parseUint32(strings.TrimSpace(text)); err != nil || from == 0 {
-			return fmt.Errorf("%w: @timescale is not a positive integer", ErrStructure)
+			return 0, false, fmt.Errorf("%w: @timescale is not a positive integer", ErrStructure)
 		}
 	}
 	high, low := bits.Mul64(value, uint64(to))
 	low, carry := bits.Add64(low, uint64(from)/2, 0) // rounds to the nearest tick
 	if high += carry; high >= uint64(from) {
-		return fmt.Errorf("%w: too large", ErrStructure)
+		return 0, false, fmt.Errorf("%w: too large", ErrStructure)
 	}
-	scaled, _ := bits.Div64(high, low, uint64(from))
-	writeNumber(b, name, scaled)
-	return nil
+	scaled, _ = bits.Div64(high, low, uint64(from))
+	return scaled, true, nil
 }
 
 // check refuses a Timeline that Protector does not allow.

@@ -41,24 +41,37 @@ var listAttributes = append([]string{
 
 // sealList writes a SegmentList for t alone, in which each segment is a URL of its own and no byte range is left: encryption
 // moves them.
-func (r *rewriter) sealList(t *track, answer TrackProtection) error {
+func (r *rewriter) sealList(t *track, answer TrackProtection, part *part) error {
 	if answer.Segment == nil {
 		return r.doc.errorf(t.node, "%w: no seals for a SegmentList", ErrOptions)
 	}
 	name := t.node.qualified
 	var b strings.Builder
 	b.WriteString("<" + name("SegmentList"))
-	copyAttributes(&b, t.place.lists, listAttributes...)
 	timeline := effectiveChild(t.place.lists, "SegmentTimeline")
-	if timeline == nil {
-		copyAttributes(&b, t.place.lists, "duration") // else that of an outer level, perhaps in ticks of another length
+	if part.rotated {
+		writeNumber(&b, "timescale", uint64(t.timing.scale))
+		writeNumber(&b, "presentationTimeOffset", uint64(part.offset(t)))
+		copyAttributes(&b, t.place.lists, timingAttributes...)
+	} else {
+		copyAttributes(&b, t.place.lists, listAttributes...)
+		if timeline == nil {
+			copyAttributes(&b, t.place.lists, "duration") // else that of an outer level, perhaps in ticks of another length
+		}
 	}
 	b.WriteString("><" + name("Initialization"))
 	if err := r.writeListed(&b, "sourceURL", t.node, located{t.initTarget, t.Init.Range}, answer); err != nil {
 		return err
 	}
 	segments := listedSegments(t)
-	if timeline != nil {
+	switch {
+	case part.rotated:
+		s := t.spans[part.number]
+		segments = segments[s.first:s.end]
+		b.WriteString("<" + name("SegmentTimeline") + ">")
+		t.timing.write(&b, name("S"), s.first, s.end, false, true)
+		b.WriteString("</" + name("SegmentTimeline") + ">")
+	case timeline != nil:
 		b.WriteString("<" + name("SegmentTimeline") + ">")
 		if err := r.writeListTimeline(&b, timeline, name("S"), uint64(len(segments))); err != nil {
 			return err
@@ -151,12 +164,15 @@ type listedTime struct {
 	repeats        uint64
 }
 
-var errListedTime = fmt.Errorf("%w: S without a usable @t, @d or @r", ErrStructure)
+var (
+	errListedTime = fmt.Errorf("%w: S without a usable @t, @d or @r", ErrStructure)
+	errNumbered   = fmt.Errorf("%w: S@n, S@k or a pattern where segments are counted", ErrUnsupported)
+)
 
 // parseListed reads an S element (5.3.9.6).
 func parseListed(n *node) (s listedTime, err error) {
 	if hasAny(n, []string{"n", "k", "p", "pE"}) {
-		return s, fmt.Errorf("%w: S@n, S@k or a pattern in a SegmentList", ErrUnsupported)
+		return s, errNumbered
 	}
 	if s.duration, err = strconv.ParseUint(n.trimmed("d"), 10, 64); err != nil || s.duration == 0 {
 		return s, errListedTime
@@ -168,14 +184,22 @@ func parseListed(n *node) (s listedTime, err error) {
 		s.timed = true
 	}
 	if text, ok := n.attr("r"); ok {
-		repeats, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
-		if err != nil {
-			return s, errListedTime
+		if err := s.setRepeats(strings.TrimSpace(text)); err != nil {
+			return s, err
 		}
-		if s.open = repeats < 0; s.open {
-			repeats = math.MaxInt32
-		}
-		s.repeats = uint64(repeats)
 	}
 	return s, nil
+}
+
+// setRepeats reads @r; a negative one repeats to what comes next.
+func (s *listedTime) setRepeats(text string) error {
+	repeats, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return errListedTime
+	}
+	if s.open = repeats < 0; s.open {
+		repeats = math.MaxInt32
+	}
+	s.repeats = uint64(repeats)
+	return nil
 }

@@ -22,7 +22,7 @@ type document struct {
 type node struct {
 	parent     *node
 	children   []*node
-	items      []*node // of a SegmentList its SegmentURLs, of its SegmentTimeline the S: there may be very many
+	items      []*node // of a SegmentList its SegmentURLs, of its SegmentTimeline the S, of an EventStream the Events: there may be very many
 	prefix     string  // as written
 	local, ns  string
 	attrs      []xml.Attr // Name.Space is a namespace, not a prefix

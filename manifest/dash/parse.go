@@ -277,6 +277,10 @@ func (n *node) adopt(child *node) {
 		case child.is("SegmentURL"):
 			n.items = append(n.items, child)
 		}
+	case "EventStream":
+		if child.is("Event") {
+			n.items = append(n.items, child)
+		}
 	case "SegmentTimeline":
 		if child.is("S") && n.parent.is("SegmentList") {
 			n.items = append(n.items, child)

@@ -3,6 +3,7 @@ package dash
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
@@ -167,9 +168,9 @@ func (r *rewriter) sealTrack(t *track, answer TrackProtection, part *part) error
 	r.sealed++
 	switch t.by {
 	case byIndex:
-		return r.sealIndex(t, answer)
+		return r.sealIndex(t, answer, part)
 	case byList:
-		return r.sealList(t, answer)
+		return r.sealList(t, answer, part)
 	case byTemplate, byFile:
 	}
 	if err := checkElements(answer.Elements, true); err != nil {
@@ -188,7 +189,7 @@ func (r *rewriter) sealTemplate(t *track, elements []string) {
 		r.cleanTemplate(own)
 	}
 	if !t.override && (!carriesSession(elements) || r.SessionQuery == "" && !r.dynamic()) {
-		r.setBase(t, address.RelativeDir(r.From, t.place.base.Path().Dir(), elements...))
+		r.setBase(t, address.RelativeDir(r.From, t.place.base.Path().Dir(), elements...), "")
 		return
 	}
 	r.clearBases(t.node, t.chosen)
@@ -205,8 +206,8 @@ func (r *rewriter) sealTemplate(t *track, elements []string) {
 // afterBaseURL lists the children of a Representation that stand behind BaseURL (5.3.5).
 var afterBaseURL = []string{"BaseURL", "ExtendedBandwidth", "SubRepresentation", "SegmentBase", "SegmentList", "SegmentTemplate"}
 
-// setBase gives t the one BaseURL that counts.
-func (r *rewriter) setBase(t *track, url string) {
+// setBase gives t the one BaseURL that counts, and markup that stands behind it.
+func (r *rewriter) setBase(t *track, url, markup string) {
 	for _, c := range t.node.children {
 		if c.is("BaseURL") && c != t.chosen {
 			r.remove(c)
@@ -214,10 +215,11 @@ func (r *rewriter) setBase(t *track, url string) {
 	}
 	if t.chosen != nil {
 		r.setText(t.chosen, url)
+		r.replace(t.chosen.end, t.chosen.end, markup)
 		return
 	}
 	name := t.node.qualified("BaseURL")
-	r.insertBefore(t.node, afterBaseURL, "<"+name+">"+escapeXML(url)+"</"+name+">")
+	r.insertBefore(t.node, afterBaseURL, "<"+name+">"+escapeXML(url)+"</"+name+">"+markup)
 }
 
 // sealSidecars seals Representations that are a single text or image resource, named by a BaseURL.
@@ -244,9 +246,33 @@ func (r *rewriter) sealSidecars(s *setPlan, part *part) error {
 			return r.doc.errorAt(t.node, err)
 		}
 		r.sealed++
-		r.setBase(t, r.relative(target, elements))
+		times, err := r.timeSidecar(t, part)
+		if err != nil {
+			return err
+		}
+		r.setBase(t, r.relative(target, elements), times)
 	}
 	return nil
+}
+
+// timeSidecar moves the times of a text or image resource, which begin with the Period, to those of a part. It returns what has to
+// stand behind the BaseURL.
+func (r *rewriter) timeSidecar(t *track, part *part) (string, error) {
+	if part.start == 0 {
+		return "", nil
+	}
+	const milliseconds = 1000
+	offset, _, err := scaledTicks(t.place.bases, "presentationTimeOffset", milliseconds)
+	if err != nil {
+		return "", r.doc.errorf(t.node, "SegmentBase@presentationTimeOffset: %w", err)
+	}
+	offset += uint64(mulDivNear(part.start, milliseconds, nanosPerSecond))
+	if own := t.node.child("SegmentBase"); own != nil {
+		r.setAttribute(own, "timescale", strconv.Itoa(milliseconds))
+		r.setAttribute(own, "presentationTimeOffset", strconv.FormatUint(offset, 10))
+		return "", nil
+	}
+	return fmt.Sprintf(`<%s timescale="%d" presentationTimeOffset="%d"/>`, t.node.qualified("SegmentBase"), milliseconds, offset), nil
 }
 
 var (

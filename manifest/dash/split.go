@@ -156,6 +156,9 @@ func (r *rewriter) writeGroup(s *setPlan, g *group, part *part) error {
 			r.remove(t.node)
 			continue
 		}
+		if err := r.retime(t, part, false); err != nil {
+			return err
+		}
 		if err := r.sealTrack(t, s.answer.Tracks[i], part); err != nil {
 			return err
 		}

@@ -22,6 +22,9 @@ type track struct {
 	override bool
 	// initTarget is the address of Init for a SegmentBase or a SegmentList.
 	initTarget address.Target
+	// timing and spans are for Rotation: when the segments are played, and which of them are in each part of the Period.
+	timing *timing
+	spans  []span
 }
 
 // addressing is how the segments of a Representation are named.

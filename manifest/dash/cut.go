@@ -1,0 +1,219 @@
+package dash
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// cut is where a part of a Period begins.
+type cut struct {
+	index uint32 // of its crypto period
+	start int64  // in nanoseconds from the start of the Period
+	first int64  // segment of the reference
+}
+
+// maxParts bounds the parts of one Period.
+const maxParts = maxRepresentations
+
+// nearEnough is how far from the cut of the video another AdaptationSet may be cut, in nanoseconds.
+const nearEnough = 100_000_000
+
+// cutReference finds the crypto periods of the segments that decide them. A part whose first segment may have left begins where
+// segments of the same duration would have put it.
+func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
+	first, last := int64(0), int64(math.MaxInt64)
+	if t.byClock {
+		now, err := r.present(p.node, p.times)
+		if err != nil {
+			return nil, err
+		}
+		if t.window {
+			if first, err = r.leftEdge(t, now); err != nil {
+				return nil, err
+			}
+		}
+		last = r.cryptoPeriod(p.times, now)
+	}
+	var cuts []cut
+	origin := r.cryptoPeriod(p.times, 0)
+	for n := first; n < t.total; {
+		tick, end := t.at(n)
+		index := r.cryptoPeriod(p.times, mulDiv(tick-t.offset, nanosPerSecond, t.scale))
+		if index > math.MaxUint32 || len(cuts) == maxParts {
+			return nil, r.doc.errorf(p.node, "%w: crypto periods", ErrLimit)
+		}
+		next := t.from(t.ticks(r.boundary(p.times, index+1)))
+		c := cut{index: uint32(index), first: n}
+		if index > origin {
+			border := t.ticks(r.boundary(p.times, index))
+			began := tick - (tick-border)/(end-tick)*(end-tick)
+			if n > 0 {
+				if start, before := t.at(n - 1); start < border {
+					began = min(tick, max(began, before))
+				}
+			}
+			c.start = t.nanos(began)
+			if t.window { // the first of those that are counted, not of those that are left
+				c.first = t.from(border)
+			}
+		} else if t.window {
+			c.first = 0
+		}
+		cuts = append(cuts, c)
+		if index > last {
+			break
+		}
+		n = max(next, n+1)
+	}
+	return cuts, r.rememberCuts(p, cuts, t.byClock)
+}
+
+// earliest returns the earliest cut that may come behind those of a live Period: other sets may list segments of the next crypto
+// period before the reference does.
+func (r *rewriter) earliest(p *periodPlan, t *timing, cuts []cut) []cut {
+	if !r.dynamic() || t.byClock {
+		return nil
+	}
+	_, end := t.at(t.total - 1)
+	start := max(t.nanos(end), r.boundary(p.times, int64(cuts[len(cuts)-1].index)+1))
+	if p.times.hasLength && start >= p.times.length-rounding {
+		return nil
+	}
+	return []cut{{start: start, first: t.total}}
+}
+
+// leftEdge returns the first segment of the time-shift window, and one more for clocks that differ.
+func (r *rewriter) leftEdge(t *timing, now int64) (int64, error) {
+	depth, ok, err := r.durationOf(r.doc.root, "timeShiftBufferDepth")
+	if err != nil || !ok {
+		return 0, err
+	}
+	edge := t.from(t.ticks(addTimes(now, -depth))) // the first that begins inside
+	return max(0, min(edge-2, t.total-1)), nil
+}
+
+// rememberCuts lets the caller say where parts began.
+func (r *rewriter) rememberCuts(p *periodPlan, cuts []cut, counted bool) error {
+	if r.Rotation.Cut == nil || counted || !r.dynamic() {
+		return nil
+	}
+	for i := range cuts {
+		c := &cuts[i]
+		if c.start == 0 {
+			continue
+		}
+		start, err := r.Rotation.Cut(p.times.id, partID(p.times.id, c.index), time.Duration(p.times.start+c.start))
+		if err != nil {
+			return fmt.Errorf("remembering where Periods begin: %w", err)
+		}
+		if c.start = int64(start) - p.times.start; c.start <= 0 || i > 0 && c.start <= cuts[i-1].start {
+			return r.doc.errorf(p.node, "%w: a Period that begins in front of the one before it", ErrOptions)
+		}
+	}
+	return nil
+}
+
+// span is the segments [first, end) of a Representation in a part.
+type span struct {
+	first, end int64
+	open       bool // to the end of the Period, whenever that will be
+	exact      bool // the first begins with the part, and the last ends with it
+}
+
+// spansOf distributes the segments of a track over parts that begin at cuts.
+func (t *timing) spansOf(cuts []cut) []span {
+	spans := make([]span, len(cuts))
+	for i, c := range cuts {
+		first, end, exact := int64(0), int64(0), true
+		if c.start > 0 {
+			first, end, exact = t.cutAt(c.start)
+		} else if t.runs == nil {
+			exact = false
+		}
+		spans[i].first, spans[i].exact = first, exact
+		if i > 0 {
+			spans[i-1].end = max(spans[i-1].first, end)
+			spans[i-1].exact = spans[i-1].exact && exact
+		}
+	}
+	last := &spans[len(spans)-1]
+	last.end, last.open = t.total, t.byClock
+	return spans
+}
+
+// cutAt returns the first segment behind a cut and the end of those in front of it: one number, or two where a segment lies
+// across. exact reports whether a segment begins just there.
+func (t *timing) cutAt(nanos int64) (first, end int64, exact bool) {
+	n := t.from(t.ticks(nanos))
+	if n == 0 {
+		start := int64(-1)
+		if t.total > 0 {
+			tick, _ := t.at(0)
+			start = t.nanos(tick)
+		}
+		return 0, 0, start == nanos
+	}
+	tick, endTick := t.at(n - 1)
+	before, after := t.nanos(tick), t.nanos(endTick)
+	next := after
+	if n < t.total {
+		tick, _ := t.at(n)
+		next = t.nanos(tick)
+	}
+	switch toBefore, toNext := nanos-before, next-nanos; {
+	case toNext <= toBefore && toNext <= nearEnough:
+		return n, n, toNext == 0
+	case toBefore < toNext && toBefore <= nearEnough:
+		return n - 1, n - 1, toBefore == 0
+	case after > nanos:
+		return n - 1, n, false
+	default:
+		return n, n, false
+	}
+}
+
+// reference returns the track whose segments decide where a Period is cut: the first of the video, else of the audio, else any.
+func (p *periodPlan) reference() *track {
+	var found *track
+	for _, kind := range []string{"video", "audio", ""} {
+		for _, s := range p.sets {
+			for _, t := range s.tracks {
+				if t.timing != nil && (t.ContentType == kind || kind == "") && found == nil {
+					found = t
+				}
+			}
+		}
+	}
+	return found
+}
+
+// edges is how many segments of the reference may be held back at either end of a live window because some set has none beside
+// them: more of them mean that this set has stopped.
+const edges = 3
+
+// listed returns which parts [from, to) are listed. In a dynamic MPD those wait, or go, in which an audio or video set has no
+// segment yet, or any more: one player never starts with an empty SegmentTimeline.
+func (r *rewriter) listed(p *periodPlan, cuts []cut) (from, to int) {
+	from, to = 0, len(cuts)
+	reference := p.reference()
+	if !r.dynamic() || reference.timing.byClock {
+		return from, to
+	}
+	lacking := func(i int) bool {
+		return slices.ContainsFunc(p.sets, func(s *setPlan) bool {
+			return slices.ContainsFunc(s.tracks, func(t *track) bool {
+				return (t.ContentType == "audio" || t.ContentType == "video") && t.timing != nil && t.spans[i].first >= t.spans[i].end
+			})
+		})
+	}
+	spans := reference.spans
+	for to > from && spans[len(spans)-1].end-spans[to-1].first <= edges && lacking(to-1) {
+		to--
+	}
+	for from < to-1 && spans[from].end-spans[0].first <= edges && lacking(from) {
+		from++
+	}
+	return from, to
+}

@@ -1,0 +1,128 @@
+package dash
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Rotation is when keys change. A Period becomes one Period for each crypto period: the one with index
+// floor(clock/Length), where the clock of a static MPD is presentation time from 0, and that of a dynamic MPD is
+// availabilityStartTime + presentation time, in seconds since 1970.
+//
+// A video segment belongs to the crypto period that it begins in. The other AdaptationSets are cut at the segment that begins
+// nearest to where the video is cut; where that is more than 100 ms away, the segment across the cut is listed on both sides.
+// In a dynamic MPD a Period is listed from when every audio and video set has a segment in it.
+type Rotation struct {
+	// Length of a crypto period. Zero: keys never change.
+	Length time.Duration
+	// Now is needed for dynamic MPDs in which the segments that exist follow from the clock (@duration, or S@r=-1): they list
+	// crypto periods from the time-shift window to the one behind the present, and say how often to look for more.
+	Now time.Time
+	// Cut, if set, remembers where Periods begin, for dynamic MPDs with segments of changing duration: once the first segment of
+	// a Period has left the window, the MPD does not tell any more. It is called in order for each Period that is not the first
+	// part of its original, with the id of that Period, its @id in the result, and the @start that follows from the MPD. It
+	// returns the one to be used: that of the first call for this Period.
+	Cut func(original, id string, start time.Duration) (time.Duration, error)
+}
+
+// periodTimes is when a Period of the document is, in nanoseconds of the presentation.
+type periodTimes struct {
+	start, length int64
+	hasLength     bool
+	zero          int64 // what the clock of the crypto periods says at @start
+	id            string
+}
+
+// readTimes finds the times of all Periods (5.3.2.1), and the clock.
+func (r *rewriter) readTimes(periods []*node) ([]periodTimes, error) {
+	zero := int64(0)
+	if r.dynamic() {
+		var err error
+		if zero, err = parseDateTime(r.doc.root.trimmed("availabilityStartTime")); err != nil {
+			return nil, r.doc.errorf(r.doc.root, "@availabilityStartTime: %w", err)
+		}
+	}
+	times := make([]periodTimes, len(periods))
+	for i, n := range periods {
+		start, hasStart, err := r.durationOf(n, "start")
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case hasStart, i == 0:
+		case times[i-1].hasLength:
+			start = addTimes(times[i-1].start, times[i-1].length)
+		default:
+			return nil, r.doc.errorf(n, "%w: a Period whose start is not known", ErrUnsupported)
+		}
+		length, hasLength, err := r.durationOf(n, "duration")
+		if err != nil {
+			return nil, err
+		}
+		if hasStart && i > 0 {
+			if start < times[i-1].start {
+				return nil, r.doc.errorf(n, "%w: a Period in front of the one before it", ErrStructure)
+			}
+			times[i-1].length, times[i-1].hasLength = start-times[i-1].start, true
+		}
+		if start > maxTime {
+			return nil, r.doc.errorf(n, "%w: @start", ErrStructure)
+		}
+		times[i] = periodTimes{start: start, length: length, hasLength: hasLength, zero: addTimes(zero, start), id: r.periodID(n, i, start)}
+	}
+	if last := len(times) - 1; last >= 0 && !times[last].hasLength {
+		end, ok, err := r.durationOf(r.doc.root, "mediaPresentationDuration")
+		if err != nil {
+			return nil, err
+		}
+		if ok && end > times[last].start {
+			times[last].length, times[last].hasLength = end-times[last].start, true
+		}
+	}
+	return times, nil
+}
+
+// periodID returns what the ids of the parts of a Period begin with: in a dynamic MPD, that of a Period without one has to stay
+// when those in front of it leave.
+func (r *rewriter) periodID(n *node, index int, start int64) string {
+	switch id, _ := n.attr("id"); {
+	case id != "":
+		return id
+	case r.dynamic():
+		return "p" + formatSeconds(start)
+	default:
+		return "p" + strconv.Itoa(index)
+	}
+}
+
+// durationOf reads an attribute that is a duration.
+func (r *rewriter) durationOf(n *node, name string) (nanos int64, ok bool, err error) {
+	text := n.trimmed(name)
+	if text == "" {
+		return 0, false, nil
+	}
+	if nanos, err = parseDuration(text); err != nil {
+		return 0, false, r.doc.errorf(n, "@%s: %w", name, err)
+	}
+	return nanos, true, nil
+}
+
+// cryptoPeriod returns the index of the crypto period at a time behind the start of a Period; times in front of it count as it.
+func (r *rewriter) cryptoPeriod(times periodTimes, nanos int64) int64 {
+	return addTimes(times.zero, max(0, nanos)) / int64(r.Rotation.Length)
+}
+
+// boundary returns when a crypto period begins, from the start of a Period.
+func (r *rewriter) boundary(times periodTimes, index int64) int64 {
+	return mulDiv(index, int64(r.Rotation.Length), 1) - times.zero
+}
+
+// present returns what time it is, from the start of a Period.
+func (r *rewriter) present(n *node, times periodTimes) (int64, error) {
+	now := r.Rotation.Now.Unix()
+	if now <= 0 || now >= maxTime/nanosPerSecond {
+		return 0, r.doc.errorAt(n, fmt.Errorf("%w: no time for a dynamic MPD", ErrOptions))
+	}
+	return r.Rotation.Now.UnixNano() - times.zero, nil
+}

@@ -1,0 +1,147 @@
+package dash
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// timeChange is a new value for an attribute of a SegmentTemplate, or new content for a SegmentTimeline.
+type timeChange struct {
+	timedAttribute
+	value string
+}
+
+// timedAttribute is what several Representations may share.
+type timedAttribute struct {
+	node *node
+	name string
+}
+
+// template returns the SegmentTemplate that a change is in.
+func (c timeChange) template() *node {
+	if c.name == cutsTimeline {
+		return c.node.parent
+	}
+	return c.node
+}
+
+// Names of changes that set no attribute: an attribute is removed, a SegmentTimeline is cut, and one is added.
+const (
+	removesAttribute = "-"
+	cutsTimeline     = "SegmentTimeline"
+	addsTimeline     = "+SegmentTimeline"
+)
+
+// deltas are attributes that are about the segments at either end of a Period.
+var deltas = []string{"endNumber", "eptDelta", "pdDelta", "presentationDuration"}
+
+// timeChanges says what has to change in the SegmentTemplates of t so that they are about one part.
+func (r *rewriter) timeChanges(t *track, part *part) (changes []timeChange) {
+	templates, own := t.place.templates, t.spans[part.number]
+	timeline := effectiveChild(templates, "SegmentTimeline")
+	owner := holderOf(templates, "duration")
+	if timeline != nil {
+		owner = timeline.parent
+	} else if owner == nil {
+		owner = templates[len(templates)-1]
+	}
+	set := func(name string, value, before int64) {
+		holder := holderOf(templates, name)
+		if holder == nil {
+			holder = owner
+		}
+		if value != before {
+			changes = append(changes, timeChange{timedAttribute{holder, name}, strconv.FormatInt(value, 10)})
+		}
+	}
+	remove := func(names ...string) {
+		for _, n := range templates {
+			for _, name := range names {
+				if _, ok := n.attr(name); ok {
+					changes = append(changes, timeChange{timedAttribute{n, removesAttribute + name}, ""})
+				}
+			}
+		}
+	}
+	set("presentationTimeOffset", part.offset(t), t.timing.offset)
+	set("startNumber", t.timing.number+own.first, t.timing.number)
+	exact := !slices.ContainsFunc(t.spans, func(s span) bool { return !s.exact })
+	switch {
+	case timeline != nil:
+		if own.first > 0 || own.end < t.timing.total {
+			changes = append(changes, timeChange{timedAttribute{timeline, cutsTimeline}, r.segmentsOf(t, timeline, own)})
+		}
+	case t.timing.nominal && !t.timing.byClock && !exact:
+		remove("duration")
+		name := owner.qualified("SegmentTimeline")
+		changes = append(changes, timeChange{timedAttribute{owner, addsTimeline}, "<" + name + ">" + r.segmentsOf(t, owner, own) + "</" + name + ">"})
+	case t.timing.nominal && !own.open:
+		// Players divide the length of the Period by @duration, in floating point.
+		remove(deltas[1:]...)
+		set("endNumber", t.timing.number+own.end-1, -1)
+		return changes
+	}
+	remove(deltas...)
+	return changes
+}
+
+// segmentsOf returns the S elements of a part, to stand next to n.
+func (r *rewriter) segmentsOf(t *track, n *node, s span) string {
+	var b strings.Builder
+	t.timing.write(&b, n.qualified("S"), s.first, s.end, s.open, false)
+	return b.String()
+}
+
+// offset returns the @presentationTimeOffset of t in a part.
+func (p *part) offset(t *track) int64 {
+	return t.timing.offset + mulDivNear(p.start, t.timing.scale, nanosPerSecond)
+}
+
+func holderOf(elements []*node, name string) *node {
+	for _, n := range slices.Backward(elements) {
+		if _, ok := n.attr(name); ok {
+			return n
+		}
+	}
+	return nil
+}
+
+// retime makes the SegmentTemplates of t be about one part: those of the Period, or those further in.
+func (r *rewriter) retime(t *track, part *part, ofPeriod bool) error {
+	if !part.rotated || t.by != byTemplate {
+		return nil
+	}
+	for _, c := range r.timeChanges(t, part) {
+		if c.template().parent.is("Period") != ofPeriod {
+			continue
+		}
+		if value, ok := r.timed[c.timedAttribute]; ok {
+			if value != c.value {
+				return r.doc.errorf(c.node, "%w: Representations that share it are cut at different segments", ErrUnsupported)
+			}
+			continue
+		}
+		if r.timed == nil {
+			r.timed = map[timedAttribute]string{}
+		}
+		r.timed[c.timedAttribute] = c.value
+		r.applyTime(c)
+	}
+	return r.checkWritten(t.node, 0)
+}
+
+func (r *rewriter) applyTime(c timeChange) {
+	switch {
+	case c.name == cutsTimeline:
+		r.replace(c.node.startEnd, c.node.endStart, c.value)
+	case c.name == addsTimeline && c.node.selfClosed:
+		r.openSelfClosed(c.node, c.value)
+	case c.name == addsTimeline:
+		r.replace(c.node.endStart, c.node.endStart, c.value)
+	case strings.HasPrefix(c.name, removesAttribute):
+		r.removeAttribute(c.node, c.name[len(removesAttribute):])
+	default:
+		r.setAttribute(c.node, c.name, c.value)
+	}
+}
