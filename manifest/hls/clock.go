@@ -53,7 +53,7 @@ func (r *rewriter) readClock(text string) ([]uint32, error) {
 			return nil, r.fault(err)
 		}
 	}
-	periods, fault := c.periods(r.o.Rotation.Length)
+	periods, fault := c.periods(r.o.Rotation)
 	if fault != nil {
 		return nil, fault
 	}
@@ -123,7 +123,7 @@ func (c *clock) skip(list string) error {
 //
 // A live playlist without dates has the same clock at each reload only if nothing that it counts from ever leaves it: the first
 // segment, as long as EXT-X-PLAYLIST-TYPE promises that it stays, and the number 0 otherwise.
-func (c *clock) periods(length time.Duration) ([]uint32, *SyntaxError) {
+func (c *clock) periods(rotation Rotation) ([]uint32, *SyntaxError) {
 	periods := make([]uint32, len(c.starts))
 	switch {
 	case !c.ended && len(c.dates) > 0:
@@ -139,12 +139,12 @@ func (c *clock) periods(length time.Duration) ([]uint32, *SyntaxError) {
 		return nil, &SyntaxError{Line: 1, Err: fmt.Errorf("%w: neither dates nor a target duration to time a live playlist by", ErrUnsupported)}
 	default:
 		for i := range periods {
-			periods[i] = sequencePeriod(c.sequence+uint64(i), c.target, length)
+			periods[i] = sequencePeriod(c.sequence+uint64(i), c.target, rotation.Length)
 		}
 		return periods, nil
 	}
 	for i, start := range c.starts {
-		periods[i] = uint32(max(start+int64(cutSlack), 0) / int64(length))
+		periods[i] = rotation.Period(time.Duration(start))
 	}
 	return periods, nil
 }

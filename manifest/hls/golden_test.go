@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -13,7 +14,20 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.m3u8")
+	testGolden(t, "testdata", func(playlist string) (string, error) { return rewriteText(t, playlist) })
+}
+
+// TestGoldenRotation has crypto periods of 8 s.
+func TestGoldenRotation(t *testing.T) {
+	testGolden(t, "testdata/rotation", func(playlist string) (string, error) {
+		out, _, err := rewriteRotating(t, 8*time.Second, playlist)
+		return out, err
+	})
+}
+
+func testGolden(t *testing.T, folder string, rewrite func(playlist string) (string, error)) {
+	t.Helper()
+	files, err := filepath.Glob(folder + "/*.m3u8")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no playlists: %v", err)
 	}
@@ -23,7 +37,7 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := rewriteText(t, string(in))
+			got, err := rewrite(string(in))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,17 +14,19 @@ import (
 
 // channel is a live channel: what its segments are, of which playlists list a window each.
 type channel struct {
-	starts    []time.Duration // true ones, since 1970, and the end
-	infs      []time.Duration // as EXTINF says: each less than 1 ms off
-	inits     []string        // name of the init segment of each; empty for a transport stream
-	dates     string          // which segments have a date: all, first (of the window), or every 7th and the first
-	length    time.Duration   // of a crypto period
-	aligned   bool            // crypto periods begin where segments do
-	extension string          // of its files
+	starts []time.Duration // true ones, since 1970, and the end
+	infs   []time.Duration // as EXTINF says: each less than 1 ms off
+	inits  []string        // name of the init segment of each; empty for a transport stream
+	// dates says which segments have one: all, the first of the window, some (every 7th and the first) or none; event is none too,
+	// and no segment ever leaves the window.
+	dates     string
+	length    time.Duration // of a crypto period
+	aligned   bool          // crypto periods begin where segments do
+	extension string        // of its files
 }
 
 func drawChannel(t *rapid.T) channel {
-	c := channel{extension: ".m4s", dates: rapid.SampledFrom([]string{"all", "first", "some"}).Draw(t, "dates")}
+	c := channel{extension: ".m4s", dates: rapid.SampledFrom([]string{"all", "first", "some", "none", "event"}).Draw(t, "dates")}
 	count := rapid.IntRange(5, 60).Draw(t, "segments")
 	c.aligned = rapid.Bool().Draw(t, "aligned")
 	nominal := time.Duration(rapid.IntRange(500, 8000).Draw(t, "ms per segment")) * time.Millisecond
@@ -58,7 +60,9 @@ func (c channel) window(from, to int, delta bool) string {
 	write := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	write("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:9\n#EXT-X-MEDIA-SEQUENCE:%d", from)
 	first := from
-	if delta && c.inits[0] != "" && to-from > 2 {
+	if c.dates == "event" {
+		write("#EXT-X-PLAYLIST-TYPE:EVENT")
+	} else if delta && c.inits[0] != "" && to-from > 2 {
 		first = from + (to-from)/2
 		write("#EXT-X-SKIP:SKIPPED-SEGMENTS=%d", first-from)
 	}
@@ -69,7 +73,7 @@ func (c channel) window(from, to int, delta bool) string {
 		if c.inits[i] != "" && (i == first || c.inits[i] != c.inits[i-1]) {
 			write(`#EXT-X-MAP:URI="%s.mp4"`, c.inits[i])
 		}
-		if c.dates == "all" || i == first || c.dates == "some" && i%7 == 0 {
+		if c.dates == "all" || i == first && c.hasDates() || c.dates == "some" && i%7 == 0 {
 			write("#EXT-X-PROGRAM-DATE-TIME:%s", time.Unix(0, int64(c.starts[i])).UTC().Round(time.Millisecond).Format("2006-01-02T15:04:05.000Z07:00"))
 		}
 		if i >= to-2 {
@@ -80,16 +84,30 @@ func (c channel) window(from, to int, delta bool) string {
 			write("#EXTINF:%.6f,\n%d%s", c.infs[i].Seconds(), i, c.extension)
 		}
 	}
-	if to < len(c.infs) {
+	if to == len(c.infs) && c.dates == "event" {
+		write("#EXT-X-ENDLIST")
+	} else if to < len(c.infs) {
 		write(`#EXT-X-PRELOAD-HINT:TYPE=PART,URI="%d.2%s"`, to, c.extension)
 	}
 	return b.String()
 }
 
+func (c channel) hasDates() bool { return c.dates != "none" && c.dates != "event" }
+
 // period returns the crypto period of a segment, and false when dates of milliseconds and the drift of the durations in a window
 // may put it into either of two.
 func (c channel) period(i, window int) (period int64, certain bool) {
 	shifted := c.starts[i] + cutSlack
+	switch c.dates {
+	case "none":
+		return int64((9*time.Second*time.Duration(i) + cutSlack) / c.length), true
+	case "event":
+		shifted = cutSlack
+		for _, duration := range c.infs[:i] {
+			shifted += duration
+		}
+		return int64(shifted / c.length), true
+	}
 	bound := 500 * time.Microsecond
 	if c.dates != "all" {
 		bound += time.Duration(window) * time.Millisecond
@@ -111,6 +129,9 @@ func TestReloadsAgree(t *testing.T) {
 		to := rapid.IntRange(1, len(c.infs)).Draw(t, "end of the first window")
 		for ; to <= len(c.infs); to += rapid.IntRange(1, 5).Draw(t, "slides by") {
 			from := max(0, to-rapid.IntRange(1, 50).Draw(t, "width"))
+			if c.dates == "event" {
+				from = 0
+			}
 			in := c.window(from, to, rapid.IntRange(0, 3).Draw(t, "delta") == 0)
 			o, protector := testOptions()
 			o.Protector, o.Rotation.Length = &rotator{testProtector: protector}, c.length
@@ -133,7 +154,7 @@ func TestReloadsAgree(t *testing.T) {
 				if certain && (int64(period) != want || listed && before != period) {
 					t.Fatalf("%s is of period %d, was of %d (%v), want %d\n%s", name, period, before, listed, want, in)
 				}
-				if c.dates == "all" && listed && before != period {
+				if (c.dates == "all" || !c.hasDates()) && listed && before != period {
 					t.Fatalf("%s has its own date, is of period %d and was of %d\n%s", name, period, before, in)
 				}
 				seen[name] = period

@@ -12,6 +12,15 @@ type Rotation struct {
 	Length time.Duration
 }
 
+// Period returns the crypto period of what begins at clock: since 1970 for what has dates, else since the beginning of its
+// playlist. It has the last 32 bits of ⌊(clock + 100 ms) / Length⌋, and is 0 for a clock that is negative and without rotation.
+func (r Rotation) Period(clock time.Duration) uint32 {
+	if r.Length <= 0 || clock < 0 {
+		return 0
+	}
+	return uint32((clock + cutSlack) / r.Length)
+}
+
 func (r Rotation) validate() error {
 	if r.Length < 0 || r.Length > 0 && r.Length < time.Second {
 		return errRotation

@@ -267,6 +267,20 @@ func TestParseSeconds(t *testing.T) {
 	}
 }
 
+func TestRotationPeriod(t *testing.T) {
+	for _, test := range []struct {
+		length, clock time.Duration
+		want          uint32
+	}{
+		{0, time.Hour, 0}, {time.Minute, -time.Hour, 0}, {time.Minute, 0, 0}, {time.Minute, 59_899_999_999, 0}, {time.Minute, 59_900 * time.Millisecond, 1},
+		{time.Minute, 119 * time.Second, 1}, {time.Second, (1<<32 + 7) * time.Second, 7}, {7 * 24 * time.Hour, 2_000_000_000 * time.Second, 3306},
+	} {
+		if got := (Rotation{test.length}).Period(test.clock); got != test.want {
+			t.Errorf("%+v: got %d", test, got)
+		}
+	}
+}
+
 func TestSequencePeriod(t *testing.T) {
 	for _, test := range []struct {
 		sequence, target uint64
