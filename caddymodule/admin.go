@@ -32,6 +32,7 @@ func (a *AdminAPI) Provision(ctx caddy.Context) error {
 func (a *AdminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/drm/check", Handler: caddy.AdminHandlerFunc(a.serveCheck)},
+		{Pattern: "/drm/rekeys", Handler: caddy.AdminHandlerFunc(a.rekeys)},
 		{Pattern: "/drm/revocations", Handler: caddy.AdminHandlerFunc(a.revocations)},
 		{Pattern: "/drm/revocations/", Handler: caddy.AdminHandlerFunc(a.revocation)},
 	}

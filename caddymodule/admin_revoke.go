@@ -64,7 +64,11 @@ func (a *AdminAPI) revocation(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodDelete {
 		return methodError("DELETE")
 	}
-	found, err := app.state.Revocations.Remove(r.Context(), strings.TrimPrefix(r.URL.Path, "/drm/revocations/"))
+	id := strings.TrimPrefix(r.URL.Path, "/drm/revocations/")
+	if isRekey(app.state.Revocations, id) {
+		return caddy.APIError{HTTPStatus: http.StatusConflict, Err: errors.New("new keys cannot be taken back: the old ones would be in use again")}
+	}
+	found, err := app.state.Revocations.Remove(r.Context(), id)
 	switch {
 	case err != nil:
 		return stateError(err)

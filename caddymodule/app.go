@@ -45,6 +45,8 @@ type App struct {
 	// Spool is the directory of the files from which slow clients get their encrypted segments while memory is short.
 	// They are removed as they are made. Default: the system's directory for temporary files; `off` holds memory instead.
 	Spool string `json:"spool,omitempty"`
+	// RekeyGrace is how long addresses under older keys go on after an emergency re-key. Default 30s; a negative value is none.
+	RekeyGrace caddy.Duration `json:"rekey_grace,omitempty"`
 	// StateRaw is where streams, revocations and single-use tokens are kept. Default: the memory of this node.
 	StateRaw json.RawMessage `json:"state,omitempty" caddy:"namespace=drm.state inline_key=backend"`
 

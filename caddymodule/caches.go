@@ -28,6 +28,7 @@ type caches struct {
 	edits      *ristretto.Cache[string, *manifestEdit]
 	renewals   *ristretto.Cache[string, string] // the session that follows on another
 	sessions   *token.OpenedSessions
+	cuts       *periodCuts
 	flight     singleflight.Group
 }
 
@@ -61,7 +62,7 @@ var sharedCaches = sync.OnceValue(func() *caches {
 })
 
 func newCaches() (c *caches, err error) {
-	c = new(caches)
+	c = &caches{cuts: newPeriodCuts()}
 	c.sessions, err = token.NewOpenedSessions(maxOpenedSessions)
 	return c, errors.Join(
 		err,

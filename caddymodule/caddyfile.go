@@ -29,12 +29,13 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		scheme          auto|cenc|cbcs|aes-128
 //		group           <name> [<path...>]
 //		transport_stream aes-128|sample-aes
-//		protected_input refuse|pass
+//		protected_input refuse|pass|replace
 //		experimental    vvc
 //		keys            derived|static … { … }
 //		license_server  clearkey {
 //			url <template>
 //		}
+//		license_url     widevine|playready|fairplay <template>
 //		hls_key_formats identity clearkey
 //		asset           <pattern...>
 //		shared          <pattern...>
@@ -73,10 +74,11 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"scheme":            func() error { return wordArg(d, &h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128") },
 		"group":             repeatable(func() error { return h.unmarshalSiteGroup(d) }),
 		"transport_stream":  func() error { return wordArg(d, &h.TransportStream, transportAES128, transportSampleAES) },
-		"protected_input":   func() error { return wordArg(d, &h.ProtectedInput, protectedRefuse, protectedPass) },
+		"protected_input":   func() error { return wordArg(d, &h.ProtectedInput, protectedRefuse, protectedPass, protectedReplace) },
 		"experimental":      func() error { return someArgs(d, &h.Experimental) },
 		"keys":              func() error { return h.unmarshalKeys(d) },
 		"license_server":    func() error { return h.unmarshalLicense(d) },
+		"license_url":       repeatable(func() error { return h.unmarshalLicenseURL(d) }),
 		"hls_key_formats":   func() error { return someArgs(d, &h.HLSKeyFormats) },
 		"asset":             func() error { return someArgs(d, &h.Assets) },
 		"shared":            func() error { return someArgs(d, &h.Shared) },
@@ -108,7 +110,10 @@ func (h *Handler) unmarshalLicense(d *caddyfile.Dispenser) error {
 	if err := wordArg(d, &kind, "clearkey"); err != nil {
 		return err
 	}
-	h.License = &LicenseConfig{ClearKey: true}
+	if h.License == nil {
+		h.License = new(LicenseConfig)
+	}
+	h.License.ClearKey = true
 	return eachOption(d, options{"url": func() error { return oneArg(d, &h.License.URL) }})
 }
 

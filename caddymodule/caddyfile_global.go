@@ -37,6 +37,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		geo_set      <name> <place or network...>
 //		rights       <name> <file>|<https URL> { … }
 //		group        <name> { … }
+//		rekey_grace  <duration>
 //		segment_cache <size>|off
 //		in_flight    <size> [<wait>]
 //		spool        <directory>|off
@@ -53,6 +54,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"geo_set":       repeatable(func() error { return a.unmarshalGeoSet(d) }),
 		"rights":        repeatable(func() error { return a.unmarshalRightsSource(d) }),
 		"group":         repeatable(func() error { return a.unmarshalGroup(d) }),
+		"rekey_grace":   func() error { return durationArg(d, &a.RekeyGrace) },
 		"segment_cache": func() error { return a.unmarshalSegmentCache(d) },
 		"in_flight":     func() error { return a.unmarshalInFlight(d) },
 		"spool":         func() error { return oneArg(d, &a.Spool) },

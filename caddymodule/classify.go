@@ -119,7 +119,10 @@ func (q *request) classifyUnsealed() error {
 
 func (q *request) openSeal(text string, kind address.SealKind) error {
 	seal, err := q.sealer.Open(text, kind, q.addr.Path)
-	if err != nil || seal.Generation != 0 || seal.Period != 0 {
+	if err != nil || q.isReplaced(seal) {
+		return errNotOurs
+	}
+	if _, known := q.groupNamed(seal.Group); !known {
 		return errNotOurs
 	}
 	switch {
@@ -185,14 +188,14 @@ func (h *Handler) inAsset(asset, p address.Path) bool {
 	return false
 }
 
-// chooseScheme is the one place that decides the scheme of a manifest: the seal of a child playlist, the configuration,
+// chooseScheme is the one place that decides the scheme of a manifest: the seal of a child playlist, the group or the site,
 // what the player asked for, and last what kind of client it is.
-func (q *request) chooseScheme() (drm.ProtectionScheme, error) {
+func (q *request) chooseScheme(group drm.Group) (drm.ProtectionScheme, error) {
 	if q.seal.Scheme.Valid() {
 		return q.seal.Scheme, nil
 	}
-	if scheme, err := drm.ParseProtectionScheme(q.Scheme); err == nil {
-		return scheme, nil
+	if group.Scheme.Valid() {
+		return group.Scheme, nil
 	}
 	if asked := q.r.URL.Query().Get(querySchemeName); asked != "" {
 		scheme, err := drm.ParseProtectionScheme(asked)

@@ -1,10 +1,8 @@
 package caddymodule
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -18,11 +16,11 @@ import (
 
 // revokeOptions are the flags of `caddy drm revoke`.
 type revokeOptions struct {
-	admin, config, adapter string
-	values                 map[state.RevocationKind]*string
-	tenant, note, lift     string
-	life                   time.Duration
-	list                   bool
+	admin              adminOptions
+	values             map[state.RevocationKind]*string
+	tenant, note, lift string
+	life               time.Duration
+	list               bool
 }
 
 func revokeCommand() *cobra.Command {
@@ -52,9 +50,7 @@ or a content key by its KID. It holds on all nodes that share their state within
 	flags.StringVar(&o.note, "note", "", "a note for whoever reads the list; it names nobody")
 	flags.BoolVar(&o.list, "list", false, "print the revocations in force")
 	flags.StringVar(&o.lift, "lift", "", "ID of the revocation to end")
-	flags.StringVar(&o.admin, "address", "", "address of the admin API, if it is not the default one")
-	flags.StringVarP(&o.config, "config", "c", "", "configuration to find the address of the admin API in")
-	flags.StringVarP(&o.adapter, "adapter", "a", "", "adapter of that configuration")
+	o.admin.flags(flags)
 	return cmd
 }
 
@@ -83,17 +79,5 @@ func (o revokeOptions) run(out io.Writer) error {
 	default:
 		return errors.New("want one of --subject, --token, --session, --device, --title, --key, --list and --lift")
 	}
-	address, err := caddycmd.DetermineAdminAPIAddress(o.admin, nil, o.config, o.adapter)
-	if err != nil {
-		return fmt.Errorf("finding the admin API: %w", err)
-	}
-	response, err := caddycmd.AdminAPIRequest(address, method, path, http.Header{"Content-Type": {"application/json"}}, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if _, err := io.Copy(out, response.Body); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
-	}
-	return nil
+	return o.admin.send(out, method, path, body)
 }

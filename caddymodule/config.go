@@ -106,8 +106,9 @@ const (
 	transportAES128    = "aes-128"
 	transportSampleAES = "sample-aes"
 
-	protectedRefuse = "refuse"
-	protectedPass   = "pass"
+	protectedRefuse  = "refuse"
+	protectedPass    = "pass"
+	protectedReplace = "replace"
 
 	refusalsAsProblem     = "problem"
 	refusalsToErrorRoutes = "handle_errors"

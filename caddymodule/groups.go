@@ -208,6 +208,22 @@ func (h *Handler) compileGroups(caddy.Context) (err error) {
 		h.groups.paths = append(h.groups.paths, candidate)
 	}
 	h.warnOfSharedKeys()
+	if err := h.License.compile(); err != nil {
+		return err
+	}
+	return h.checkRotation()
+}
+
+// checkRotation refuses groups that rotate where that cannot be carried out.
+func (h *Handler) checkRotation() error {
+	for _, g := range h.groups.all() {
+		switch {
+		case g.Rotate > 0 && h.fixedKeys:
+			return fmt.Errorf("group %q: a list of fixed keys has none for other crypto periods: leave out rotate, or derive the keys", g.Name)
+		case (g.Rotate > 0 || !h.oneKey) && slices.Contains(g.SignaledSystems(), drm.SystemFairPlay) && !h.License.skd.NamesKey():
+			return fmt.Errorf("group %q: license_url fairplay: titles with more than one key need {kid} in it", g.Name)
+		}
+	}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/geo"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
@@ -51,7 +52,8 @@ type Handler struct {
 	// by frames with `sample-aes`.
 	TransportStream string `json:"transport_stream,omitempty"`
 	// ProtectedInput is what happens to media that the origin has protected already: `refuse` (default), or `pass`, as it is and
-	// with the origin's signals. Segments are looked at and refused if they are clear.
+	// with the origin's signals. Segments are looked at and refused if they are clear. `replace` is for media that is clear although
+	// manifests still have signals of protection: ours take their place.
 	ProtectedInput string `json:"protected_input,omitempty"`
 	// Experimental switches on what players do not agree on yet: `vvc`.
 	Experimental []string `json:"experimental,omitempty"`
@@ -109,6 +111,7 @@ type Handler struct {
 	shared     []pathPattern
 	groups     siteGroups
 	oneKey     bool // audio and video of a title share a key
+	fixedKeys  bool // a title has the same keys at all times
 	rights     policy.Rights
 	limits     []policy.Limits
 	state      *SharedState
@@ -134,6 +137,12 @@ type LicenseConfig struct {
 	// URL is the template of license URLs in manifests. Placeholders expand per request; `{http.drm.license_path}` is the
 	// path, with session and seal. Default: scheme, host and path prefix of the request, then that path.
 	URL string `json:"url,omitempty"`
+	// URLs are the templates of the license URLs of `widevine` and `playready` in manifests, and that of the skd:// URIs of `fairplay`.
+	// The first two take Caddy's placeholders, and have to be the same throughout a session; the last takes {kid}, {asset}, {group}
+	// and {iv}. Default: none, and `skd://{kid}`.
+	URLs map[string]string `json:"urls,omitempty"`
+
+	skd drm.SKDTemplate
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.

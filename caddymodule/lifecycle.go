@@ -110,6 +110,7 @@ func (h *Handler) openKeySource(ctx caddy.Context) error {
 	}
 	derived, ok := module.(*DerivedKeys)
 	h.oneKey = ok && derived.Per != perTrackClass
+	_, h.fixedKeys = module.(*StaticKeys)
 	scheme, _ := drm.ParseProtectionScheme(h.Scheme) // zero for auto
 	source, err := module.Source(h.secret, scheme)
 	if err != nil {
@@ -153,7 +154,7 @@ func (h *Handler) Validate() error {
 	}{
 		{"scheme", !isOneOf(h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128"), "auto, cenc, cbcs or aes-128"},
 		{"transport_stream", !isOneOf(h.TransportStream, "", transportAES128, transportSampleAES), "aes-128 or sample-aes"},
-		{"protected_input", !isOneOf(h.ProtectedInput, "", protectedRefuse, protectedPass), "refuse or pass"},
+		{"protected_input", !isOneOf(h.ProtectedInput, "", protectedRefuse, protectedPass, protectedReplace), "refuse, pass or replace"},
 		{"mode", !isOneOf(h.Mode, "", modeEnforce, modeObserve), "enforce or observe"},
 		{"refusals", !isOneOf(h.Refusals, "", refusalsAsProblem, refusalsToErrorRoutes), "problem or handle_errors"},
 		{"max_segment_size", h.MaxSegmentSize < 0, "a positive size"},

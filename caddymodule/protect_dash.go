@@ -4,60 +4,112 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/caddy-drm/caddy-drm/address"
-	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
 
 // dashProtector adapts titleProtector to dash.Protector.
-type dashProtector struct{ *titleProtector }
+type dashProtector struct {
+	*titleProtector
+	window address.Window // of the licenses
+}
 
-// AdaptationSet implements dash.Protector. All Representations of a set share one key, that of the most valuable class
-// among them: players cannot switch between keys inside of a set.
+// AdaptationSet implements dash.Protector. Representations of one class share a key, and have a set of their own: players cannot switch
+// between keys inside of a set.
 func (p dashProtector) AdaptationSet(ctx context.Context, set dash.AdaptationSet) (dash.Protection, error) {
-	class, err := p.classOfSet(ctx, set)
-	if err != nil {
-		return dash.Protection{}, err
-	}
-	var protection dash.Protection
-	texts, passing := 0, 0
+	a := setAnswer{p: p, title: p.title}
+	a.title.Period = set.CryptoPeriod
 	for i, representation := range set.Representations {
-		t, err := p.openTrack(ctx, address.Resource(representation.Init), class)
-		if err != nil {
+		if err := a.add(ctx, representation); err != nil {
 			return dash.Protection{}, fmt.Errorf("representation %d of its set: %w", i+1, err)
 		}
-		switch {
-		case t.passes():
-			passing++
-		case t.isText():
-			texts++
-		default:
-			protection.Scheme, protection.KID = p.title.Scheme, t.key.KID()
-			protection.Systems = []dash.System{{
-				ID: drm.SystemClearKey, LicenseURL: p.q.licenseURL(p.asset, p.session, endpointClearKey, t.licenseSeal()),
-			}}
-		}
-		sealed, err := p.sealTrack(ctx, t, representation)
-		if err != nil {
-			return dash.Protection{}, fmt.Errorf("representation %d of its set: %w", i+1, err)
-		}
-		protection.Tracks = append(protection.Tracks, sealed)
 	}
-	switch all := len(set.Representations); {
-	case passing > 0 && passing < all:
+	return a.protection()
+}
+
+// setAnswer is the answer for an AdaptationSet while it is put together.
+type setAnswer struct {
+	p              dashProtector
+	title          keysource.Title // in the crypto period of the set
+	keys           []dash.Key
+	tracks         []dash.TrackProtection
+	texts, passing int
+	dropped        int
+}
+
+func (a *setAnswer) add(ctx context.Context, representation dash.Representation) error {
+	t, err := a.p.openTrack(ctx, address.Resource(representation.Init))
+	if err != nil {
+		return err
+	}
+	if a.p.drops(t) {
+		a.dropped++
+		a.tracks = append(a.tracks, dash.TrackProtection{Drop: true})
+		return nil
+	}
+	keyed, err := t.keyed(ctx, a.title)
+	if err != nil {
+		return err
+	}
+	key := 0
+	switch {
+	case t.passes():
+		a.passing++
+	case t.isText():
+		a.texts++
+	default:
+		if key, err = a.key(keyed); err != nil {
+			return err
+		}
+	}
+	sealed, err := a.p.sealTrack(ctx, keyed, representation)
+	if err != nil {
+		return err
+	}
+	sealed.Key = key
+	a.tracks = append(a.tracks, sealed)
+	return nil
+}
+
+// key returns the index of a track's key, which is announced once.
+func (a *setAnswer) key(t keyedTrack) (int, error) {
+	for i, known := range a.keys {
+		if known.KID == t.key.KID() {
+			return i, nil
+		}
+	}
+	systems, err := t.dashSystems(a.p.window)
+	if err != nil {
+		return 0, err
+	}
+	a.keys = append(a.keys, dash.Key{KID: t.key.KID(), Systems: systems})
+	return len(a.keys) - 1, nil
+}
+
+func (a *setAnswer) protection() (dash.Protection, error) {
+	switch all := len(a.tracks) - a.dropped; {
+	case a.passing > 0 && a.passing < all:
 		return dash.Protection{}, errMixedProtection
-	case texts > 0 && texts < all:
+	case a.texts > 0 && a.texts < all:
 		return dash.Protection{}, errMixedSet
 	}
-	protection.Passes = passing > 0
-	return protection, nil
+	answer := dash.Protection{Passes: a.passing > 0, Tracks: a.tracks}
+	if len(a.keys) > 0 {
+		answer.Scheme, answer.KID, answer.Systems, answer.Further = a.title.Scheme, a.keys[0].KID, a.keys[0].Systems, a.keys[1:]
+	}
+	return answer, nil
 }
 
 // sealTrack seals a Representation as its segments are addressed: by template, by the index of a single file, or one by one.
-func (p dashProtector) sealTrack(ctx context.Context, t track, r dash.Representation) (dash.TrackProtection, error) {
+func (p dashProtector) sealTrack(ctx context.Context, t keyedTrack, r dash.Representation) (dash.TrackProtection, error) {
 	seal := t.seal()
+	if p.group.Rotate > 0 && !t.passes() && !t.isText() && !r.List {
+		seal.Clock = address.Clock{Origin: r.Epoch, Length: uint64(p.group.Rotate/time.Second) * uint64(r.Timescale)}
+	}
 	switch {
 	case r.List:
 		one := func(part dash.Resource) ([]string, error) {
@@ -106,18 +158,6 @@ func (p dashProtector) readIndex(ctx context.Context, r dash.Representation) (*s
 }
 
 var errInitElsewhere = errors.New("the init segment of a single file lies in another file")
-
-func (p dashProtector) classOfSet(ctx context.Context, set dash.AdaptationSet) (drm.TrackClass, error) {
-	var class drm.TrackClass
-	for _, representation := range set.Representations {
-		init, err := p.readInit(ctx, address.Resource(representation.Init))
-		if err != nil {
-			return 0, err
-		}
-		class = max(class, classOf(init))
-	}
-	return class, nil
-}
 
 // Sidecar implements dash.Protector.
 func (p dashProtector) Sidecar(_ context.Context, target address.Target, _ string) ([]string, error) {

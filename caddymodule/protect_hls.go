@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 )
 
@@ -27,11 +28,11 @@ func (p hlsProtector) Playlist(_ context.Context, target address.Target) ([]stri
 
 // Track implements hls.Protector.
 func (p hlsProtector) Track(ctx context.Context, init hls.Resource) (hls.Track, error) {
-	t, err := p.openTrack(ctx, address.Resource{Path: init.Target.Path, Range: init.Range}, 0)
+	t, err := p.openTrack(ctx, address.Resource{Path: init.Target.Path, Range: init.Range})
 	if err != nil {
 		return nil, err
 	}
-	return hlsTrack{t}, nil
+	return p.newHLSTrack(ctx, t, p.title)
 }
 
 // bareClasses are the extensions of segments that need no init segment, with the class of track that they are taken for:
@@ -61,8 +62,7 @@ func (p hlsProtector) Bare(ctx context.Context, first hls.Segment) (hls.Track, e
 	if first.IFrame && title.Scheme == drm.SchemeCbcs {
 		return nil, errIFrameSampleAES
 	}
-	t, err := p.selectKey(ctx, title, class)
-	return hlsTrack{t}, err
+	return p.newHLSTrack(ctx, track{p: p.titleProtector, class: class}, title)
 }
 
 var (
@@ -76,32 +76,50 @@ func (p hlsProtector) Sidecar(_ context.Context, target address.Target) ([]strin
 }
 
 // hlsTrack adapts track to hls.Track.
-type hlsTrack struct{ track }
+type hlsTrack struct {
+	track
+	ctx     context.Context //nolint:containedctx // of the rewriting, which asks for keys as it comes to new crypto periods
+	title   keysource.Title // without its period
+	periods map[uint32]keyedTrack
+	failed  map[uint32]error // of the key lines
+}
 
-// Keys implements hls.Track. The URIs differ per KID, since players keep licenses by URI.
-func (t hlsTrack) Keys(uint32) []hls.Key {
+// newHLSTrack finds out whether the track can be protected, unless that depends on a period that is not known yet.
+func (p hlsProtector) newHLSTrack(ctx context.Context, t track, title keysource.Title) (hls.Track, error) {
+	h := hlsTrack{track: t, ctx: ctx, title: title, periods: make(map[uint32]keyedTrack), failed: make(map[uint32]error)}
+	if p.group.Rotate > 0 && !t.passes() {
+		return h, nil
+	}
+	_, err := h.in(0)
+	return h, err
+}
+
+// in returns the track in a crypto period.
+func (t hlsTrack) in(period uint32) (keyedTrack, error) {
+	if keyed, ok := t.periods[period]; ok {
+		return keyed, nil
+	}
+	title := t.title
+	title.Period = period
+	keyed, err := t.keyed(t.ctx, title)
+	if err == nil {
+		t.periods[period] = keyed
+	}
+	return keyed, err
+}
+
+// Keys implements hls.Track. Without the key of the period there are none; Elements says why, before anything is written.
+func (t hlsTrack) Keys(period uint32) []hls.Key {
 	if t.isText() || t.passes() {
 		return nil
 	}
-	p, kid, seal := t.p, t.key.KID(), t.licenseSeal()
-	// What a player decrypts itself it decrypts with a key of identity; the other formats are for what a CDM decrypts.
-	byPlayer := t.init == nil || !t.title.Scheme.Common()
-	var keys []hls.Key
-	if byPlayer || p.keyFormats.Has(hls.FormatIdentity) {
-		key := hls.Key{
-			Method: t.title.Scheme.HLSMethod(), KeyFormat: "identity",
-			URI: p.q.licenseURL(p.asset, p.session, endpointRawKey, seal, kid.Hex()),
-		}
-		if byPlayer && t.title.Scheme.Common() {
-			key.IV, key.HasIV = t.key.ConstantIV(), true // without it the IV would be the media sequence number
-		}
-		keys = append(keys, key)
+	keyed, err := t.in(period)
+	if err != nil {
+		return nil
 	}
-	if !byPlayer && p.keyFormats.Has(hls.FormatClearKey) {
-		keys = append(keys, hls.Key{
-			Method: t.title.Scheme.HLSMethod(), KeyFormat: "org.w3.clearkey", KeyFormatVersions: "1", KID: kid,
-			URI: withQuery(p.q.licenseURL(p.asset, p.session, endpointClearKey, seal), "kid="+kid.Hex()),
-		})
+	keys, err := keyed.hlsKeys()
+	if err != nil {
+		t.failed[period] = err
 	}
 	return keys
 }
@@ -119,7 +137,14 @@ func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
 	if err := t.p.admit(path); err != nil {
 		return nil, err
 	}
-	seal := t.seal()
+	keyed, err := t.in(segment.CryptoPeriod)
+	if err == nil {
+		err = t.failed[segment.CryptoPeriod]
+	}
+	if err != nil {
+		return nil, err
+	}
+	seal := keyed.seal()
 	seal.Range, seal.IFrame = segment.Range, segment.IFrame && t.init != nil
 	if seal.Scheme == drm.SchemeAES128 {
 		seal.Sequence = segment.Sequence

@@ -19,6 +19,9 @@ var (
 
 func (h *Handler) passesProtected() bool { return h.ProtectedInput == protectedPass }
 
+// replacesProtection reports whether signals in manifests are left over from another life of the media, which is clear.
+func (h *Handler) replacesProtection() bool { return h.ProtectedInput == protectedReplace }
+
 // passes reports whether the track came protected, and leaves as it is. Without the option no such init segment is read.
 func (t track) passes() bool { return t.init != nil && t.init.Protected() }
 

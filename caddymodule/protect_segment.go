@@ -58,6 +58,12 @@ func (q *request) plan(m *media, clear *clearResource, claim *claim) (*segcrypt.
 	if errors.Is(err, segcrypt.ErrParameterSets) && len(q.seal.Lead) > 0 {
 		seg, err = q.planBehindLead(m, clear, claim)
 	}
+	if err == nil {
+		if err = q.checkPeriod(seg); err != nil {
+			seg.Release()
+			return nil, err
+		}
+	}
 	if err == nil && clear.partial > 0 {
 		if err = seg.Truncate(clear.partial); err != nil {
 			seg.Release()

@@ -148,7 +148,7 @@ func TestRevokeCommand(t *testing.T) {
 		o.life, _ = cmd.Flags().GetDuration("for")
 		o.list, _ = cmd.Flags().GetBool("list")
 		o.lift, _ = cmd.Flags().GetString("lift")
-		o.admin, _ = cmd.Flags().GetString("address")
+		o.admin.address, _ = cmd.Flags().GetString("address")
 		var out bytes.Buffer
 		err := o.run(&out)
 		return out.String(), err

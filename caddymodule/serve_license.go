@@ -7,9 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
-	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/licensing"
 )
 
@@ -32,7 +30,7 @@ func (q *request) serveClearKeyLicense() error {
 	if err != nil {
 		return err
 	}
-	keys, err := q.licensedKeys()
+	keys, err := q.licensedKeys(asked.KIDs)
 	if err != nil {
 		return err
 	}
@@ -50,7 +48,7 @@ func (q *request) serveRawKey() error {
 	if err != nil {
 		return errNotOurs
 	}
-	keys, err := q.licensedKeys()
+	keys, err := q.licensedKeys([]drm.KID{kid})
 	if err != nil {
 		return err
 	}
@@ -60,18 +58,6 @@ func (q *request) serveRawKey() error {
 	}
 	q.writeSecret("application/octet-stream", key)
 	return nil
-}
-
-// licensedKeys lists the keys that a license under the request's seal may hold: all of the title, nothing of another.
-func (q *request) licensedKeys() ([]drm.ContentKey, error) {
-	if !q.servesClearKey(q.seal.Asset, q.seal.Group) {
-		return nil, errNotOurs
-	}
-	keys, err := q.source.ContentKeys(q.r.Context(), q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme))
-	if err != nil {
-		return nil, err
-	}
-	return q.unrevoked(keys)
 }
 
 // writeSecret sends keys to the one who asked, and to no cache.
@@ -87,9 +73,4 @@ func (q *request) writeSecret(contentType string, body []byte) {
 	if q.r.Method != http.MethodHead {
 		_, _ = q.w.Write(body) // the client may be gone
 	}
-}
-
-// titleOf names what shares rights and keys. This version has one crypto period and one generation per title.
-func (s *site) titleOf(asset address.Path, group string, scheme drm.ProtectionScheme) keysource.Title {
-	return keysource.Title{Tenant: s.tenant, Group: group, Asset: string(asset), Scheme: scheme}
 }

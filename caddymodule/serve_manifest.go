@@ -22,8 +22,13 @@ func (q *request) serveMPD() error {
 		return errSchemeOfHLS
 	}
 	return q.serveManifest("application/dash+xml", p, isLiveMPD, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
+		rotation, window, err := p.dashRotation(clear)
+		if err != nil {
+			return nil, err
+		}
 		return dash.Rewrite(q.r.Context(), clear, dash.Options{
-			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p}, PassProtected: q.passesProtected(),
+			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p, window},
+			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation,
 			SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
 		})
 	})
@@ -45,9 +50,9 @@ func (q *request) servePlaylist() error {
 	return q.serveManifest("application/vnd.apple.mpegurl", p, isLivePlaylist, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
 		return hls.Rewrite(q.r.Context(), clear, hls.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
-			PassProtected: q.passesProtected(),
-			Query:         func(name string) (string, bool) { return query.Get(name), query.Has(name) },
-			SessionQuery:  q.sessionQuery(),
+			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: hls.Rotation{Length: p.group.Rotate},
+			Query:        func(name string) (string, bool) { return query.Get(name), query.Has(name) },
+			SessionQuery: q.sessionQuery(),
 		})
 	})
 }
@@ -73,7 +78,7 @@ func (q *request) serveManifest(
 	if q.Token != nil && q.Token.Session == sessionInCookie {
 		q.w.Header().Add("Vary", "Cookie")
 	}
-	if q.seal.Scheme == 0 && !q.fixedScheme() {
+	if q.seal.Scheme == 0 && !p.group.Scheme.Valid() {
 		q.w.Header().Add("Vary", "User-Agent")
 	}
 	q.setLicenseLinks()
@@ -90,8 +95,6 @@ func isLivePlaylist(clear []byte) bool {
 	info, err := hls.Inspect(clear)
 	return err == nil && info.Kind == hls.KindMedia && info.Live
 }
-
-func (q *request) fixedScheme() bool { return q.Scheme != schemeAuto }
 
 // originQuery returns the query of a manifest for the origin, without what is ours.
 func (q *request) originQuery() string {

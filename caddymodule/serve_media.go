@@ -26,6 +26,9 @@ func (q *request) serveMedia() error {
 	if err := q.checkMediaKey(); err != nil {
 		return err
 	}
+	if err := q.checkLevel(); err != nil {
+		return err
+	}
 	if !q.wantsInit() && q.app.segments.Enabled() {
 		return q.serveCached()
 	}
@@ -68,7 +71,7 @@ func (q *request) openMedia(ctx context.Context) (*media, error) {
 	if q.seal.Passes {
 		return m, nil
 	}
-	title := q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme)
+	title := q.sealedTitle()
 	if m.key, err = q.source.ContentKey(ctx, keysource.Request{Title: title, Class: q.seal.Class}); err != nil {
 		return nil, fmt.Errorf("selecting the content key: %w", err)
 	}
@@ -110,6 +113,9 @@ func (q *request) segmentSource(ctx context.Context) (address.Resource, error) {
 		return from, errNotOurs
 	}
 	entry := index.Entries[q.addr.Number-1]
+	if err := q.checkPeriodAt(entry.Time); err != nil {
+		return from, err
+	}
 	if from.Range, err = address.NewRange(entry.Offset, entry.Size); err != nil {
 		return from, errIndex
 	}

@@ -49,7 +49,7 @@ func (q *request) produce(m *media, to receiver) error {
 	}
 	claim := q.app.claim(ctx)
 	defer claim.release()
-	live := newLiveSegment(m, to.chunks(claim), q.MaxSegmentSize, q.newContentDigest)
+	live := newLiveSegment(q, m, to.chunks(claim))
 	clear, err := q.origin.fetch(from, fetchOptions{limit: q.MaxSegmentSize, reserve: claim.reserve, stream: live.sink()})
 	if err != nil {
 		return live.failed(fmt.Errorf("reading the segment: %w", err))
@@ -151,13 +151,12 @@ type liveSegment struct {
 	limit   int64
 	arrived int64
 	begun   bool
-	digest  *xxh3.Hasher // of the clear bytes that were sent
-	// newDigest makes digest: most segments are not live, and need none.
-	newDigest func() *xxh3.Hasher
+	digest  *xxh3.Hasher // of the clear bytes that were sent; most segments are not live, and need none
+	q       *request
 }
 
-func newLiveSegment(m *media, to chunkReceiver, limit int64, newDigest func() *xxh3.Hasher) *liveSegment {
-	return &liveSegment{media: m, to: to, limit: limit, newDigest: newDigest}
+func newLiveSegment(q *request, m *media, to chunkReceiver) *liveSegment {
+	return &liveSegment{q: q, media: m, to: to, limit: q.MaxSegmentSize}
 }
 
 // sink is what a fetch gives a body of unknown length to; nil where the body has to be whole.
@@ -171,7 +170,7 @@ func (l *liveSegment) sink() func([]byte) (int, error) {
 // take protects and hands on the chunks that have arrived whole.
 func (l *liveSegment) take(arrived []byte) (used int, err error) {
 	if l.stream == nil {
-		l.stream, l.digest = l.media.protector.NewStream(), l.newDigest()
+		l.stream, l.digest = l.media.protector.NewStream(), l.q.newContentDigest()
 	}
 	for {
 		n, err := segcrypt.NextChunk(arrived[used:], int(l.limit))
@@ -194,6 +193,9 @@ func (l *liveSegment) send(chunk []byte) error {
 		return err
 	}
 	defer seg.Release()
+	if err := l.q.checkPeriod(seg); err != nil {
+		return err
+	}
 	_, _ = l.digest.Write(chunk) // it never fails, and the chunk is encrypted in place below
 	if !l.begun {
 		if err := l.to.begin(segmentHead{contentType: mediaType(l.media.init)}); err != nil {

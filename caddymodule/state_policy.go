@@ -87,7 +87,7 @@ func (q *request) checkMediaKey() error {
 	if !q.state.Revocations.AnyKeyRevoked() {
 		return nil
 	}
-	title := q.titleOf(q.seal.Asset, q.seal.Group, q.seal.Scheme)
+	title := q.sealedTitle()
 	key, err := q.source.ContentKey(q.r.Context(), keysource.Request{Title: title, Class: q.seal.Class})
 	if err != nil {
 		return err

@@ -267,7 +267,7 @@ func TestChooseScheme(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/a.mpd"+test.query, nil)
 		r.Header.Set("User-Agent", test.agent)
 		q := &request{Handler: &Handler{Scheme: test.configured}, r: r}
-		got, err := q.chooseScheme()
+		got, err := q.chooseScheme(q.onThisSite(drm.Group{}))
 		if (test.want == "") != (err != nil) || err == nil && got.String() != test.want {
 			t.Errorf("%+v: %v, %v", test, got, err)
 		}

@@ -134,6 +134,28 @@ func (c *Cached) ContentKeys(ctx context.Context, t Title) ([]drm.ContentKey, er
 	return slices.Clone(list), err
 }
 
+// Namer is implemented by sources that tell the names of keys without asking anybody.
+type Namer interface {
+	// KIDs lists the names of what ContentKeys would list.
+	KIDs(t Title) ([]drm.KID, error)
+}
+
+// MayHold reports whether one of kids may be the name of a key of t: whether it is, if the source is a Namer, and true otherwise.
+func (c *Cached) MayHold(t Title, kids []drm.KID) bool {
+	namer, ok := c.src.(Namer)
+	if !ok {
+		return true
+	}
+	named, err := namer.KIDs(t)
+	return err == nil && slices.ContainsFunc(named, func(kid drm.KID) bool { return slices.Contains(kids, kid) })
+}
+
+// Names reports whether the source is a Namer.
+func (c *Cached) Names() bool {
+	_, ok := c.src.(Namer)
+	return ok
+}
+
 // Prefetch has the source asked for a key that will be needed soon, such as that of the next crypto period, unless the answer is
 // known. It does not wait.
 func (c *Cached) Prefetch(r Request) {

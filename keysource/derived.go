@@ -87,6 +87,20 @@ func (d *Derived) KID(r Request) (drm.KID, error) {
 	return drm.KID(mac.Sum(nil)[:len(drm.KID{})]), nil
 }
 
+// KIDs implements Namer.
+func (d *Derived) KIDs(t Title) ([]drm.KID, error) {
+	classes := classesOf(d.split)
+	kids := make([]drm.KID, 0, len(classes))
+	for _, c := range classes {
+		kid, err := d.KID(Request{Title: t, Class: c})
+		if err != nil {
+			return nil, err
+		}
+		kids = append(kids, kid)
+	}
+	return kids, nil
+}
+
 // Format keeps every verb from reaching the fields.
 func (d *Derived) Format(s fmt.State, _ rune) {
 	_, _ = io.WriteString(s, "derived key source")

@@ -1,11 +1,16 @@
 package dash
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Info is what can be told of an MPD without its init segments.
 type Info struct {
 	// Live is true for a dynamic MPD, which players fetch again and again.
 	Live bool
+	// Duration is @mediaPresentationDuration, and Depth @timeShiftBufferDepth; zero where the MPD does not say.
+	Duration, Depth time.Duration
 }
 
 // Inspect reads mpd as Rewrite does, whatever protection it signals, and returns the same errors for what is no MPD.
@@ -14,7 +19,17 @@ func Inspect(mpd []byte) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Live: isDynamic(doc.root)}, nil
+	info := Info{Live: isDynamic(doc.root)}
+	for name, into := range map[string]*time.Duration{"mediaPresentationDuration": &info.Duration, "timeShiftBufferDepth": &info.Depth} {
+		if text := doc.root.trimmed(name); text != "" {
+			nanos, err := parseDuration(text)
+			if err != nil {
+				return Info{}, doc.errorf(doc.root, "@%s: %w", name, err)
+			}
+			*into = time.Duration(nanos)
+		}
+	}
+	return info, nil
 }
 
 func isDynamic(mpd *node) bool {

@@ -1,0 +1,84 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/manifest/hls"
+)
+
+// What the level of a viewer's device allows. Tokens say what a device can do (the claim level); a group says what its content needs. Where
+// the device cannot have the most valuable renditions, manifests leave them out, and their segments and keys are refused: whoever
+// knows their addresses gains nothing. A token that says nothing leaves it to the license server and the CDM.
+
+var errLevel = errors.New("the device of the viewer cannot have this rendition")
+
+// levelNeeded is the level that a class of track needs in a group: UHD needs all that the group asks for, HD one step less, and what is
+// smaller, and audio, none.
+func levelNeeded(group drm.Group, class drm.TrackClass) drm.Level {
+	switch class {
+	case drm.ClassUHD1, drm.ClassUHD2:
+		return group.Level
+	case drm.ClassHD:
+		if group.Level == drm.LevelHigh {
+			return drm.LevelMedium
+		}
+	}
+	return drm.LevelLow
+}
+
+// allowsClass reports whether the device of the viewer may have tracks of a class.
+func (q *request) allowsClass(group drm.Group, class drm.TrackClass) bool {
+	level, err := drm.ParseLevel(q.identity.claims.Level)
+	return err != nil || level >= levelNeeded(group, class)
+}
+
+// drops reports whether a track is left out of a manifest.
+func (p *titleProtector) drops(t track) bool { return !p.q.allowsClass(p.group, t.class) }
+
+// checkLevel refuses the segments of a track that the device of the viewer cannot have.
+func (q *request) checkLevel() error {
+	if q.kind != kindMedia || q.seal.Passes || q.identity.claims.Level == "" {
+		return nil
+	}
+	group, _ := q.groupNamed(q.seal.Group)
+	if q.allowsClass(group, q.seal.Class) {
+		return nil
+	}
+	return errLevel
+}
+
+// withheld returns the names of the keys of a title that the device of the viewer cannot have. Where all tracks share one, there are none.
+func (q *request) withheld(ctx context.Context, title keysource.Title) (kids []drm.KID, err error) {
+	if q.identity.claims.Level == "" || !q.source.Split() {
+		return nil, nil
+	}
+	group, _ := q.groupNamed(title.Group)
+	for _, class := range drm.SplitClasses {
+		if q.allowsClass(group, class) {
+			continue
+		}
+		key, err := q.source.ContentKey(ctx, keysource.Request{Title: title, Class: class})
+		switch {
+		case errors.Is(err, keysource.ErrUnknownKey): // the title has no such track
+		case err != nil:
+			return nil, err
+		default:
+			kids = append(kids, key.KID())
+		}
+	}
+	return kids, nil
+}
+
+// Variant implements hls.VariantProtector.
+func (p hlsProtector) Variant(_ context.Context, v hls.Variant) (hls.VariantTerms, error) {
+	if v.Width > 0 && !p.q.allowsClass(p.group, drm.VideoClass(v.Width, v.Height)) {
+		return hls.VariantTerms{Drop: true}, nil
+	}
+	if v.Width == 0 {
+		return hls.VariantTerms{}, nil // of sound alone
+	}
+	return hls.VariantTerms{HDCP: hls.HDCPLevelFor(p.group.HDCP)}, nil
+}

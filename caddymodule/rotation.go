@@ -1,0 +1,183 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/manifest/dash"
+	"github.com/caddy-drm/caddy-drm/segcrypt"
+)
+
+// Keys that rotate. The rewriters say which crypto period each segment of a manifest is in; the seal carries it, so that any node serves
+// the segment under its key. A template of a DASH manifest covers segments of other periods, too: there the decode time of the segment
+// has to fit.
+
+const (
+	// periodSlack is how far from its crypto period a segment may begin: periods change where a segment of video begins, and the other
+	// tracks follow.
+	periodSlack = 15 * time.Second
+	// maxLicensePeriods bounds the crypto periods that a license is looked for in.
+	maxLicensePeriods = 20_000
+)
+
+var errPeriod = errors.New("the segment is of another crypto period than its address")
+
+// checkPeriod refuses a segment that is not of the crypto period that its seal names the key of.
+func (q *request) checkPeriod(seg *segcrypt.Segment) error {
+	if q.seal.Clock.Length == 0 || q.addr.Number > 0 { // that of a single file was checked by its index
+		return nil
+	}
+	ticks, ok := seg.DecodeTime()
+	if !ok {
+		return fmt.Errorf("%w: it has no decode time", errPeriod)
+	}
+	return q.checkPeriodAt(ticks)
+}
+
+// checkPeriodAt is checkPeriod for a segment that begins at ticks.
+func (q *request) checkPeriodAt(ticks uint64) error {
+	clock := q.seal.Clock
+	if clock.Length == 0 {
+		return nil
+	}
+	since := int64(ticks) - clock.Origin - int64(q.seal.Period)*int64(clock.Length)
+	slack := q.periodSlack(clock)
+	if since < -slack || since >= int64(clock.Length)+slack {
+		return errPeriod
+	}
+	return nil
+}
+
+// periodSlack returns periodSlack in ticks of the clock, but one period at most.
+func (q *request) periodSlack(clock address.Clock) int64 {
+	group, _ := q.groupNamed(q.seal.Group)
+	if group.Rotate <= 0 { // it does not rotate any more
+		return 0
+	}
+	ticks := float64(clock.Length) * min(1, periodSlack.Seconds()/group.Rotate.Seconds())
+	return int64(ticks)
+}
+
+// licensePeriods calls visit for each crypto period that the license of the request may hold keys of, until it returns false: all of a
+// title that is whole, and of a live one those from the beginning of its window to the next that is announced.
+func (q *request) licensePeriods(visit func(title keysource.Title) bool) {
+	title, w := q.sealedTitle(), q.seal.Window
+	first, last := title.Period, title.Period+min(w.Further, maxLicensePeriods)
+	if w.Rotate > 0 {
+		now := q.now().Unix()
+		first, last = uint32(max(now-int64(w.Depth), 0)/int64(w.Rotate)), uint32(now/int64(w.Rotate))+1
+		if last-first > maxLicensePeriods {
+			first = last - maxLicensePeriods
+		}
+		// The newest are asked for most.
+		for period := last; ; period-- {
+			title.Period = period
+			if !visit(title) || period == first {
+				return
+			}
+		}
+	}
+	for period := first; ; period++ {
+		title.Period = period
+		if !visit(title) || period == last {
+			return
+		}
+	}
+}
+
+// licensedKeys returns those of the asked keys that a license under the seal of the request may hold.
+func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
+	if !q.servesClearKey(q.seal.Asset, q.seal.Group) {
+		return nil, errNotOurs
+	}
+	var keys []drm.ContentKey
+	var err error
+	missing := len(asked)
+	q.licensePeriods(func(title keysource.Title) bool {
+		var found []drm.ContentKey
+		if found, err = q.keysNamed(q.r.Context(), title, asked); err != nil {
+			return false
+		}
+		keys = append(keys, found...)
+		missing -= len(found)
+		return missing > 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	return q.unrevoked(keys)
+}
+
+// keysNamed returns the keys of a title in one crypto period that have one of the names. A source that can tell names without keys is not
+// asked for keys that are not wanted.
+func (q *request) keysNamed(ctx context.Context, title keysource.Title, asked []drm.KID) (keys []drm.ContentKey, err error) {
+	if !q.source.MayHold(title, asked) {
+		return nil, nil
+	}
+	all, err := q.source.ContentKeys(ctx, title)
+	if err != nil {
+		return nil, err
+	}
+	withheld, err := q.withheld(ctx, title)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range all {
+		if slices.Contains(asked, key.KID()) && !slices.Contains(withheld, key.KID()) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+// dashRotation returns how an MPD is cut, and the crypto periods of its licenses, which have one URL for all of its Periods.
+func (p *titleProtector) dashRotation(mpd []byte) (dash.Rotation, address.Window, error) {
+	length := p.group.Rotate
+	if length <= 0 {
+		return dash.Rotation{}, address.Window{}, nil
+	}
+	info, err := dash.Inspect(mpd)
+	if err != nil {
+		return dash.Rotation{}, address.Window{}, err
+	}
+	rotation := dash.Rotation{Length: length, Now: p.q.now(), Cut: p.q.app.caches.cuts.of(p.q.cacheKey(p.q.origin, address.Resource{Path: p.q.addr.Path}))}
+	if info.Live {
+		depth := min(max(info.Depth, defaultDepth), maxDepth)
+		return rotation, address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}, nil
+	}
+	further := maxUnknownPeriods
+	if info.Duration > 0 {
+		further = int(min(info.Duration/length+1, maxLicensePeriods))
+	}
+	return rotation, address.Window{Further: uint32(further)}, nil
+}
+
+const (
+	// defaultDepth is the least window of the licenses of a live title: players keep what has left the window of the manifest for a
+	// while. maxDepth is the most, for channels that say that all of theirs stays.
+	defaultDepth = 5 * time.Minute
+	maxDepth     = 48 * time.Hour
+	// maxUnknownPeriods is for titles that do not say how long they are.
+	maxUnknownPeriods = 4096
+)
+
+// prefetchKeys has the source asked for the keys of the next crypto period of a live title before anybody needs them.
+func (q *request) prefetchKeys(group drm.Group, title keysource.Title) {
+	if group.Rotate <= 0 {
+		return
+	}
+	title.Period = uint32(q.now().Unix()/int64(group.Rotate/time.Second)) + 1
+	classes := []drm.TrackClass{drm.ClassShared}
+	if q.source.Split() {
+		classes = drm.SplitClasses[:]
+	}
+	for _, class := range classes {
+		q.source.Prefetch(keysource.Request{Title: title, Class: class})
+	}
+}

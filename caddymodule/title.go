@@ -1,0 +1,86 @@
+package caddymodule
+
+import (
+	"errors"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/state"
+)
+
+// defaultRekeyGrace is how long what was announced under older keys goes on after an emergency re-key: long enough for players to come
+// back to a live manifest.
+const defaultRekeyGrace = 30 * time.Second
+
+var errGroupUnknown = errors.New("the catalog of rights names a DRM group that is not configured")
+
+// chooseGroup is the one place that decides which DRM group a manifest has: that of the seal of its parent playlist, that of its title in
+// the catalog, or that of the site for its asset. A catalog may name groups of its own as long as none is configured.
+func (q *request) chooseGroup() (drm.Group, error) {
+	if q.seal.Kind != 0 {
+		g, known := q.groupNamed(q.seal.Group)
+		if !known {
+			return drm.Group{}, errNotOurs
+		}
+		return g, nil
+	}
+	if title := q.identity.title; title != nil && title.Group != "" && len(q.app.groups) > 0 {
+		g, known := q.app.groups[title.Group]
+		if !known {
+			return drm.Group{}, errGroupUnknown
+		}
+		return q.onThisSite(g), nil
+	}
+	return q.groupFor(string(q.asset())), nil
+}
+
+// groupNamed returns the group that a seal names, as it is on this site. Without a name it is the site's own.
+func (q *request) groupNamed(name string) (drm.Group, bool) {
+	if name == "" {
+		return q.onThisSite(drm.Group{}), true
+	}
+	g, known := q.app.groups[name]
+	return q.onThisSite(g), known
+}
+
+// onThisSite fills in the scheme of the site where the group leaves it open.
+func (q *request) onThisSite(g drm.Group) drm.Group {
+	if scheme, err := drm.ParseProtectionScheme(q.Scheme); err == nil && !g.Scheme.Valid() {
+		g.Scheme = scheme
+	}
+	return g
+}
+
+// sealedTitle is the title, with crypto period and generation, that the seal of the request is for.
+func (q *request) sealedTitle() keysource.Title {
+	return keysource.Title{
+		Tenant: q.tenant, Group: q.seal.Group, Asset: string(q.seal.Asset), Scheme: q.seal.Scheme,
+		Period: q.seal.Period, Generation: q.seal.Generation,
+	}
+}
+
+// generations says when the keys of a title were replaced.
+func (q *request) generations(group string, asset address.Path) state.Generations {
+	return q.state.Revocations.Generations(q.tenant, group, string(asset))
+}
+
+// isReplaced reports whether the keys of the seal were replaced by an emergency re-key, and the time of grace is over.
+func (q *request) isReplaced(seal address.Seal) bool {
+	if seal.Kind != address.SealMedia && seal.Kind != address.SealLicense || seal.Passes {
+		return false // it names no key: what it leads to is sealed anew
+	}
+	return !q.generations(seal.Group, seal.Asset).Live(seal.Generation, q.now(), q.app.rekeyGrace())
+}
+
+func (a *App) rekeyGrace() time.Duration {
+	switch {
+	case a.RekeyGrace > 0:
+		return time.Duration(a.RekeyGrace)
+	case a.RekeyGrace < 0:
+		return 0
+	default:
+		return defaultRekeyGrace
+	}
+}
