@@ -149,7 +149,8 @@ func (t *timing) equal(other *timing) bool {
 	if t == other {
 		return true
 	}
-	return t.scale == other.scale && t.offset == other.offset && t.byClock == other.byClock && slices.Equal(t.runs, other.runs)
+	same := len(t.runs) == len(other.runs) && (len(t.runs) == 0 || &t.runs[0] == &other.runs[0] || slices.Equal(t.runs, other.runs))
+	return same && t.scale == other.scale && t.offset == other.offset && t.byClock == other.byClock
 }
 
 // writePart writes the Period of one crypto period.
