@@ -99,7 +99,7 @@ func (r *rewriter) segmentsOf(t *track, n *node, s span) string {
 
 // offset returns the @presentationTimeOffset of t in a part.
 func (p *part) offset(t *track) int64 {
-	return t.timing.offset + mulDivNear(p.start, t.timing.scale, nanosPerSecond)
+	return addTimes(t.timing.offset, mulDivNear(p.start, t.timing.scale, nanosPerSecond))
 }
 
 func holderOf(elements []*node, name string) *node {

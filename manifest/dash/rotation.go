@@ -156,7 +156,7 @@ func (t *timing) equal(other *timing) bool {
 // writePart writes the Period of one crypto period.
 func (r *rewriter) writePart(p *periodPlan, cuts []cut, i int, last bool) error {
 	c := cuts[i]
-	id, start := partID(p.times.id, c.index), formatDuration(p.times.start+c.start)
+	id, start := partID(p.times.id, c.index), formatDuration(addTimes(p.times.start, c.start))
 	r.setAttribute(p.node, "id", id)
 	r.setAttribute(p.node, "start", start)
 	if _, ok := p.node.attr("duration"); ok {

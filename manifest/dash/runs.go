@@ -77,7 +77,7 @@ func (b *runBuilder) add(s listedTime) error {
 	}
 	added := run{first: first, time: int64(s.time), duration: int64(s.duration), count: int64(s.repeats) + 1}
 	if b.open = s.open; b.open {
-		added.count = min(endless, (maxTime-added.time)/added.duration)
+		added.count = max(1, min(endless, (maxTime-added.time)/added.duration))
 	}
 	if len(b.runs) > 0 {
 		last := &b.runs[len(b.runs)-1]
