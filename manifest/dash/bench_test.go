@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
@@ -31,17 +32,51 @@ func BenchmarkRewrite(b *testing.B) {
 		mpd.WriteString("  </Period>\n")
 	}
 	mpd.WriteString("</MPD>\n")
-	doc := []byte(mpd.String())
+	benchmarkRewrite(b, mpd.String(), dash.Rotation{})
+}
+
+// benchmarkRewrite rewrites a document whose sets have five Representations each.
+func benchmarkRewrite(b *testing.B, mpd string, rotation dash.Rotation) {
+	doc := []byte(mpd)
 	p := fixed{Protection: dash.Protection{Scheme: 1, KID: testKID, Systems: clearKeyAt("/l")}}
 	for range 5 {
 		p.Tracks = append(p.Tracks, dash.TrackProtection{Elements: []string{"~" + strings.Repeat("s", 150)}})
 	}
-	o := dash.Options{Base: address.NewBase(testPath, nil), From: testPath, Protector: p}
+	o := dash.Options{Base: address.NewBase(testPath, nil), From: testPath, Protector: p, Rotation: rotation}
 	b.SetBytes(int64(len(doc)))
 	b.ReportAllocs()
+	written := 0
 	for b.Loop() {
-		if _, err := dash.Rewrite(b.Context(), doc, o); err != nil {
+		out, err := dash.Rewrite(b.Context(), doc, o)
+		if err != nil {
 			b.Fatal(err)
 		}
+		written = len(out)
+	}
+	b.ReportMetric(float64(written), "bytes-out")
+}
+
+// BenchmarkRotate measures a static MPD of about 1 MB: 13 hours in segments of four seconds, one S for each, five Representations in two
+// sets, without rotation and with a new key every hour and every minute.
+func BenchmarkRotate(b *testing.B) {
+	var mpd strings.Builder
+	mpd.WriteString(`<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period id="1">` + "\n")
+	for _, kind := range []string{"video", "audio"} {
+		fmt.Fprintf(&mpd, `  <AdaptationSet contentType="%s" mimeType="%[1]s/mp4">`+"\n", kind)
+		mpd.WriteString(`    <SegmentTemplate timescale="90000" initialization="$RepresentationID$/init.mp4" media="$RepresentationID$/$Time$.m4s"><SegmentTimeline>` + "\n")
+		for s := range 12_000 {
+			fmt.Fprintf(&mpd, "      <S t=\"%d\" d=\"%d\"/>\n", s*360000, 360000-s%2) // no two in a row are of one duration
+		}
+		mpd.WriteString("    </SegmentTimeline></SegmentTemplate>\n")
+		for r := range 5 {
+			fmt.Fprintf(&mpd, `    <Representation id="%s%d" bandwidth="%d" codecs="avc1.64001f"/>`+"\n", kind, r, r+1)
+		}
+		mpd.WriteString("  </AdaptationSet>\n")
+	}
+	mpd.WriteString("</Period></MPD>\n")
+	for _, length := range []time.Duration{0, time.Hour, time.Minute} {
+		b.Run(fmt.Sprint("every ", length), func(b *testing.B) {
+			benchmarkRewrite(b, mpd.String(), dash.Rotation{Length: length})
+		})
 	}
 }

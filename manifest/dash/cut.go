@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -120,6 +121,11 @@ type span struct {
 	first, end int64
 	open       bool // to the end of the Period, whenever that will be
 	exact      bool // the first begins with the part, and the last ends with it
+}
+
+// String tells spans of one list apart.
+func (s span) String() string {
+	return strconv.FormatInt(s.first, 10) + "-" + strconv.FormatInt(s.end, 10) + ":" + strconv.FormatBool(s.open)
 }
 
 // spansOf distributes the segments of a track over parts that begin at cuts.

@@ -25,7 +25,30 @@
 //	refused             single files without an index, unless they are text; a mix of SegmentTemplate, SegmentBase and
 //	                    SegmentList for one Representation; RepresentationIndex, BitstreamSwitching, BaseURL@byteRange,
 //	                    $SubNumber$, xlink, ImportedMPD, hosts that are not ours; ContentProtection, unless Options says that it
-//	                    stays over tracks that came protected.
+//	                    stays over tracks that came protected, or is replaced.
+//
+// An AdaptationSet whose Representations get different keys is written once for each key: under an id of its own, with its own
+// Representations, and joined to the others by adaptation-set-switching. All else in it is the same byte for byte.
+//
+// With Options.Rotation, each Period is written once for each crypto period:
+//
+//	Period              @id is that of the original, or "p" and its index (in a dynamic MPD its @start), and "-k" and the index of the
+//	                    crypto period. @start is where its first video segment begins, to the nanosecond. Neither depends on how
+//	                    much of a live window is left, as long as segments are of one duration or Rotation.Cut remembers.
+//	SegmentTimeline     is cut. S elements are written anew, with @r for those of one duration in a row.
+//	@duration           stays, with @startNumber and @endNumber, where segments begin with the Periods or the MPD is dynamic; in a static
+//	                    MPD it becomes a SegmentTimeline otherwise, which says where segments across a cut begin.
+//	SegmentList         gets a SegmentTimeline, and no @startNumber.
+//	single files        are cut by their index; the numbers in their URLs go on. Text in one file is listed in each Period, with the
+//	                    presentationTimeOffset of it.
+//	EventStream         events go to the Period that they begin in. They keep their times; the @presentationTimeOffset moves.
+//	taken out           @endNumber of timelines, @eptDelta, @pdDelta and @presentationDuration; in a dynamic MPD the Periods at either
+//	                    edge in which audio or video has no segment.
+//	refused             Periods of which the start is not known, S@n, S@k and patterns, $Time$ without SegmentTimeline, audio and video of
+//	                    which only one is listed in a dynamic MPD, shared SegmentTemplates for tracks that count in different ticks.
+//
+// A dynamic MPD whose segments follow from the clock lists one crypto period ahead, and a minimumUpdatePeriod of at most half
+// of one.
 //
 // What low latency adds (@availabilityTimeOffset, @availabilityTimeComplete, ServiceDescription, ProducerReferenceTime, Resync)
 // is kept as it is.

@@ -24,9 +24,9 @@ func spliceRange(mpd []byte, from, to int, edits []edit) ([]byte, error) {
 	})
 	size := to - from
 	for _, e := range edits {
-		size += len(e.text)
+		size += len(e.text) - (e.end - e.start)
 	}
-	out := make([]byte, 0, size)
+	out := make([]byte, 0, max(0, size))
 	at := from
 	for _, e := range edits {
 		if e.start < at || e.end < e.start || e.end > to {

@@ -117,6 +117,7 @@ type (
 		Period   []playerPeriod `xml:"Period"`
 	}
 	playerPeriod struct {
+		ID      string   `xml:"id,attr"`
 		BaseURL []string `xml:"BaseURL"`
 		playerSegments
 		Set []playerSet `xml:"AdaptationSet"`

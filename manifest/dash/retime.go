@@ -1,12 +1,13 @@
 package dash
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// timeChange is a new value for an attribute of a SegmentTemplate, or new content for a SegmentTimeline.
+// timeChange is a new value for an attribute of a SegmentTemplate, or new content for a SegmentTimeline, which value only names.
 type timeChange struct {
 	timedAttribute
 	value string
@@ -70,12 +71,13 @@ func (r *rewriter) timeChanges(t *track, part *part) (changes []timeChange) {
 	switch {
 	case timeline != nil:
 		if own.first > 0 || own.end < t.timing.total {
-			changes = append(changes, timeChange{timedAttribute{timeline, cutsTimeline}, r.segmentsOf(t, timeline, own)})
+			changes = append(changes, timeChange{timedAttribute{timeline, cutsTimeline}, own.String()})
 		}
 	case t.timing.nominal && !t.timing.byClock && !exact:
 		remove("duration")
-		name := owner.qualified("SegmentTimeline")
-		changes = append(changes, timeChange{timedAttribute{owner, addsTimeline}, "<" + name + ">" + r.segmentsOf(t, owner, own) + "</" + name + ">"})
+		run := t.timing.runs[0]
+		added := fmt.Sprint(own, " of ", run.time, " ", run.duration)
+		changes = append(changes, timeChange{timedAttribute{owner, addsTimeline}, added})
 	case t.timing.nominal && !own.open:
 		// Players divide the length of the Period by @duration, in floating point.
 		remove(deltas[1:]...)
@@ -89,13 +91,15 @@ func (r *rewriter) timeChanges(t *track, part *part) (changes []timeChange) {
 // segmentsOf returns the S elements of a part, to stand next to n.
 func (r *rewriter) segmentsOf(t *track, n *node, s span) string {
 	var b strings.Builder
+	const typical = len(`<S t="1234567890" d="180000"/>`)
+	b.Grow(typical * (min(t.timing.runOf(s.end-1), len(t.timing.runs)-1) - t.timing.runOf(s.first) + 1))
 	t.timing.write(&b, n.qualified("S"), s.first, s.end, s.open, false)
 	return b.String()
 }
 
 // offset returns the @presentationTimeOffset of t in a part.
 func (p *part) offset(t *track) int64 {
-	return t.timing.offset + mulDivNear(p.start, t.timing.scale, nanosPerSecond)
+	return addTimes(t.timing.offset, mulDivNear(p.start, t.timing.scale, nanosPerSecond))
 }
 
 func holderOf(elements []*node, name string) *node {
@@ -109,7 +113,7 @@ func holderOf(elements []*node, name string) *node {
 
 // retime makes the SegmentTemplates of t be about one part: those of the Period, or those further in.
 func (r *rewriter) retime(t *track, part *part, ofPeriod bool) error {
-	if !part.rotated || t.by != byTemplate {
+	if !part.rotated || t.by != byTemplate || ofPeriod && !t.place.templates[0].parent.is("Period") {
 		return nil
 	}
 	for _, c := range r.timeChanges(t, part) {
@@ -126,19 +130,23 @@ func (r *rewriter) retime(t *track, part *part, ofPeriod bool) error {
 			r.timed = map[timedAttribute]string{}
 		}
 		r.timed[c.timedAttribute] = c.value
-		r.applyTime(c)
+		r.applyTime(t, c, t.spans[part.number])
 	}
 	return r.checkWritten(t.node, 0)
 }
 
-func (r *rewriter) applyTime(c timeChange) {
+func (r *rewriter) applyTime(t *track, c timeChange, s span) {
 	switch {
 	case c.name == cutsTimeline:
-		r.replace(c.node.startEnd, c.node.endStart, c.value)
-	case c.name == addsTimeline && c.node.selfClosed:
-		r.openSelfClosed(c.node, c.value)
+		r.replace(c.node.startEnd, c.node.endStart, r.segmentsOf(t, c.node, s))
 	case c.name == addsTimeline:
-		r.replace(c.node.endStart, c.node.endStart, c.value)
+		name := c.node.qualified("SegmentTimeline")
+		markup := "<" + name + ">" + r.segmentsOf(t, c.node, s) + "</" + name + ">"
+		if c.node.selfClosed {
+			r.openSelfClosed(c.node, markup)
+			return
+		}
+		r.replace(c.node.endStart, c.node.endStart, markup)
 	case strings.HasPrefix(c.name, removesAttribute):
 		r.removeAttribute(c.node, c.name[len(removesAttribute):])
 	default:

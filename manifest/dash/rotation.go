@@ -149,13 +149,14 @@ func (t *timing) equal(other *timing) bool {
 	if t == other {
 		return true
 	}
-	return t.scale == other.scale && t.offset == other.offset && t.byClock == other.byClock && slices.Equal(t.runs, other.runs)
+	same := len(t.runs) == len(other.runs) && (len(t.runs) == 0 || &t.runs[0] == &other.runs[0] || slices.Equal(t.runs, other.runs))
+	return same && t.scale == other.scale && t.offset == other.offset && t.byClock == other.byClock
 }
 
 // writePart writes the Period of one crypto period.
 func (r *rewriter) writePart(p *periodPlan, cuts []cut, i int, last bool) error {
 	c := cuts[i]
-	id, start := partID(p.times.id, c.index), formatDuration(p.times.start+c.start)
+	id, start := partID(p.times.id, c.index), formatDuration(addTimes(p.times.start, c.start))
 	r.setAttribute(p.node, "id", id)
 	r.setAttribute(p.node, "start", start)
 	if _, ok := p.node.attr("duration"); ok {

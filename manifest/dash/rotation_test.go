@@ -314,4 +314,19 @@ func checkEdges(t *rapid.T, p *modelPeriod, m cutMPD, found map[string][]heard, 
 	if len(p.tracks) == 1 && len(missing) > 0 {
 		t.Fatalf("video %v waits for nothing\n%s", missing, out)
 	}
+	const few = 3
+	for k, period := range m.Period {
+		if len(period.Set) == len(p.tracks) {
+			continue
+		}
+		var here []int
+		for i := from; i < from+size; i++ {
+			if got := found[p.tracks[0].name(i)]; len(got) > 0 && got[0].period == k {
+				here = append(here, i)
+			}
+		}
+		if len(here) == 0 || from+size-here[0] <= few || k < len(m.Period)-1 && here[len(here)-1]+1-from <= few {
+			t.Fatalf("%s has video %v of %d to %d and no audio\n%s", period.ID, here, from, from+size, out)
+		}
+	}
 }

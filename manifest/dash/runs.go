@@ -2,6 +2,7 @@ package dash
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -76,7 +77,7 @@ func (b *runBuilder) add(s listedTime) error {
 	}
 	added := run{first: first, time: int64(s.time), duration: int64(s.duration), count: int64(s.repeats) + 1}
 	if b.open = s.open; b.open {
-		added.count = min(endless, (maxTime-added.time)/added.duration)
+		added.count = max(1, min(endless, (maxTime-added.time)/added.duration))
 	}
 	if len(b.runs) > 0 {
 		last := &b.runs[len(b.runs)-1]
@@ -111,6 +112,7 @@ func (b *runBuilder) readText(text []byte, prefix string) error {
 	if prefix != "" {
 		name = "<" + prefix + ":S"
 	}
+	b.runs = make([]run, 0, bytes.Count(text, []byte(name)))
 	for {
 		length := plainSegment(text, name)
 		if length == 0 {
@@ -211,10 +213,7 @@ func (t *timing) setRuns(runs []run) {
 
 // at returns start and end of the n-th segment, from 0, in ticks.
 func (t *timing) at(n int64) (start, end int64) {
-	i, found := slices.BinarySearchFunc(t.runs, n, func(r run, n int64) int { return int(max(-1, min(1, r.first-n))) })
-	if !found {
-		i--
-	}
+	i := t.runOf(n)
 	start = t.runs[i].time + (n-t.runs[i].first)*t.runs[i].duration
 	return start, start + t.runs[i].duration
 }
@@ -252,29 +251,33 @@ const nanosPerSecond = 1_000_000_000
 // write writes the segments [first, end) as S elements of that name. open is set when the last run goes on to the end of the
 // Period, single when each segment is to have an S of its own.
 func (t *timing) write(b *strings.Builder, name string, first, end int64, open, single bool) {
+	var number [20]byte
+	attribute := func(name string, value int64) {
+		b.WriteString(name)
+		b.Write(strconv.AppendInt(number[:0], value, 10))
+		b.WriteByte('"')
+	}
+	name = "<" + name
 	next := int64(-1)
-	for i := range t.runs {
+	for i := t.runOf(first); i < len(t.runs) && t.runs[i].first < end; i++ {
 		r := t.runs[i]
 		from, to := max(first, r.first), min(end, r.first+r.count)
-		if from >= to {
-			continue
-		}
 		start := r.time + (from-r.first)*r.duration
 		for from < to {
 			count := to - from
 			if single {
 				count = 1
 			}
-			b.WriteString("<" + name)
+			b.WriteString(name)
 			if start != next {
-				writeNumber(b, "t", uint64(start))
+				attribute(` t="`, start)
 			}
-			writeNumber(b, "d", uint64(r.duration))
+			attribute(` d="`, r.duration)
 			switch {
 			case open && i == len(t.runs)-1:
-				writeAttribute(b, "r", "-1")
+				attribute(` r="`, -1)
 			case count > 1:
-				writeNumber(b, "r", uint64(count-1))
+				attribute(` r="`, count-1)
 			}
 			b.WriteString("/>")
 			from += count
@@ -282,4 +285,13 @@ func (t *timing) write(b *strings.Builder, name string, first, end int64, open, 
 			next = start
 		}
 	}
+}
+
+// runOf returns the index of the run that the n-th segment is in.
+func (t *timing) runOf(n int64) int {
+	i, found := slices.BinarySearchFunc(t.runs, n, func(r run, n int64) int { return cmp.Compare(r.first, n) })
+	if !found {
+		i--
+	}
+	return i
 }

@@ -127,14 +127,17 @@ func (r *rewriter) constantTiming(t *track, found *timing, elements []*node, tim
 	case duration == 0 && listed > 1:
 		return r.doc.errorf(t.node, "%w: segments without times", ErrStructure)
 	case duration == 0:
-		only.duration, only.count = max(1, mulDiv(times.length, found.scale, nanosPerSecond)), 1
+		only.duration, only.count = max(1, min(mulDiv(times.length, found.scale, nanosPerSecond), maxTime)), 1
 		found.setRuns([]run{only})
 		return nil
 	case t.media.template.HasTime():
 		return r.doc.errorf(t.node, "%w: $Time$ without SegmentTimeline", ErrUnsupported)
 	case t.by == byList:
 		// The number of a listed segment says how many came before it (5.3.9.5.3).
-		only.time, only.count = addTimes(only.time, min(found.number-1, endless)*min(duration, endless/2)), listed
+		if only.time = addTimes(only.time, mulDiv(max(0, found.number-1), duration, 1)); only.time > maxTime {
+			return r.doc.errorf(t.node, "%w: @startNumber too far in the future", ErrStructure)
+		}
+		only.count = listed
 	case times.hasLength:
 		only.count = max(1, (found.ticks(times.length-rounding)-found.offset-1)/duration+1)
 	case !r.dynamic():
