@@ -250,6 +250,9 @@ func TestExplainRefuses(t *testing.T) {
 		"a segment that is cut":       {segment[:len(segment)-1], nil},
 		"a pssh that is cut":          {drm.AppendCommonPssh(nil, testKID)[:51], nil},
 		"a header that is cut":        {append(bytes.Clone(init), 0, 0, 0), nil},
+		"2^32 samples":                {counting(segment, "saiz", 5), nil},
+		"boxes that are deep":         {deep(40), nil},
+		"a box that leaves its moof":  {leaving(segment), nil},
 		"a box of 2^63 bytes":         {[]byte("\x00\x00\x00\x01free\x80\x00\x00\x00\x00\x00\x00\x00"), nil},
 	} {
 		r, err := Explain(test.input, Options{})
@@ -257,6 +260,30 @@ func TestExplainRefuses(t *testing.T) {
 			t.Errorf("%s: %v, %+v", name, err, r)
 		}
 	}
+}
+
+// counting lets a box of a segment count what cannot be.
+func counting(segment []byte, kind string, offset int) []byte {
+	b := bytes.Clone(segment)
+	at := bytes.Index(b, []byte(kind)) + 4 + offset
+	copy(b[at:], "\xff\xff\xff\xff")
+	return b
+}
+
+// leaving makes mfhd longer than the moof around it.
+func leaving(segment []byte) []byte {
+	b := bytes.Clone(segment)
+	copy(b[bytes.Index(b, []byte("mfhd"))-4:], "\x00\x00\xff\xff")
+	return b
+}
+
+// deep nests boxes.
+func deep(n int) (b []byte) {
+	for range n {
+		b = append([]byte{0, 0, byte((len(b) + 8) >> 8), byte(len(b) + 8), 't', 'r', 'a', 'k'}, b...)
+	}
+	copy(b[4:], "moov")
+	return b
 }
 
 func FuzzExplain(f *testing.F) {

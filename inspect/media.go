@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -23,8 +22,10 @@ func explainMedia(w *writer, b []byte, o Options) (err error) {
 			err = errBoxes
 		}
 	}()
-	if err := checkBoxes(b); err != nil {
-		return err
+	for _, part := range [...][]byte{o.Init, b} {
+		if err := checkBoxes(part, 0); err != nil {
+			return err
+		}
 	}
 	all := append(bytes.Clone(o.Init), b...) // what is decrypted is decrypted in place
 	file, err := mp4.DecodeFileSR(bits.NewFixedSliceReader(all))
@@ -48,25 +49,6 @@ func explainMedia(w *writer, b []byte, o Options) (err error) {
 	}
 	if len(file.Segments) == 0 && m.init == nil && file.Moov == nil {
 		w.line("neither moov nor moof: there is nothing to play in it")
-	}
-	return nil
-}
-
-// checkBoxes walks the boxes at the top, so that no length leads out of the input.
-func checkBoxes(b []byte) error {
-	for at := 0; at < len(b); {
-		rest := b[at:]
-		if len(rest) < 8 {
-			return fmt.Errorf("a box header breaks off at byte %d", at)
-		}
-		size, header := uint64(binary.BigEndian.Uint32(rest)), uint64(8)
-		if size == 1 && len(rest) >= 16 {
-			size, header = binary.BigEndian.Uint64(rest[8:]), 16
-		}
-		if size < header || size > uint64(len(rest)) {
-			return fmt.Errorf("the box %q at byte %d has %d bytes, of which %d are there", rest[4:8], at, size, len(rest))
-		}
-		at += int(size)
 	}
 	return nil
 }
