@@ -58,6 +58,7 @@ var rooms = map[string]room{
 	"entitlement": {ours: []string{"token", "drm", "address"}, libraries: []string{"golang.org/x/sync"}, free: true},
 	"keysource":   {ours: []string{"drm", "address"}, libraries: []string{"github.com/dgraph-io/ristretto/v2", "golang.org/x/sync"}},
 	"licensing":   {ours: []string{"drm", "address"}},
+	"inspect":     {ours: []string{"drm"}, libraries: []string{"github.com/Eyevinn/mp4ff"}},
 	"segcache":    {libraries: []string{"github.com/dgraph-io/ristretto/v2"}},
 	"inflight":    {std: []string{"os", "syscall"}}, // spools to files without a name
 	"policy":      {ours: []string{"geo", "token", "rights", "drm", "address"}, libraries: []string{"golang.org/x/time"}},
@@ -66,7 +67,7 @@ var rooms = map[string]room{
 	"web":         {free: true},
 	"caddymodule": {free: true, ours: []string{
 		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "state", "usage", "geo", "token", "token/signedurl", "rights",
-		"address", "drm", "web", "segcache", "inflight", "entitlement",
+		"address", "drm", "web", "segcache", "inflight", "entitlement", "inspect",
 	}},
 	".": {ours: []string{"caddymodule"}, free: true},
 }
