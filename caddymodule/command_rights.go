@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -174,7 +175,7 @@ func (o rightsOptions) check(out io.Writer, file string) error {
 	case o.asJSON:
 		err = writeIndented(out, findings)
 	case catalog != nil:
-		_, err = fmt.Fprintf(out, "%d titles, %d blackouts, %d findings\n", len(catalog.Titles()), len(catalog.Blackouts()), len(findings))
+		_, err = fmt.Fprintf(out, "%s, %s, %s\n", counted(len(catalog.Titles()), "title"), counted(len(catalog.Blackouts()), "blackout"), counted(len(findings), "finding"))
 	default:
 		err = nil
 	}
@@ -182,6 +183,14 @@ func (o rightsOptions) check(out io.Writer, file string) error {
 		return err
 	}
 	return refusedUnless(good)
+}
+
+// counted is a number of things in words: 1 title, 2 titles.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
 }
 
 func writeIndented(out io.Writer, v any) error {

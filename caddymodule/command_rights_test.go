@@ -34,7 +34,7 @@ func TestRightsCommands(t *testing.T) {
 		ok        bool
 		out, says string // parts of what is printed, and of the complaint
 	}{
-		{"a good catalog", append([]string{"check", good}, at...), true, "5 titles, 1 blackouts, 0 findings", ""},
+		{"a good catalog", append([]string{"check", good}, at...), true, "5 titles, 1 blackout, 0 findings", ""},
 		{"as JSON", append([]string{"check", "--json", good}, at...), true, "[]", ""},
 		{"one that is over", []string{"check", good, "--at", until(1e15)}, true, `warning: ` + good + `:3: titles[0]: "/subscribed/" is over`, ""},
 		{"a bad one: every mistake", []string{"check", bad}, false, "error: " + bad + `:3: titles[1].path: want a clean path`, ""},

@@ -27,6 +27,16 @@ func addrFlag(text string) (netip.Addr, error) {
 	return addr, nil
 }
 
+// vendorKeys returns the one key of --key-file as the verifiers want it, if it is good for one.
+func (o *mintOptions) vendorKeys() ([][]byte, error) {
+	key, err := o.key()
+	if err != nil {
+		return nil, err
+	}
+	keys := [][]byte{key}
+	return keys, checkVendorKeys(keys)
+}
+
 func akamaiCommand() *cobra.Command {
 	var o mintOptions
 	var t signedurl.AkamaiToken
@@ -150,12 +160,8 @@ func secureLinkCommand() *cobra.Command {
 		`Makes a link as nginx's secure_link_md5 takes it, and prints it.`+keyFileNote+`
 The expression is that of the configuration, with $secret where the key goes.`,
 		func(now time.Time) (string, error) {
-			key, err := o.key()
-			if err != nil {
-				return "", err
-			}
-			config.Secrets = [][]byte{key}
-			if err := checkVendorKeys(config.Secrets); err != nil {
+			var err error
+			if config.Secrets, err = o.vendorKeys(); err != nil {
 				return "", err
 			}
 			v, err := signedurl.NewSecureLink(config)
@@ -188,12 +194,8 @@ func flussonicCommand() *cobra.Command {
 	cmd := mintCommand("flussonic --key-file <file> --stream <name> --ip <address>", "Makes a token of the kind that `token flussonic` accepts",
 		`Makes a securetoken of Flussonic, and prints it. The stream of /live/ch1/index.m3u8 is live/ch1.`+keyFileNote,
 		func(now time.Time) (string, error) {
-			key, err := o.key()
-			if err != nil {
-				return "", err
-			}
-			config.Secrets = [][]byte{key}
-			if err := checkVendorKeys(config.Secrets); err != nil {
+			var err error
+			if config.Secrets, err = o.vendorKeys(); err != nil {
 				return "", err
 			}
 			v, err := signedurl.NewFlussonic(config)
@@ -223,17 +225,14 @@ func bunnyCommand() *cobra.Command {
 	cmd := mintCommand("bunny --key-file <file> --url <path>", "Signs a URL of the kind that `token bunny` accepts",
 		`Signs a path as bunny.net's advanced token authentication does, with HMAC-SHA-256, and prints it.`+keyFileNote,
 		func(now time.Time) (string, error) {
-			key, err := o.key()
+			keys, err := o.vendorKeys()
 			if err != nil {
-				return "", err
-			}
-			if err := checkVendorKeys([][]byte{key}); err != nil {
 				return "", err
 			}
 			if b.Addr, err = addrFlag(ip); err != nil {
 				return "", err
 			}
-			v, err := signedurl.NewBunny(signedurl.BunnyConfig{Keys: [][]byte{key}})
+			v, err := signedurl.NewBunny(signedurl.BunnyConfig{Keys: keys})
 			if err != nil {
 				return "", fmt.Errorf("--key-file: %w", err)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -70,6 +71,47 @@ func TestOneAddressOpensOneAsset(t *testing.T) {
 	for path, want := range map[string]string{"/demo/" + session + "/manifest.mpd": "", "/demo/video/" + session + "/manifest.mpd": "token_scope"} {
 		if res := g.get(t, path, from(testClient)...); res.reason() != want {
 			t.Errorf("%s: %d %s, want %q", path, res.status, res.reason(), want)
+		}
+	}
+}
+
+// TestASharedPlaylistWidensNothing: a playlist that all titles share carries the seal of the one whose manifest named it. A token for
+// that playlist's address alone is no way into the title.
+func TestASharedPlaylistWidensNothing(t *testing.T) {
+	kind := vendorKinds(t)["secure_link"]
+	g, origin := vendorGateway(t, kind.options+"\tasset /vod/*\n\tshared /audio\n")
+	origin.play(func(w http.ResponseWriter, r *http.Request) bool {
+		name, inTitle := strings.CutPrefix(r.URL.Path, "/vod/a/")
+		if !inTitle {
+			name = strings.TrimPrefix(r.URL.Path, "/")
+		}
+		text := string(clearFile(t, "demo/"+name))
+		_, _ = io.WriteString(w, strings.Replace(text, `URI="audio/en.m3u8"`, `URI="/audio/en.m3u8"`, 1))
+		return true
+	})
+	signed := func(path, sealed string) string {
+		target, _ := kind.sign(t, path, time.Now().Add(time.Hour))
+		return "http://" + g.addr + strings.Replace(target, path, sealed, 1)
+	}
+	at := signed("/vod/a/master.m3u8", "/vod/a/master.m3u8")
+	shared := linkTo(t, playlistLinks(t, at, g.mustGet(t, at, from(testClient)...).body), "playlist", "/audio/en.m3u8").url
+	title := "/vod/a/~s." + sessionIn(t, shared) + "/master.m3u8"
+	if res := g.get(t, title, from(testClient)...); res.status != http.StatusOK {
+		t.Fatalf("the title's own session: %d %s", res.status, res.reason())
+	}
+	for name, test := range map[string]struct{ playlist, title string }{
+		"with the title's session": {shared, ""},
+		"signed by itself":         {signed("/audio/en.m3u8", "/audio/"+sealOf(t, shared)+"/en.m3u8"), "token_scope"},
+	} {
+		res := g.get(t, test.playlist, from(testClient)...)
+		if res.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", name, res.status, res.reason())
+		}
+		session := sessionIn(t, linkTo(t, playlistLinks(t, test.playlist, res.body), "media", "").url)
+		for _, manifest := range []string{"master.m3u8", "manifest.mpd"} {
+			if res := g.get(t, "/vod/a/~s."+session+"/"+manifest, from(testClient)...); res.reason() != test.title {
+				t.Errorf("%s, and its session on the title's %s: %d %s, want %q", name, manifest, res.status, res.reason(), test.title)
+			}
 		}
 	}
 }

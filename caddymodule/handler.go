@@ -171,14 +171,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	default:
 		return q.fail(err)
 	}
-	if decision := q.decideAccess(viewer); !decision.Allowed {
-		if !q.observes() {
-			return q.refuse(decision)
-		}
+	decision := q.decideAccess(viewer)
+	switch {
+	case decision.Allowed:
+	case q.observes():
 		q.observeDecision(decision)
+	default:
+		return q.refuse(decision)
 	}
-	if answered, err := q.renewToken(); answered || err != nil {
-		return q.failIf(err)
+	if decision.Allowed && err == nil { // a site that only observes extends the tokens of nobody whom it would refuse
+		if answered, err := q.renewToken(); answered || err != nil {
+			return q.failIf(err)
+		}
 	}
 	serve := q.serve
 	if element != "" {

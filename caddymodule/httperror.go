@@ -264,9 +264,12 @@ func (q *request) answerWith(a answer, err error) error {
 func (q *request) log(a answer, err error) {
 	if entry := q.logger.Check(a.level, "request refused"); entry != nil {
 		entry.Write(zap.String("reason", a.reason), zap.Int("status", a.status), zap.String("kind", q.kind.String()),
-			zap.String("path", string(q.addr.Path)), zap.String("rule", a.rule), zap.Error(err))
+			zap.String("path", q.loggedPath()), zap.String("rule", a.rule), zap.Error(err))
 	}
 }
+
+// loggedPath is the path for a log line. Where no token is looked for in the path, somebody may send one there all the same.
+func (q *request) loggedPath() string { return maskElements(string(q.addr.Path)) }
 
 // setRefusalHeaders makes sure that no cache keeps a refusal: it is about one viewer at one moment (RFC 7725, 451 is
 // cacheable unless told otherwise).

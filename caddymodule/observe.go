@@ -31,7 +31,7 @@ func (q *request) observeFailure(err error) { q.observe(answerFor(err), err.Erro
 func (q *request) observe(a answer, rule string) {
 	metricObserved.WithLabelValues(q.kind.String(), a.reason).Inc()
 	q.logger.Warn("would have been refused", zap.String("reason", a.reason), zap.Int("status", a.status), zap.String("rule", rule),
-		zap.String("kind", q.kind.String()), zap.String("path", string(q.addr.Path)))
+		zap.String("kind", q.kind.String()), zap.String("path", q.loggedPath()))
 }
 
 // warnIfObserving says at start what would be forgotten otherwise.

@@ -126,9 +126,7 @@ func (q *request) assetScope() []string {
 // one, each time with a newer access token. It is given the same session until that is in its last part itself, or
 // else it would fetch its keys again and again, whose addresses carry the session.
 func (q *request) renewSession(claims token.Claims) (string, error) {
-	binding := q.policy.Binding.Digest(q.identity.request)
-	digest := sha256.Sum256([]byte(q.identity.session.presented + "\x00" + string(binding[:])))
-	key := string(digest[:])
+	key := q.renewalKey(claims)
 	now := q.now()
 	if next, ok := q.caches.renewals.Get(key); ok {
 		if known, err := q.sessions.Open(next, now.Add(q.policy.Tokens.Renew)); err == nil && known.Subject == claims.Subject {
@@ -146,6 +144,18 @@ func (q *request) renewSession(claims token.Claims) (string, error) {
 		q.caches.renewals.SetWithTTL(key, next, 1, q.sessions.End(claims).Sub(now))
 	}
 	return next, err
+}
+
+// renewalKey names what the next session depends on beside the token that it is made of: the one before, what it is bound to, the asset,
+// whose rights may end it, and, for a token that was made for one address, that address.
+func (q *request) renewalKey(claims token.Claims) string {
+	binding := q.policy.Binding.Digest(q.identity.request)
+	parts := []string{q.identity.session.presented, string(binding[:]), string(q.asset()), ""}
+	if claims.OneAddress {
+		parts[3] = string(q.addr.Path)
+	}
+	digest := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return string(digest[:])
 }
 
 // earlier returns the earlier of two ends; a zero one is none.

@@ -106,6 +106,38 @@ func anchors(t *testing.T, page string) []string {
 	return names
 }
 
+var (
+	namedTest = regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)`")
+	testFunc  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
+)
+
+// TestNamedTestsExist: a page that says which test holds what names tests that there are.
+func TestNamedTestsExist(t *testing.T) {
+	known := make(map[string]bool)
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(name, "_test.go") {
+			for _, match := range testFunc.FindAllSubmatch(read(t, name), -1) {
+				known[string(match[1])] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, page := range pages(t) {
+		for _, match := range namedTest.FindAllStringSubmatch(string(read(t, page)), -1) {
+			if named++; !known[match[1]] {
+				t.Errorf("%s names %s, and there is no such test", page, match[1])
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no page names a test")
+	}
+}
+
 // TestReasonsAreDocumented holds the table of docs/operations.md and the code to each other.
 func TestReasonsAreDocumented(t *testing.T) {
 	var code []string

@@ -84,7 +84,7 @@ func (g *gateway) waitUntilServing(limit time.Duration) error {
 	return nil
 }
 
-// stop ends the process as a service manager does, and reports an exit status other than 0: the race detector's.
+// stop ends the process as a service manager does, and reports an exit status other than 0, the race detector's, and secrets in the log.
 func (g *gateway) stop() error {
 	select {
 	case <-g.gone:
@@ -96,12 +96,33 @@ func (g *gateway) stop() error {
 	}
 	select {
 	case <-g.gone:
-		return g.err
+		return errors.Join(g.err, g.leaked())
 	case <-time.After(30 * time.Second):
 		_ = g.cmd.Process.Kill()
 		<-g.gone
 		return errors.New("the gateway did not stop within 30 s")
 	}
+}
+
+// sessionInLog finds sessions in addresses; masked ones begin with another letter.
+var sessionInLog = regexp.MustCompile(`(?:~s\.|session=)A[A-Za-z0-9_-]{30,}`)
+
+// leaked says which of the secrets that all tests share stands in the log: those of the deployment, the key of tokens, or a viewer's session.
+func (g *gateway) leaked() error {
+	log := g.log.String()
+	if strings.Contains(log, testSecret) {
+		return errors.New("the log holds the secret of the deployment")
+	}
+	if file, err := testtools.Testdata("tokens", "signed.key"); err == nil {
+		key, err := os.ReadFile(file)
+		if err != nil || strings.Contains(log, string(bytes.TrimSpace(key))) {
+			return errors.Join(errors.New("the log holds the key of tokens"), err)
+		}
+	}
+	if at := sessionInLog.FindStringIndex(log); at != nil {
+		return fmt.Errorf("the log holds a session: …%.300q", log[max(0, at[0]-250):at[0]])
+	}
+	return nil
 }
 
 // newGateway starts a gateway that ends with the test, which fails if it does not end well. After a failure the last lines
@@ -338,4 +359,20 @@ func (l *logBuffer) String() string {
 func (l *logBuffer) tail(lines int) string {
 	all := strings.Split(strings.TrimSpace(l.String()), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// TestLeakedFindsSecrets keeps the search of logs honest.
+func TestLeakedFindsSecrets(t *testing.T) {
+	for text, found := range map[string]bool{
+		`{"uri":"/demo/~s.REDACTED/a.mpd?session=REDACTED"}`:                             false,
+		`{"uri":"/demo/~s.AmsJ0MIAAAAAAAAAAAABAAUvZGVtbwAAohVx2IwklvQA/a.mpd"}`:          true,
+		`{"uri":"/demo/a.mpd?x=1&session=AmsJ0MIAAAAAAAAAAAABAAUvZGVtbwAAohVx2IwklvQA"}`: true,
+		"the secret is " + testSecret:                                                    true,
+	} {
+		g := &gateway{log: new(logBuffer)}
+		_, _ = g.log.Write([]byte(text))
+		if err := g.leaked(); (err != nil) != found {
+			t.Errorf("%.40s: %v", text, err)
+		}
+	}
 }

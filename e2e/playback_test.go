@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -321,7 +322,8 @@ func TestRefusedLicenseIsFatal(t *testing.T) {
 	}
 }
 
-// What a refused viewer's player gets to see: the status, and the reason, which CORS must not hide.
+// What a refused viewer's player gets to see: the status, and the reason, which CORS must not hide. A page learns both from the player's own
+// error.
 func TestRefusedManifestIsFatal(t *testing.T) {
 	e := sharedExample(t)
 	for _, c := range []struct {
@@ -338,6 +340,9 @@ func TestRefusedManifestIsFatal(t *testing.T) {
 				parallel(t)
 				result := mustNotPlay(t, player.Options{Player: w.player, URL: c.site + "/demo/" + w.manifest, CrossOrigin: true}).Result
 				checkStatus(t, result.Manifests(), c.status, c.reason)
+				if !slices.Contains(result.Refusals, player.Refusal{Status: c.status, Reason: c.reason}) {
+					t.Errorf("the page is told of %v, want %d %s:\n%s", result.Refusals, c.status, c.reason, result)
+				}
 				if len(result.Segments()) > 0 || len(result.Licenses()) > 0 || result.DecodedFrames > 0 {
 					t.Errorf("something went on after the refusal:\n%s", result)
 				}

@@ -57,11 +57,12 @@ func (l *lease) isPast(now int64) bool {
 	return ends != 0 && now >= ends
 }
 
-// answer returns the verdict that the lease holds by itself, if it does: a fresh lease, or a refusal that stands.
+// answer returns the verdict that the lease holds by itself, if it does: a fresh lease, or a refusal that stands. Neither lasts longer
+// because the clock was set back.
 func (l *lease) answer(now, fresh, ends int64, look bool) (StreamVerdict, bool) {
-	switch StreamOutcome(l.outcome.Load()) {
+	switch outcome := StreamOutcome(l.outcome.Load()); outcome {
 	case OutcomeAdmitted:
-		if now-l.used.Load() >= l.idle || now-l.confirmed.Load() >= fresh {
+		if age := now - l.confirmed.Load(); now-l.used.Load() >= l.idle || age >= fresh || age <= -fresh {
 			return StreamVerdict{}, false
 		}
 		if !look {
@@ -72,7 +73,7 @@ func (l *lease) answer(now, fresh, ends int64, look bool) (StreamVerdict, bool) 
 		}
 		return StreamVerdict{Outcome: OutcomeAdmitted}, true
 	case OutcomeKicked, OutcomeLimited:
-		if now >= l.retryAt.Load() {
+		if left := l.retryAt.Load() - now; left <= 0 || left > longestRefusal(outcome) {
 			return StreamVerdict{}, false
 		}
 		l.used.Store(now)
@@ -80,6 +81,14 @@ func (l *lease) answer(now, fresh, ends int64, look bool) (StreamVerdict, bool) 
 	default:
 		return StreamVerdict{}, false
 	}
+}
+
+// longestRefusal is how long a refusal can stand without another look at the store, in ms.
+func longestRefusal(outcome StreamOutcome) int64 {
+	if outcome == OutcomeKicked {
+		return KickedFor.Milliseconds()
+	}
+	return refusalStands
 }
 
 // verdict returns the outcome as it stands.

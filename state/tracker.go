@@ -223,7 +223,7 @@ func (s *Streams) look(ctx context.Context, uses []StreamUse, rules []string) St
 	for i := range uses {
 		uses[i].Look = true
 	}
-	statuses, err := s.ask(ctx, "look", uses)
+	statuses, err := s.ask(ctx, "look", uses, s.timeout)
 	switch {
 	case err != nil && s.onFailure == FailClosed:
 		return s.unavailable()
@@ -241,6 +241,7 @@ func (s *Streams) look(ctx context.Context, uses []StreamUse, rules []string) St
 // take takes all uses or none. Those that refuse come first, so that nobody is kicked for a stream that another rule refuses.
 func (s *Streams) take(ctx context.Context, uses []StreamUse) ([]StreamStatus, error) {
 	statuses := make([]StreamStatus, len(uses))
+	deadline := time.Now().Add(s.timeout) // for both questions together
 	var taken []StreamUse
 	for _, kick := range []bool{false, true} {
 		var asked []StreamUse
@@ -253,7 +254,7 @@ func (s *Streams) take(ctx context.Context, uses []StreamUse) ([]StreamStatus, e
 		if len(asked) == 0 {
 			continue
 		}
-		answers, err := s.ask(ctx, "take", asked)
+		answers, err := s.ask(ctx, "take", asked, time.Until(deadline))
 		if err != nil {
 			return nil, err
 		}
@@ -289,9 +290,9 @@ func (s *Streams) giveBack(ctx context.Context, uses []StreamUse) {
 	}()
 }
 
-// ask asks the store in the name of a request, which waits for Timeout at most and not at all for a store that is known to be
+// ask asks the store in the name of a request, which waits for that long at most and not at all for a store that is known to be
 // out. The question itself goes on for as long: a client that leaves must not spoil the answer for others.
-func (s *Streams) ask(ctx context.Context, operation string, uses []StreamUse) ([]StreamStatus, error) {
+func (s *Streams) ask(ctx context.Context, operation string, uses []StreamUse, wait time.Duration) ([]StreamStatus, error) {
 	if s.inMemory {
 		return s.store.Hold(ctx, uses)
 	}
@@ -321,7 +322,7 @@ func (s *Streams) ask(ctx context.Context, operation string, uses []StreamUse) (
 		}
 	}()
 	var a answer
-	timer := time.NewTimer(s.timeout)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case a = <-answers:

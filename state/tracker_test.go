@@ -66,12 +66,18 @@ func newNode(t testing.TB, store StreamStore, c *clock, mode FailureMode, rules 
 }
 
 func (n *node) ask(playback string, change func(*Stream)) StreamVerdict {
-	s := Stream{Subject: "viewer", Device: "tv", Asset: "/vod/a/", Agent: "agent", Addr: netip.MustParseAddr("192.0.2.1")}
-	copy(s.Playback[:], playback)
+	s := *stream(playback)
 	if change != nil {
 		change(&s)
 	}
 	return n.gate.Admit(context.Background(), n.clock.now(), s)
+}
+
+// stream is a request of the viewer.
+func stream(playback string) *Stream {
+	s := &Stream{Subject: "viewer", Device: "tv", Asset: "/vod/a/", Agent: "agent", Addr: netip.MustParseAddr("192.0.2.1")}
+	copy(s.Playback[:], playback)
+	return s
 }
 
 func (n *node) want(t *testing.T, playback string, want StreamOutcome, change func(*Stream)) StreamVerdict {

@@ -72,27 +72,27 @@ func appendTexts(b []byte, texts []string) []byte {
 
 // parse reads a body whose MAC fits. There is one form for each session: rights that are all empty are not left in.
 func (k *SessionKey) parse(b []byte) (Claims, error) {
-	r := sessionReader{b: b[1:]}
+	r := NewReader(b[1:])
 	c := Claims{Session: true}
-	c.Expires = time.Unix(int64(r.uint(4)), 0)
-	digest := r.take(idDigestBytes)
+	c.Expires = time.Unix(int64(r.Uint(4)), 0)
+	digest := r.Take(idDigestBytes)
 	if len(digest) == idDigestBytes && [idDigestBytes]byte(digest) != [idDigestBytes]byte{} {
 		c.ID = hex.EncodeToString(digest)
 	}
 	c.Subject = r.text()
-	for range r.uint(1) {
-		c.Scope = append(c.Scope, string(r.take(r.uint(2))))
+	for range r.Uint(1) {
+		c.Scope = append(c.Scope, string(r.Take(r.Uint(2))))
 	}
 	c.Hosts = r.texts()
-	for range r.uint(1) {
-		c.Countries = append(c.Countries, string(r.take(2)))
+	for range r.Uint(1) {
+		c.Countries = append(c.Countries, string(r.Take(2)))
 	}
-	if len(r.b) > 0 {
-		if err := k.parseRights(&r, &c); err != nil {
+	if r.Left() > 0 {
+		if err := k.parseRights(r, &c); err != nil {
 			return Claims{}, err
 		}
 	}
-	if r.cut || len(r.b) > 0 {
+	if !r.Whole() {
 		return Claims{}, errors.New("lengths that do not add up")
 	}
 	if err := c.normalize(); err != nil {
@@ -101,16 +101,16 @@ func (k *SessionKey) parse(b []byte) (Claims, error) {
 	return c, nil
 }
 
-func (k *SessionKey) parseRights(r *sessionReader, c *Claims) (err error) {
-	copy(c.Playback[:], r.take(len(c.Playback)))
-	copy(c.Binding[:], r.take(len(c.Binding)))
+func (k *SessionKey) parseRights(r *Reader, c *Claims) (err error) {
+	copy(c.Playback[:], r.Take(len(c.Playback)))
+	copy(c.Binding[:], r.Take(len(c.Binding)))
 	c.Plans, c.Purchases = r.texts(), r.texts()
 	c.Device, c.HomeCountry = r.text(), r.text()
-	c.MaxStreams = r.uint(1)
-	level := r.uint(1)
-	conditions := r.take(r.uint(2))
+	c.MaxStreams = r.Uint(1)
+	level := r.Uint(1)
+	conditions := r.Take(r.Uint(2))
 	switch {
-	case r.cut:
+	case r.IsCut():
 		return nil // the caller says so
 	case level >= len(levels):
 		return errors.New("an unknown level")
@@ -127,37 +127,4 @@ func (k *SessionKey) parseRights(r *sessionReader, c *Claims) (err error) {
 		return errors.New("empty rights")
 	}
 	return nil
-}
-
-// sessionReader consumes bytes; after the first read past the end it returns nothing more.
-type sessionReader struct {
-	b   []byte
-	cut bool
-}
-
-func (r *sessionReader) take(n int) []byte {
-	if r.cut || n > len(r.b) {
-		r.cut = true
-		return nil
-	}
-	taken := r.b[:n]
-	r.b = r.b[n:]
-	return taken
-}
-
-func (r *sessionReader) text() string { return string(r.take(r.uint(1))) }
-
-func (r *sessionReader) texts() (list []string) {
-	for range r.uint(1) {
-		list = append(list, r.text())
-	}
-	return list
-}
-
-func (r *sessionReader) uint(n int) int {
-	value := 0
-	for _, c := range r.take(n) {
-		value = value<<8 | int(c)
-	}
-	return value
 }

@@ -3,7 +3,7 @@
 const harness = (() => {
   const video = document.getElementById('video');
   const report = {
-    fatal: [], warnings: [], keySystem: '', sessions: [], waitingForKey: 0, encryptedEvents: 0,
+    fatal: [], warnings: [], refusals: [], keySystem: '', sessions: [], waitingForKey: 0, encryptedEvents: 0,
   };
   let adapter = null;    // the player, behind start, seek, selectHeight
   let presented = null;  // mediaTime of the frame shown last
@@ -11,6 +11,10 @@ const harness = (() => {
 
   const hex = (data) => [...new Uint8Array(data.buffer || data)].map((b) => b.toString(16).padStart(2, '0')).join('');
   const words = (e) => (e && e.message ? `${e.name}: ${e.message}` : String(e)).slice(0, 400);
+  // refused notes what the player's own error says of an answer: an app has nothing else to go by.
+  const refused = (status, reason) => {
+    if (status >= 400) report.refusals.push({ status, reason: reason || '' });
+  };
   const frames = (n) => new Promise((done) => {
     const step = () => (n-- > 0 ? requestAnimationFrame(step) : done());
     step();
@@ -85,8 +89,13 @@ const harness = (() => {
       const name = (code) => Object.keys(shaka.util.Error.Code).find((k) => shaka.util.Error.Code[k] === code);
       const describe = (e) => (e && e.code !== undefined
         ? `shaka ${e.code} ${name(e.code)} ${JSON.stringify(e.data || []).slice(0, 300)}` : words(e));
+      const note = (e) => {
+        if (e.code === shaka.util.Error.Code.BAD_HTTP_STATUS) refused(e.data[1], e.data[3]['drm-reason']);
+        else if (e.data && e.data[0] instanceof shaka.util.Error) note(e.data[0]); // the cause of a license that failed
+      };
       player.addEventListener('error', (event) => {
         const e = event.detail;
+        note(e);
         (e.severity === shaka.util.Error.Severity.RECOVERABLE ? report.warnings : report.fatal).push(describe(e));
       });
       await player.attach(video);
@@ -100,6 +109,7 @@ const harness = (() => {
       try {
         await player.load(o.url);
       } catch (e) {
+        note(e);
         report.fatal.push(describe(e));
       }
       return {
@@ -121,6 +131,8 @@ const harness = (() => {
       player.updateSettings(o.config);
       player.on('error', (event) => {
         const e = event.error || {};
+        const response = (e.data && e.data.response) || {};
+        refused(response.status, (response.headers || {})['drm-reason']);
         report.fatal.push(`dash.js ${e.code} ${String(e.message).slice(0, 300)}`);
       });
       let ready = false;
@@ -164,6 +176,8 @@ const harness = (() => {
         ...o.config,
       });
       player.on(Hls.Events.ERROR, (event, data) => {
+        const xhr = data.networkDetails;
+        if (xhr instanceof XMLHttpRequest) refused(xhr.status, xhr.getResponseHeader('Drm-Reason'));
         const status = data.response && data.response.code ? ` HTTP ${data.response.code}` : '';
         (data.fatal ? report.fatal : report.warnings).push(
           `hls.js ${data.type}/${data.details}${status} ${data.error ? String(data.error.message).slice(0, 300) : ''}`);

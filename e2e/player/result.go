@@ -10,6 +10,8 @@ import (
 type Result struct {
 	// Fatal holds the errors that ended playback, in words; Warnings those the player recovered from.
 	Fatal, Warnings []string
+	// Refusals are the answers of 400 and above that the player's own errors told the page about.
+	Refusals []Refusal
 	// KeySystem is the key system the player was granted; empty for clear content.
 	KeySystem string
 	// Keys holds every key of every EME session with its last status.
@@ -31,6 +33,12 @@ type Result struct {
 	VideoHeight int
 	// Buffered holds the buffered ranges in seconds: "0.00-12.01".
 	Buffered []string
+}
+
+// Refusal is an answer as a player's error has it: the HTTP status, and the field Drm-Reason as far as CORS let the page read it.
+type Refusal struct {
+	Status int
+	Reason string
 }
 
 // KeyStatus is one key of an EME session: its KID as 32 hexadecimal digits, and the status of EME ("usable").
@@ -79,6 +87,9 @@ func (r Result) String() string {
 		for _, line := range list.lines {
 			fmt.Fprintf(&b, "\n%s: %s", list.name, line)
 		}
+	}
+	if len(r.Refusals) > 0 {
+		fmt.Fprintf(&b, "\nrefusals: %v", r.Refusals)
 	}
 	for _, q := range r.Requests {
 		target, _, _ := strings.Cut(q.URL, "?")

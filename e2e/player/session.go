@@ -18,11 +18,15 @@ type Session struct {
 
 // status is what every function of the page returns.
 type status struct {
-	OK        bool     `json:"ok"`
-	Missing   string   `json:"missing"`
-	Fatal     []string `json:"fatal"`
-	Warnings  []string `json:"warnings"`
-	KeySystem string   `json:"keySystem"`
+	OK       bool     `json:"ok"`
+	Missing  string   `json:"missing"`
+	Fatal    []string `json:"fatal"`
+	Warnings []string `json:"warnings"`
+	Refusals []struct {
+		Status int    `json:"status"`
+		Reason string `json:"reason"`
+	} `json:"refusals"`
+	KeySystem string `json:"keySystem"`
 	Sessions  []struct {
 		Keys  []struct{ KID, Status string } `json:"keys"`
 		Error string                         `json:"error"`
@@ -155,6 +159,9 @@ func (s *Session) result(st status) Result {
 		WaitingForKey: st.WaitingForKey, Requests: s.log.snapshot(),
 		DecodedFrames: st.DecodedFrames, DroppedFrames: st.DroppedFrames, AudioBytes: st.AudioBytes,
 		CurrentTime: st.CurrentTime, Presented: st.Presented, VideoHeight: st.VideoHeight, Buffered: st.Buffered,
+	}
+	for _, refusal := range st.Refusals {
+		r.Refusals = append(r.Refusals, Refusal(refusal))
 	}
 	for _, session := range st.Sessions {
 		if session.Error != "" {

@@ -131,57 +131,33 @@ func (c *conditions) AppendBinary(b []byte) ([]byte, error) {
 
 // ParseConditions reads what AppendBinary wrote.
 func ParseConditions(b []byte) (token.Conditions, error) {
-	r := reader{b: b}
-	if r.uint(1) != ConditionsTag {
+	r := token.NewReader(b)
+	if r.Uint(1) != ConditionsTag {
 		return nil, errors.New("conditions of another kind")
 	}
-	c := &conditions{over: byte(r.uint(1))}
-	for range r.uint(1) {
-		c.patterns = append(c.patterns, string(r.take(r.uint(2))))
+	c := &conditions{over: byte(r.Uint(1))}
+	for range r.Uint(1) {
+		c.patterns = append(c.patterns, string(r.Take(r.Uint(2))))
 	}
-	for range r.uint(1) {
-		bits := r.uint(1)
-		addr, ok := netip.AddrFromSlice(r.take(r.uint(1)))
+	for range r.Uint(1) {
+		bits := r.Uint(1)
+		addr, ok := netip.AddrFromSlice(r.Take(r.Uint(1)))
 		prefix := netip.PrefixFrom(addr, bits)
 		if !ok || !prefix.IsValid() || prefix != prefix.Masked() {
 			return nil, errors.New("an address prefix that is none")
 		}
 		c.prefixes = append(c.prefixes, prefix)
 	}
-	for range r.uint(1) {
-		c.blocked = append(c.blocked, string(r.take(2)))
+	for range r.Uint(1) {
+		c.blocked = append(c.blocked, string(r.Take(2)))
 	}
-	if r.cut || len(r.b) > 0 || c.orNil() == nil {
+	if !r.Whole() || c.orNil() == nil {
 		return nil, errors.New("conditions whose lengths do not add up")
 	}
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
 	return c, nil
-}
-
-// reader consumes bytes; after the first read past the end it returns nothing more.
-type reader struct {
-	b   []byte
-	cut bool
-}
-
-func (r *reader) take(n int) []byte {
-	if r.cut || n > len(r.b) {
-		r.cut = true
-		return nil
-	}
-	taken := r.b[:n]
-	r.b = r.b[n:]
-	return taken
-}
-
-func (r *reader) uint(n int) int {
-	value := 0
-	for _, c := range r.take(n) {
-		value = value<<8 | int(c)
-	}
-	return value
 }
 
 // matchWildcards reports whether pattern covers all of text. An asterisk stands for any characters, slashes included, and a question
