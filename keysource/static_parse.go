@@ -82,7 +82,12 @@ func parseStatic(data []byte, options StaticOptions) (*Static, error) {
 			return nil, err
 		}
 	}
-	return newStatic(entries, path)
+	s, err := newStatic(entries, path)
+	if err != nil {
+		return nil, err
+	}
+	s.array = path == ""
+	return s, nil
 }
 
 // newStatic checks the entries against each other and sorts them for look-up.

@@ -17,8 +17,11 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// MinRSABits is the least size of the keys of recipients.
-const MinRSABits = 2048
+// MinRSABits is the least size of the keys of recipients, maxRSABits keeps a document from making us compute for long.
+const (
+	MinRSABits = 2048
+	maxRSABits = 8192
+)
 
 // Algorithms of CPIX 6.3.
 const (

@@ -280,7 +280,7 @@ func (p *parser) systemChild(s *System, c *node) (err error) {
 	}
 	switch c.name {
 	case WantPssh:
-		if s.Pssh, err = content(s, c, s.Pssh, WantPssh); err == nil && s.Pssh != nil && !isPsshOf(s.Pssh, s.System) {
+		if s.Pssh, err = content(s, c, s.Pssh, WantPssh); err == nil && s.Pssh != nil && !keysource.IsPsshOf(s.Pssh, s.System) {
 			return c.errorf("not a pssh box of that system")
 		}
 	case WantContentProtection:
@@ -373,8 +373,8 @@ func parseCertificate(der []byte) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, errNoCertificate
 	}
-	if key, ok := certificate.PublicKey.(*rsa.PublicKey); !ok || key.N.BitLen() < MinRSABits {
-		return nil, fmt.Errorf("%w of at least %d bits", errNoCertificate, MinRSABits)
+	if key, ok := certificate.PublicKey.(*rsa.PublicKey); !ok || key.N.BitLen() < MinRSABits || key.N.BitLen() > maxRSABits {
+		return nil, fmt.Errorf("%w of %d to %d bits", errNoCertificate, MinRSABits, maxRSABits)
 	}
 	return certificate, nil
 }

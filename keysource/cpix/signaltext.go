@@ -1,21 +1,11 @@
 package cpix
 
 import (
-	"encoding/binary"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/caddy-drm/caddy-drm/drm"
 )
 
 // What a key server says ends up in manifests, so that it must not be able to say more there than it should.
-
-// isPsshOf reports whether b is one whole pssh box of a system (23001-7, 8.1).
-func isPsshOf(b []byte, system drm.SystemID) bool {
-	const head = 4 + 4 + 4 + 16 + 4 // size, type, version and flags, system, size of data or count of KIDs
-	return len(b) >= head && uint64(binary.BigEndian.Uint32(b)) == uint64(len(b)) && string(b[4:8]) == "pssh" &&
-		drm.SystemID(b[12:28]) == system
-}
 
 // isFragment reports whether b is a sequence of whole elements.
 func isFragment(b []byte) bool {
