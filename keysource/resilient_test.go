@@ -44,7 +44,7 @@ func TestResilientAsksOnceForAll(t *testing.T) {
 	r := NewResilient(f, newTestClock().now, fastOptions())
 	b := NewBundled(r)
 	var all sync.WaitGroup
-	for i := range 300 {
+	for i := range 5000 {
 		all.Go(func() {
 			var err error
 			switch i % 3 {
