@@ -28,7 +28,9 @@ http://:PORT {
 }
 `
 
-func withGroups(groups string) string { return strings.Replace(globalBlock, "drm {\n", "drm {\n"+groups, 1) }
+func withGroups(groups string) string {
+	return strings.Replace(globalBlock, "drm {\n", "drm {\n"+groups, 1)
+}
 
 const rotatingGroup = "\t\tgroup rotating {\n\t\t\trotate 10s\n\t\t}\n"
 

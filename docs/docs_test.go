@@ -138,6 +138,9 @@ func provision(t *testing.T, config []byte) {
 	t.Setenv("DRM_SECRET", "test-secret-of-the-documentation-0123456789")
 	t.Setenv("REDIS_PASSWORD", "test-password-of-the-documentation")
 	t.Setenv("TOKEN_SECRET", "test-key-of-the-documentation-0123456789abc")
+	t.Setenv("KEY_SERVER_TOKEN", "test-token-of-the-documentation-0123456789")
+	t.Setenv("WIDEVINE_KEY", strings.Repeat("1f", 32))
+	t.Setenv("WIDEVINE_IV", strings.Repeat("2e", 16))
 	var parsed caddy.Config
 	if err := caddy.StrictUnmarshalJSON(config, &parsed); err != nil {
 		t.Fatal(err)
@@ -158,7 +161,14 @@ var fixtures = map[string]string{
 	"/etc/caddy/keys.json":            "examples/static-keys.json",
 	"/etc/caddy/rights.yaml":          "examples/rights.yaml",
 	"/etc/caddy/cloudfront.pem":       "testdata/tokens/cloudfront.pem",
+	"/etc/caddy/recipient.pem":        "keysource/cpix/testdata/recipient.pem",
+	"/etc/caddy/gateway.pem":          "keysource/cpix/testdata/recipient.pem",
+	"/etc/caddy/ca.pem":               "keysource/cpix/testdata/signer.pem",
+	"/etc/caddy/signer.pem":           "keysource/cpix/testdata/signer.pem",
+	"/etc/caddy/keys.cpix":            "keysource/cpix/testdata/encrypted.xml",
 	"{file./run/secrets/akamai-key}":  "{file.testdata/tokens/akamai.key}",
+	"/run/secrets/recipient-key":      "keysource/cpix/testdata/recipient.key",
+	"/run/secrets/gateway-key":        "keysource/cpix/testdata/recipient.key",
 	"{file./run/secrets/vendor-key}":  "{env.TOKEN_SECRET}",
 	"{file./run/secrets/drm}":         "{env.DRM_SECRET}",
 	"{file./run/secrets/signing-key}": "{env.TOKEN_SECRET}",
@@ -180,7 +190,7 @@ var (
 	firstWord = regexp.MustCompile(`(?m)^\s*([^\s#]\S*)`)
 	// siteWords are directives, which stand in a site; everything else that is neither an address nor a global block is an
 	// option of drm.
-	siteWords = map[string]bool{"drm": true, "drm_player": true, "log": true, "handle": true, "handle_path": true, "root": true}
+	siteWords = map[string]bool{"drm": true, "drm_player": true, "drm_key_server": true, "log": true, "handle": true, "handle_path": true, "root": true}
 )
 
 // complete makes a whole configuration of a part of one.

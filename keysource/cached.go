@@ -83,6 +83,8 @@ type Cached struct {
 	src   Source
 	keys  *table[Request, drm.ContentKey]
 	lists *table[Title, []drm.ContentKey]
+	// signals is nil if the source is no Signaler.
+	signals *table[Request, told]
 }
 
 var _ Source = (*Cached)(nil)
@@ -117,7 +119,12 @@ func NewCached(src Source, now func() time.Time, options CacheOptions) (*Cached,
 		keys.close()
 		return nil, err
 	}
-	return &Cached{src: src, keys: keys, lists: lists}, nil
+	c := &Cached{src: src, keys: keys, lists: lists}
+	if err := c.openSignals(options, now, slots); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // Split implements Source.
@@ -168,6 +175,9 @@ func (c *Cached) Prefetch(r Request) {
 func (c *Cached) Close() {
 	c.keys.close()
 	c.lists.close()
+	if c.signals != nil {
+		c.signals.close()
+	}
 }
 
 // Format keeps every verb from reaching the fields.

@@ -4,6 +4,10 @@
 // Derived needs no database: every node that holds the deployment Secret computes the same keys. Static reads a list of
 // keys. Cached stands in front of any Source, collapses concurrent questions into one, and bridges its outages.
 //
+// A Fetcher asks a key server for all keys of a title at once, over a Transport that is handed in: NginxVOD here, and those of the packages
+// cpix, speke and widevine. Resilient tries again and leaves a server alone that keeps failing; Bundled makes a Source of it, and a
+// Signaler, which also knows what DRM systems are to be told.
+//
 // The package does no I/O, reads no clock and no environment: bytes, secrets and time come in as arguments. Key bytes leave
 // it inside a drm.ContentKey or a drm.ContentKey's accessors only, never in an error and never in print.
 //

@@ -25,6 +25,7 @@ type Static struct {
 	exact    map[string][]*staticEntry // by asset
 	prefixes []*staticEntry
 	pssh     map[drm.KID][]SystemData
+	array    bool // read from the array form
 }
 
 // SystemData is what one DRM system needs to know of a key: the data of its pssh box, without the box.

@@ -1,7 +1,6 @@
 package keysource
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -83,7 +82,12 @@ func parseStatic(data []byte, options StaticOptions) (*Static, error) {
 			return nil, err
 		}
 	}
-	return newStatic(entries, path)
+	s, err := newStatic(entries, path)
+	if err != nil {
+		return nil, err
+	}
+	s.array = path == ""
+	return s, nil
 }
 
 // newStatic checks the entries against each other and sorts them for look-up.
@@ -145,7 +149,8 @@ func parseStaticEntry(element any, path string, options StaticOptions, parseMemb
 	case !f.entry.scheme.Valid():
 		return nil, fmt.Errorf("%s: no scheme, and none is configured for the list", path)
 	case f.iv == nil:
-		f.iv = staticIV(f.kid)
+		iv := ConstantIV(f.kid)
+		f.iv = iv[:]
 	}
 	key, err := drm.NewContentKey(f.kid, f.key, f.iv)
 	if err != nil {
@@ -153,12 +158,6 @@ func parseStaticEntry(element any, path string, options StaticOptions, parseMemb
 	}
 	f.entry.key = func() drm.ContentKey { return key }
 	return &f.entry, nil
-}
-
-// staticIV is the constant IV of an entry without one.
-func staticIV(kid drm.KID) []byte {
-	sum := sha256.Sum256(append([]byte(labelStaticIV), kid[:]...))
-	return sum[:drm.KeySize]
 }
 
 var errUnknownMember = errors.New("unknown member")

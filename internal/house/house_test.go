@@ -65,6 +65,16 @@ var rooms = map[string]room{
 	"state":       {ours: []string{"token", "drm", "address"}, free: true},
 	"usage":       {ours: []string{"token", "geo", "drm", "address"}, free: true},
 	"web":         {free: true},
+	"keysource/cpix": {
+		ours:      []string{"keysource", "drm", "address"},
+		libraries: []string{"github.com/russellhaering/goxmldsig", "github.com/beevik/etree"}, // XML signatures
+	},
+	"keysource/speke": {
+		ours: []string{"keysource/cpix", "keysource", "drm", "address"},
+	},
+	"keysource/widevine": {
+		ours: []string{"keysource", "drm", "address"},
+	},
 	"caddymodule": {free: true, ours: []string{
 		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "state", "usage", "geo", "token", "token/signedurl", "rights",
 		"address", "drm", "web", "segcache", "inflight", "entitlement", "inspect",
