@@ -36,7 +36,7 @@ const (
 // of the host. Certificates are always verified.
 type KeyServerConn struct {
 	// URL is https, or http on this machine.
-	URL string `json:"url"`
+	URL string `json:"url,omitempty"`
 	// Username and Password are sent as Basic authentication; Password is a placeholder {env.*} or {file.*}.
 	Username string `json:"username,omitempty"`
 	Password string `json:"password,omitempty"`

@@ -2,8 +2,10 @@ package caddymodule
 
 import (
 	"bytes"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -105,6 +107,40 @@ func TestKeyConnection(t *testing.T) {
 			t.Errorf("%v, asked %+v", err, got)
 		}
 	})
+}
+
+// TestKeyConnectionNeedsTrust: a key server is asked only if its certificate is good, whatever it would answer.
+func TestKeyConnectionNeedsTrust(t *testing.T) {
+	asked := false
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked = true
+		_, _ = fmt.Fprintf(w, `[{"key_id":%q,"key":%q}]`, b64(bytes.Repeat([]byte{7}, 16)), b64(bytes.Repeat([]byte{8}, 16)))
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(ca, authority, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	request := keysource.Request{Title: keysource.Title{Tenant: "one", Asset: "/a/", Scheme: drm.SchemeCenc}, Class: drm.ClassShared}
+	for _, test := range []struct {
+		name, url, ca string
+		ok            bool
+	}{
+		{"trusted", server.URL, ca, true},
+		{"unknown authority", server.URL, "", false},
+		{"another name", strings.Replace(server.URL, "127.0.0.1", "localhost", 1), ca, false},
+	} {
+		asked = false
+		source, err := (&NginxVODKeys{KeyServerConn{URL: test.url + "/{asset}", CA: test.ca}}).Source(deploymentSecret(t, testSecretHex), drm.SchemeCenc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := source.ContentKey(t.Context(), request); (err == nil) != test.ok || asked != test.ok {
+			t.Errorf("%s: asked %t, %v", test.name, asked, err)
+		}
+	}
 }
 
 // TestKeyServerConfigurations: mistakes are found when the configuration is loaded.

@@ -168,6 +168,9 @@ func (c *Cached) Names() bool {
 func (c *Cached) Prefetch(r Request) {
 	// The error is what a caller who needs the key will be told.
 	_, _, _ = c.keys.lookup(r, c.keys.now())
+	if c.signals != nil { // of the same answer of a key server
+		_, _, _ = c.signals.lookup(r, c.signals.now())
+	}
 }
 
 // Close cancels the questions under way, waits for them, and forgets every key. Look-ups during and after it return

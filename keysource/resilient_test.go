@@ -286,6 +286,32 @@ func TestCachedSignals(t *testing.T) {
 	want(ErrUnavailable)
 }
 
+// TestPrefetchBringsSignals: what is fetched ahead of need costs the server one question, and no question later.
+func TestPrefetchBringsSignals(t *testing.T) {
+	f := &fakeServer{answer: oneKey}
+	clock := newTestClock()
+	c, err := NewCached(NewBundled(NewResilient(f, clock.now, fastOptions())), clock.now, CacheOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := Request{testTitle(), drm.ClassShared}
+	r.Period = 1
+	c.Prefetch(r)
+	for range 2 {
+		if _, err := c.ContentKey(context.Background(), r); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := c.Signals(context.Background(), r); !ok || err != nil {
+			t.Fatal(err)
+		}
+		clock.advance(time.Minute) // beyond what Resilient keeps
+	}
+	if n := f.asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
 // TestCachedSignalsOfOthers: a source that is no Signaler leaves them to its caller.
 func TestCachedSignalsOfOthers(t *testing.T) {
 	c, err := NewCached(testDerived(t, false), newTestClock().now, CacheOptions{})
