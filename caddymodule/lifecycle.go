@@ -108,14 +108,13 @@ func (h *Handler) openKeySource(ctx caddy.Context) error {
 	if module == nil {
 		return errors.New("keys: the module is no key source")
 	}
-	derived, ok := module.(*DerivedKeys)
-	h.oneKey = ok && derived.Per != perTrackClass
 	_, h.fixedKeys = module.(*StaticKeys)
 	scheme, _ := drm.ParseProtectionScheme(h.Scheme) // zero for auto
 	source, err := module.Source(h.secret, scheme)
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
+	h.oneKey = !source.Split()
 	h.source, err = keysource.NewCached(source, time.Now, keysource.CacheOptions{})
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 )
@@ -41,9 +42,52 @@ func (t keyedTrack) signals(window address.Window) ([]signal, error) {
 		if err != nil {
 			return nil, fmt.Errorf("signaling %s: %w", system.Word(), err)
 		}
+		t.hear(&s)
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// hear puts what a key server says in the place of what we would.
+func (t keyedTrack) hear(s *signal) {
+	for _, told := range t.told {
+		if told.System != s.system || told.KID != t.key.KID() {
+			continue
+		}
+		if len(told.Pssh) > 0 && s.system.HasPssh() {
+			s.pssh = told.Pssh
+		}
+		if len(told.PlayReadyHeader) > 0 && s.system == drm.SystemPlayReady {
+			s.pro = told.PlayReadyHeader
+		}
+		if told.HLSKeyURI != "" && s.system == drm.SystemFairPlay {
+			s.skd = told.HLSKeyURI
+		}
+	}
+}
+
+// initPssh returns the boxes of an init segment: the common one lists all keys of the title, so that a player which asks for a license
+// by the init of one track gets what the others need too. Those of systems are for the key of the track, as in manifests.
+func (q *request) initPssh(title keysource.Title, key drm.ContentKey, keys []drm.ContentKey) ([]byte, error) {
+	boxes := commonPssh(keys)
+	group, _ := q.groupNamed(title.Group)
+	if !group.PsshInInit {
+		return boxes, nil
+	}
+	t := keyedTrack{track: track{p: &titleProtector{q: q, group: group}}, title: title, key: key}
+	for _, system := range group.SignaledSystems() {
+		switch system {
+		case drm.SystemWidevine:
+			boxes = drm.AppendWidevinePssh(boxes, t.widevineInit())
+		case drm.SystemPlayReady:
+			_, box, err := t.playReady("") // license URLs may be of one session, and an init segment is for all
+			if err != nil {
+				return nil, err
+			}
+			boxes = append(boxes, box...)
+		}
+	}
+	return boxes, nil
 }
 
 func (t keyedTrack) widevineInit() drm.WidevineInit {

@@ -33,8 +33,9 @@ func (t track) isText() bool { return t.init != nil && kindOf(t.init) == segcryp
 // keyedTrack is a track with the key of one crypto period.
 type keyedTrack struct {
 	track
-	title keysource.Title // in that period
-	key   drm.ContentKey  // not used for text, and zero for what passes
+	title keysource.Title    // in that period
+	key   drm.ContentKey     // not used for text, and zero for what passes
+	told  []keysource.Signal // what a key server says that systems are to be told of the key; nil: it leaves that to us
 }
 
 // keyed selects the key of the track for a title in one of its crypto periods.
@@ -46,8 +47,12 @@ func (t track) keyed(ctx context.Context, title keysource.Title) (keyedTrack, er
 	q := t.p.q
 	k.class = keysource.ClassFor(q.source, t.class)
 	var err error
-	if k.key, err = q.source.ContentKey(ctx, keysource.Request{Title: title, Class: k.class}); err != nil {
+	asked := keysource.Request{Title: title, Class: k.class}
+	if k.key, err = q.source.ContentKey(ctx, asked); err != nil {
 		return keyedTrack{}, fmt.Errorf("selecting the content key: %w", err)
+	}
+	if k.told, _, err = q.source.Signals(ctx, asked); err != nil {
+		return keyedTrack{}, fmt.Errorf("asking what is to be signaled: %w", err)
 	}
 	if t.init == nil || !title.Scheme.Common() {
 		return k, nil

@@ -133,7 +133,11 @@ func (q *request) protectorFor(
 	if err != nil {
 		return nil, fmt.Errorf("listing the content keys of the title: %w", err)
 	}
-	return q.protector(init, segcrypt.Protection{Scheme: title.Scheme, Key: key, Pssh: commonPssh(keys), IVSecret: q.ivSecret})
+	pssh, err := q.initPssh(title, key, keys)
+	if err != nil {
+		return nil, fmt.Errorf("making pssh boxes: %w", err)
+	}
+	return q.protector(init, segcrypt.Protection{Scheme: title.Scheme, Key: key, Pssh: pssh, IVSecret: q.ivSecret})
 }
 
 // mediaType returns the Content-Type of a CMAF track or of a file with several.

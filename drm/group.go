@@ -49,8 +49,6 @@ type Group struct {
 	Systems []SystemID
 	// HDCP is what video output needs at least.
 	HDCP HDCP
-	// ClearLead is how much of the beginning stays clear.
-	ClearLead time.Duration
 	// PlayReadyHeader is the version of PlayReady headers; zero chooses by what has to be said.
 	PlayReadyHeader PlayReadyVersion
 	// PsshInInit writes pssh boxes of the systems into init segments, besides the common one.
