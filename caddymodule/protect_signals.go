@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -135,6 +137,12 @@ func (t keyedTrack) hlsKeys() ([]hls.Key, error) {
 	if t.init == nil || !scheme.Common() { // what a player decrypts itself; a CDM decrypts CMAF
 		return []hls.Key{t.identityKey()}, nil
 	}
+	return t.systemKeys()
+}
+
+// systemKeys returns the lines for what a CDM decrypts, one for each system and format.
+func (t keyedTrack) systemKeys() ([]hls.Key, error) {
+	scheme := t.title.Scheme
 	signals, err := t.signals(address.Window{})
 	if err != nil {
 		return nil, err
@@ -238,4 +246,20 @@ func (h *Handler) unmarshalLicenseURL(d *caddyfile.Dispenser) error {
 	}
 	h.License.URLs[args[0]] = args[1]
 	return nil
+}
+
+// SessionKeys implements hls.SessionKeyProtector: the keys of systems that ask license servers, so that players do so while they still load
+// media playlists. Which keys those playlists will name is known if there is one for the whole title at all times.
+func (p hlsProtector) SessionKeys(ctx context.Context) ([]hls.Key, error) {
+	if p.q.source.Split() || p.group.Rotate > 0 || !p.title.Scheme.Common() {
+		return nil, nil
+	}
+	t, err := track{p: p.titleProtector, class: drm.ClassShared}.keyed(ctx, p.title)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := t.systemKeys()
+	return slices.DeleteFunc(keys, func(k hls.Key) bool {
+		return k.KeyFormat == hls.KeyFormatIdentity || k.KeyFormat == hls.KeyFormatClearKey
+	}), err
 }

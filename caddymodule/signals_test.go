@@ -115,8 +115,16 @@ func TestSignalsInHLS(t *testing.T) {
 	if !strings.Contains(master, "HDCP-LEVEL=TYPE-1") {
 		t.Errorf("no HDCP level in\n%s", master)
 	}
+	if n := strings.Count(master, "#EXT-X-SESSION-KEY:"); n != 3 {
+		t.Errorf("%d EXT-X-SESSION-KEY, want one for each system:\n%s", n, master)
+	}
 	playlist := linkTo(t, g.links(t, "/demo/master.m3u8"), "playlist", "/video/360p.m3u8")
 	text := string(g.mustGet(t, playlist.url).body)
+	for _, line := range regexp.MustCompile(`(?m)^#EXT-X-SESSION-KEY:(.*)$`).FindAllStringSubmatch(master, -1) {
+		if !strings.Contains(text, "#EXT-X-KEY:"+line[1]+"\n") {
+			t.Errorf("the media playlist has no key %s", line[1])
+		}
+	}
 	for _, want := range []string{
 		`METHOD=SAMPLE-AES,URI="data:text/plain;base64,`, `KEYFORMAT="urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed"`,
 		`KEYFORMAT="com.microsoft.playready"`, `URI="skd://key/`, `KEYFORMAT="com.apple.streamingkeydelivery"`,
