@@ -125,7 +125,7 @@ func (r *rewriter) readTimings(p *periodPlan, whole *part) error {
 func (p *periodPlan) distribute(reference *track, cuts []cut, unlisted []cut) {
 	own := make([]span, len(cuts))
 	for i, c := range cuts {
-		own[i] = span{first: c.first, end: reference.timing.total, exact: true}
+		own[i] = span{first: c.first, end: reference.timing.total}
 		if i > 0 {
 			own[i-1].end = c.first
 		}
