@@ -49,7 +49,10 @@ func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
 		c := cut{index: uint32(index), first: n}
 		if index > origin {
 			border := t.ticks(r.boundary(p.times, index))
-			began := tick - (tick-border)/(end-tick)*(end-tick)
+			began := tick
+			if r.dynamic() {
+				began -= (tick - border) / (end - tick) * (end - tick)
+			}
 			if n > 0 {
 				if start, before := t.at(n - 1); start < border {
 					began = min(tick, max(began, before))
