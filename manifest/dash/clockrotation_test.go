@@ -238,6 +238,15 @@ func TestWhatACutLeaves(t *testing.T) {
 			open + `><Period id="a">` + setOf("video", strings.Replace(timed, `<S t="0" d="2" r="14"/>`, `<S d="2"/><!-- c --><S d='2' r=" -1 "></S><S t="10" d="2" r="1"/>`, 1)) + `</Period></MPD>`,
 			open + `><Period start="PT0S" id="a-k0">` + video("video", sig0, timedPart("", `<S t="0" d="2"/><S d="2" r="3"/>`), "~k0") + `</Period><Period start="PT10S" id="a-k1">` + video("video", sig1, shortParts[1], "~k1") + `</Period></MPD>`,
 		},
+		"video that begins late": {
+			open + `><Period id="a">` + setOf("video", strings.Replace(timed, `<S t="0" d="2" r="14"/>`, `<S t="12" d="2"/>`, 1)) + setOf("text", strings.Replace(timed, `<S t="0" d="2" r="14"/>`, `<S t="0" d="6"/><S t="12" d="6"/>`, 1)) + `</Period></MPD>`,
+			open + `><Period start="PT0S" id="a-k0">` + video("text", sig0, timedPart("", `<S t="0" d="6"/>`), "~k0") + `</Period>` +
+				`<Period start="PT12S" id="a-k1">` + video("video", sig1, timedPart(` presentationTimeOffset="12"`, `<S t="12" d="2"/>`), "~k1") + video("text", sig1, timedPart(` presentationTimeOffset="12" startNumber="2"`, `<S t="12" d="6"/>`), "~k1") + `</Period></MPD>`,
+		},
+		"all that begins late": {
+			open + `><Period id="a">` + setOf("video", timedPart("", `<S t="12" d="2"/>`)) + `</Period></MPD>`,
+			open + `><Period start="PT0S" id="a-k1">` + video("video", sig1, timedPart("", `<S t="12" d="2"/>`), "~k1") + `</Period></MPD>`,
+		},
 		"an open end, live": {
 			strings.Replace(live1000, ">", declared+` minimumUpdatePeriod="PT2S">`, 1) + `<Period id="a">` + setOf("video", strings.Replace(timed, `<S t="0" d="2" r="14"/>`, `<S t="28" d="2" r="-1"/>`, 1)) + `</Period></MPD>`,
 			strings.Replace(live1000, ">", declared+` minimumUpdatePeriod="PT2S">`, 1) +

@@ -49,7 +49,10 @@ func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
 		c := cut{index: uint32(index), first: n}
 		if index > origin {
 			border := t.ticks(r.boundary(p.times, index))
-			began := tick - (tick-border)/(end-tick)*(end-tick)
+			began := tick
+			if r.dynamic() {
+				began -= (tick - border) / (end - tick) * (end - tick)
+			}
 			if n > 0 {
 				if start, before := t.at(n - 1); start < border {
 					began = min(tick, max(began, before))
@@ -120,7 +123,6 @@ func (r *rewriter) rememberCuts(p *periodPlan, cuts []cut, counted bool) error {
 type span struct {
 	first, end int64
 	open       bool // to the end of the Period, whenever that will be
-	exact      bool // the first begins with the part, and the last ends with it
 }
 
 // String tells spans of one list apart.
@@ -132,16 +134,13 @@ func (s span) String() string {
 func (t *timing) spansOf(cuts []cut) []span {
 	spans := make([]span, len(cuts))
 	for i, c := range cuts {
-		first, end, exact := int64(0), int64(0), true
+		first, end := int64(0), int64(0)
 		if c.start > 0 {
-			first, end, exact = t.cutAt(c.start)
-		} else if t.runs == nil {
-			exact = false
+			first, end = t.cutAt(c.start)
 		}
-		spans[i].first, spans[i].exact = first, exact
+		spans[i].first = first
 		if i > 0 {
 			spans[i-1].end = max(spans[i-1].first, end)
-			spans[i-1].exact = spans[i-1].exact && exact
 		}
 	}
 	last := &spans[len(spans)-1]
@@ -150,16 +149,11 @@ func (t *timing) spansOf(cuts []cut) []span {
 }
 
 // cutAt returns the first segment behind a cut and the end of those in front of it: one number, or two where a segment lies
-// across. exact reports whether a segment begins just there.
-func (t *timing) cutAt(nanos int64) (first, end int64, exact bool) {
+// across.
+func (t *timing) cutAt(nanos int64) (first, end int64) {
 	n := t.from(t.ticks(nanos))
 	if n == 0 {
-		start := int64(-1)
-		if t.total > 0 {
-			tick, _ := t.at(0)
-			start = t.nanos(tick)
-		}
-		return 0, 0, start == nanos
+		return 0, 0
 	}
 	tick, endTick := t.at(n - 1)
 	before, after := t.nanos(tick), t.nanos(endTick)
@@ -170,13 +164,13 @@ func (t *timing) cutAt(nanos int64) (first, end int64, exact bool) {
 	}
 	switch toBefore, toNext := nanos-before, next-nanos; {
 	case toNext <= toBefore && toNext <= nearEnough:
-		return n, n, toNext == 0
+		return n, n
 	case toBefore < toNext && toBefore <= nearEnough:
-		return n - 1, n - 1, toBefore == 0
+		return n - 1, n - 1
 	case after > nanos:
-		return n - 1, n, false
+		return n - 1, n
 	default:
-		return n, n, false
+		return n, n
 	}
 }
 

@@ -36,8 +36,7 @@
 //	                    crypto period. @start is where its first video segment begins, to the nanosecond. Neither depends on how
 //	                    much of a live window is left, as long as segments are of one duration or Rotation.Cut remembers.
 //	SegmentTimeline     is cut. S elements are written anew, with @r for those of one duration in a row.
-//	@duration           stays, with @startNumber and @endNumber, where segments begin with the Periods or the MPD is dynamic; in a static
-//	                    MPD it becomes a SegmentTimeline otherwise, which says where segments across a cut begin.
+//	@duration           becomes a SegmentTimeline in a static MPD. In a dynamic one it stays, with @startNumber and @endNumber.
 //	SegmentList         gets a SegmentTimeline, and no @startNumber.
 //	single files        are cut by their index; the numbers in their URLs go on. Text in one file is listed in each Period, with the
 //	                    presentationTimeOffset of it.

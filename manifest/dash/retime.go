@@ -67,19 +67,18 @@ func (r *rewriter) timeChanges(t *track, part *part) (changes []timeChange) {
 	}
 	set("presentationTimeOffset", part.offset(t), t.timing.offset)
 	set("startNumber", t.timing.number+own.first, t.timing.number)
-	exact := !slices.ContainsFunc(t.spans, func(s span) bool { return !s.exact })
 	switch {
 	case timeline != nil:
 		if own.first > 0 || own.end < t.timing.total {
 			changes = append(changes, timeChange{timedAttribute{timeline, cutsTimeline}, own.String()})
 		}
-	case t.timing.nominal && !t.timing.byClock && !exact:
+	case t.timing.nominal && !t.timing.byClock:
+		// Players divide the length of a Period by @duration, in floating point, and one of them knows no @endNumber.
 		remove("duration")
 		run := t.timing.runs[0]
 		added := fmt.Sprint(own, " of ", run.time, " ", run.duration)
 		changes = append(changes, timeChange{timedAttribute{owner, addsTimeline}, added})
 	case t.timing.nominal && !own.open:
-		// Players divide the length of the Period by @duration, in floating point.
 		remove(deltas[1:]...)
 		set("endNumber", t.timing.number+own.end-1, -1)
 		return changes

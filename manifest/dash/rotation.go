@@ -64,6 +64,9 @@ func (r *rewriter) rotatePeriod(p *periodPlan) error {
 		r.remove(p.node)
 		return nil
 	}
+	if !r.dynamic() {
+		cuts = p.fromTheStart(cuts, uint32(origin))
+	}
 	p.distribute(reference, cuts, r.earliest(p, reference.timing, cuts))
 	from, to := r.listed(p, cuts)
 	if from == to {
@@ -121,11 +124,31 @@ func (r *rewriter) readTimings(p *periodPlan, whole *part) error {
 	return nil
 }
 
+// fromTheStart makes the first part of a static Period begin with it, where the reference begins later: as a part without the
+// reference if other tracks have segments there.
+func (p *periodPlan) fromTheStart(cuts []cut, origin uint32) []cut {
+	if cuts[0].start == 0 {
+		return cuts
+	}
+	for _, s := range p.sets {
+		for _, t := range s.tracks {
+			if t.timing == nil {
+				continue
+			}
+			if _, end := t.timing.cutAt(cuts[0].start); end > 0 {
+				return append([]cut{{index: origin}}, cuts...)
+			}
+		}
+	}
+	cuts[0].start = 0
+	return cuts
+}
+
 // distribute divides the segments of all tracks among the parts. What comes behind a cut that is not listed is in none.
 func (p *periodPlan) distribute(reference *track, cuts []cut, unlisted []cut) {
 	own := make([]span, len(cuts))
 	for i, c := range cuts {
-		own[i] = span{first: c.first, end: reference.timing.total, exact: true}
+		own[i] = span{first: c.first, end: reference.timing.total}
 		if i > 0 {
 			own[i-1].end = c.first
 		}

@@ -325,8 +325,31 @@ func checkEdges(t *rapid.T, p *modelPeriod, m cutMPD, found map[string][]heard, 
 				here = append(here, i)
 			}
 		}
-		if len(here) == 0 || from+size-here[0] <= few || k < len(m.Period)-1 && here[len(here)-1]+1-from <= few {
+		last := len(m.Period) - 1
+		if len(here) == 0 || k == last && from+size-here[0] <= few || k == 0 && last > 0 && here[len(here)-1]+1-from <= few {
 			t.Fatalf("%s has video %v of %d to %d and no audio\n%s", period.ID, here, from, from+size, out)
 		}
+	}
+}
+
+// TestQuestionsForEachCryptoPeriod names the crypto period of each question, and the tick at which its clock says zero.
+func TestQuestionsForEachCryptoPeriod(t *testing.T) {
+	g := newGateway()
+	g.scheme = 1
+	sets := setOf("video", strings.Replace(timed, "<SegmentTemplate", `<SegmentTemplate timescale="2" presentationTimeOffset="100"`, 1)) +
+		setOf("audio", `<SegmentTemplate initialization="i.mp4" media="$Time$.m4s"><SegmentTimeline><S t="0" d="2" r="20"/></SegmentTimeline></SegmentTemplate>`)
+	mpd := live1000 + `<Period start="PT5S">` + strings.Replace(sets, `<S t="0"`, `<S t="100"`, 1) + `</Period>` + tail
+	if _, err := dash.Rewrite(t.Context(), []byte(mpd), rotating(10*time.Second, g)); err != nil {
+		t.Fatal(err)
+	}
+	got := []string{}
+	for _, set := range g.sets {
+		rep := set.Representations[0]
+		got = append(got, fmt.Sprint(set.CryptoPeriod, " ", rep.ContentType, " ", rep.Timescale, " ", rep.Epoch))
+	}
+	// Segments of one second from 1005 s on: the first five are in crypto period 100.
+	want := []string{"100 video 2 -1910", "100 audio 1 -1005", "101 video 2 -1910", "101 audio 1 -1005"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
