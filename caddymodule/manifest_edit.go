@@ -61,7 +61,7 @@ func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFu
 				return nil, err
 			}
 			edit := &manifestEdit{pieces: bytes.Split(body, []byte(sessionText([]string{sessionMark}))), size: len(body)}
-			q.caches.edits.SetWithTTL(key, edit, int64(edit.size), editFreshness)
+			q.caches.edits.SetWithTTL(key, edit, int64(edit.size), freshness(p.group.Rotate))
 			return edit, nil
 		})
 		if err != nil {
@@ -69,6 +69,14 @@ func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFu
 		}
 	}
 	return bytes.Join(edit.pieces, []byte(sessionText(p.session))), nil
+}
+
+// freshness is how long an edit is given out. Where keys rotate, it may list what the clock says.
+func freshness(rotate time.Duration) time.Duration {
+	if rotate > 0 {
+		return min(editFreshness, rotate/8)
+	}
+	return editFreshness
 }
 
 // rewriteMarked rewrites with a mark in place of the session, on behalf of whoever waits for the result. The request and the
