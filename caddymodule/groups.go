@@ -275,12 +275,3 @@ func (h *Handler) clearKeyMistake() error {
 }
 
 func usesClearKey(g drm.Group) bool { return slices.Contains(g.SignaledSystems(), drm.SystemClearKey) }
-
-// servesClearKey reports whether keys of an asset may be handed out in clear: by a license of ClearKey, or as they are. The group of its
-// title, which a catalog names, has a say besides that of its path.
-func (h *Handler) servesClearKey(asset address.Path, titleGroup string) bool {
-	if g, known := h.app.groups[titleGroup]; known && !usesClearKey(g) {
-		return false
-	}
-	return h.License.ClearKey && usesClearKey(h.groupFor(string(asset)))
-}

@@ -97,13 +97,11 @@ func TestGroupFor(t *testing.T) {
 	if got := h.groupFor("/x/"); got.Rotate != 10*time.Minute || got.Scheme != 0 {
 		t.Errorf("%+v", got)
 	}
-	for asset, group := range map[address.Path]string{"/live/one/hd/": "", "/vod/news/": "hd"} {
-		if h.servesClearKey(asset, group) {
-			t.Errorf("keys of %s, group %q, are handed out in clear", asset, group)
+	for group, want := range map[string]bool{"hd": false, "news": true, "old": true, "": true, "unknown": false} {
+		q := &request{Handler: h, seal: address.Seal{Group: group}}
+		if q.servesClearKey() != want {
+			t.Errorf("keys of group %q are handed out in clear: %t", group, !want)
 		}
-	}
-	if !h.servesClearKey("/vod/news/", "") || !h.servesClearKey("/vod/news/", "old") || !h.servesClearKey("/vod/news/", "a name of a catalog alone") {
-		t.Error("groups with ClearKey have it")
 	}
 	h.Scheme = "cbcs"
 	h.Groups, h.groups = h.Groups[:1], siteGroups{}

@@ -23,7 +23,9 @@ const (
 	// tracks follow.
 	periodSlack = 15 * time.Second
 	// maxLicensePeriods bounds the crypto periods that a license is looked for in.
-	maxLicensePeriods = 20_000
+	maxLicensePeriods = 4096
+	// maxAskedPeriods bounds them where each may be a question to a key server.
+	maxAskedPeriods = 64
 )
 
 var errPeriod = errors.New("the segment is of another crypto period than its address")
@@ -67,13 +69,16 @@ func (q *request) periodSlack(clock address.Clock) int64 {
 // licensePeriods calls visit for each crypto period that the license of the request may hold keys of, until it returns false: all of a
 // title that is whole, and of a live one those from the beginning of its window to the next that is announced.
 func (q *request) licensePeriods(visit func(title keysource.Title) bool) {
-	title, w := q.sealedTitle(), q.seal.Window
-	first, last := title.Period, title.Period+min(w.Further, maxLicensePeriods)
+	title, w, most := q.sealedTitle(), q.seal.Window, uint32(maxLicensePeriods)
+	if !q.source.Names() {
+		most = maxAskedPeriods
+	}
+	first, last := title.Period, title.Period+min(w.Further, most)
 	if w.Rotate > 0 {
 		now := q.now().Unix()
 		first, last = uint32(max(now-int64(w.Depth), 0)/int64(w.Rotate)), uint32(now/int64(w.Rotate))+1
-		if last-first > maxLicensePeriods {
-			first = last - maxLicensePeriods
+		if last-first > most {
+			first = last - most
 		}
 		// The newest are asked for most.
 		for period := last; ; period-- {
@@ -93,8 +98,11 @@ func (q *request) licensePeriods(visit func(title keysource.Title) bool) {
 
 // licensedKeys returns those of the asked keys that a license under the seal of the request may hold.
 func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
-	if !q.servesClearKey(q.seal.Asset, q.seal.Group) {
+	if !q.servesClearKey() {
 		return nil, errNotOurs
+	}
+	if err := q.checkGroup(); err != nil {
+		return nil, err
 	}
 	var keys []drm.ContentKey
 	var err error
@@ -151,7 +159,7 @@ func (p *titleProtector) dashRotation(mpd []byte) (dash.Rotation, address.Window
 		depth := min(max(info.Depth, defaultDepth), maxDepth)
 		return rotation, address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}, nil
 	}
-	further := maxUnknownPeriods
+	further := maxLicensePeriods // of a title that does not say how long it is
 	if info.Duration > 0 {
 		further = int(min(info.Duration/length+1, maxLicensePeriods))
 	}
@@ -163,8 +171,6 @@ const (
 	// while. maxDepth is the most, for channels that say that all of theirs stays.
 	defaultDepth = 5 * time.Minute
 	maxDepth     = 48 * time.Hour
-	// maxUnknownPeriods is for titles that do not say how long they are.
-	maxUnknownPeriods = 4096
 )
 
 // prefetchKeys has the source asked for the keys of the next crypto period of a live title before anybody needs them.

@@ -26,6 +26,9 @@ func (q *request) serveMedia() error {
 	if err := q.checkMediaKey(); err != nil {
 		return err
 	}
+	if err := q.checkGroup(); err != nil {
+		return err
+	}
 	if err := q.checkLevel(); err != nil {
 		return err
 	}

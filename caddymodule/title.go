@@ -16,16 +16,22 @@ const defaultRekeyGrace = 30 * time.Second
 
 var errGroupUnknown = errors.New("the catalog of rights names a DRM group that is not configured")
 
-// chooseGroup is the one place that decides which DRM group a manifest has: that of the seal of its parent playlist, that of its title in
-// the catalog, or that of the site for its asset. A catalog may name groups of its own as long as none is configured.
+// chooseGroup is the one place that decides which DRM group a manifest has: that of the seal of its parent playlist, or the one that holds
+// now.
 func (q *request) chooseGroup() (drm.Group, error) {
-	if q.seal.Kind != 0 {
-		g, known := q.groupNamed(q.seal.Group)
-		if !known {
-			return drm.Group{}, errNotOurs
-		}
-		return g, nil
+	if q.seal.Kind == 0 {
+		return q.groupNow()
 	}
+	g, known := q.groupNamed(q.seal.Group)
+	if !known {
+		return drm.Group{}, errNotOurs
+	}
+	return g, nil
+}
+
+// groupNow returns the group that holds for what is asked for: that of its title in the catalog, or that of the site for its asset. A
+// catalog may name groups of its own as long as none is configured.
+func (q *request) groupNow() (drm.Group, error) {
 	if title := q.identity.title; title != nil && title.Group != "" && len(q.app.groups) > 0 {
 		g, known := q.app.groups[title.Group]
 		if !known {
@@ -34,6 +40,29 @@ func (q *request) chooseGroup() (drm.Group, error) {
 		return q.onThisSite(g), nil
 	}
 	return q.groupFor(string(q.asset())), nil
+}
+
+// checkGroup refuses media and licenses that were sealed under another group than holds now: who still has a key of a group that the
+// title has left gets nothing more by it.
+func (q *request) checkGroup() error {
+	if len(q.app.groups) == 0 || q.seal.Passes {
+		return nil
+	}
+	g, err := q.groupNow()
+	if err != nil {
+		return err
+	}
+	if g.Name != q.seal.Group {
+		return errKeyReplaced
+	}
+	return nil
+}
+
+// servesClearKey reports whether the keys that the seal of the request is for may be handed out in clear: by a license of ClearKey, or as
+// they are.
+func (q *request) servesClearKey() bool {
+	g, known := q.groupNamed(q.seal.Group)
+	return known && q.License.ClearKey && usesClearKey(g)
 }
 
 // groupNamed returns the group that a seal names, as it is on this site. Without a name it is the site's own.
