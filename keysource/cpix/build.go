@@ -225,7 +225,7 @@ func (w *writer) system(s System) {
 		}
 	}
 	write(WantPssh, s.Pssh)
-	write(WantContentProtection, s.ContentProtection, "robustness", s.Robustness)
+	write(WantContentProtection, s.ContentProtection, "robustness", ifElse(w.version == version24, s.Robustness, ""))
 	write(WantURIExtXKey, []byte(s.HLSKeyURI))
 	if w.options.SPEKE1 {
 		w.speke1(s, wants)
@@ -261,7 +261,7 @@ func (w *writer) periods(periods []Period) {
 			start, end = p.Start.UTC().Format(time.RFC3339Nano), p.End.UTC().Format(time.RFC3339Nano)
 		}
 		startOffset, endOffset := "", ""
-		if p.EndOffset > 0 {
+		if p.EndOffset > 0 && w.version == version24 {
 			startOffset, endOffset = durationText(p.StartOffset), durationText(p.EndOffset)
 		}
 		w.empty("cpix:ContentKeyPeriod", "id", p.ID, "index", index, "start", start, "end", end, "startOffset", startOffset, "endOffset", endOffset)

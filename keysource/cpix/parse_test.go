@@ -115,7 +115,6 @@ func TestWordsOfCPIX24(t *testing.T) {
 		t.Errorf("got %+v", d)
 	}
 	d := full(t)
-	d.Version = "2.4"
 	b, err := Append(nil, d, AppendOptions{Clear: true})
 	if err != nil || !bytes.Contains(b, []byte(`playlist="multiVariant"`)) {
 		t.Errorf("%v: %s", err, b)
@@ -220,7 +219,7 @@ func full(t testing.TB) *Document {
 	t.Helper()
 	document := mustParse(t, wrap(twoKeys()), ParseOptions{})
 	period := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	document.ID, document.Name = "doc", `a "name" & <more>`
+	document.ID, document.Name, document.Version = "doc", `a "name" & <more>`, version24
 	document.Systems = []System{{Signal: keysource.Signal{
 		System: drm.SystemCommon, KID: document.Keys[0].KID, Pssh: drm.AppendCommonPssh(nil, document.Keys[0].KID),
 		ContentProtection: []byte(`<a xmlns="urn:x">1</a>`), Robustness: "HW_SECURE_ALL", HLSMedia: []byte("#EXT-X-KEY:METHOD=SAMPLE-AES\n"),
