@@ -143,6 +143,49 @@ func TestKeyConnectionNeedsTrust(t *testing.T) {
 	}
 }
 
+// TestKeyServersLogNoSecrets plants credentials and keys, lets things go right and wrong at both ends, and searches the logs.
+func TestKeyServersLogNoSecrets(t *testing.T) {
+	g := newGateway(t)
+	for _, name := range []string{"server", "client"} {
+		writeCertificate(t, g.dir, name)
+	}
+	site := strings.NewReplacer("SERVER", freePort(t), "OPTIONS", "allow_clear", "QUESTION", "bearer {env.TEST_TOKEN_SECRET}",
+		"CLIENT", strings.Repeat("00", 32)).Replace(peersSite)
+	site += `
+http://:BUYDRM {
+	root TESTDATA
+	drm {
+		license_server clearkey
+		keys buydrm http://127.0.0.1:1/getKeysNoEncryption {
+			token {env.TEST_TOKEN_SECRET}
+			basic user {env.TEST_OTHER_SECRET}
+		}
+	}
+	file_server
+}
+`
+	buyDRM := freePort(t)
+	site = strings.Replace(site, "BUYDRM", buyDRM, 1)
+	g.load(t, strings.Replace(globalBlock, "output discard", "output file DIR/all.log\n\t\tlevel DEBUG", 1)+site)
+	links := g.links(t, "/demo/master.m3u8?keyformat=identity&drm=cbcs")
+	key := g.mustGet(t, linkTo(t, links, "key", "").url).body
+	if res := g.get(t, "http://127.0.0.1:"+buyDRM+"/demo/manifest.mpd"); res.status != http.StatusServiceUnavailable {
+		t.Errorf("%d %s", res.status, res.body)
+	}
+	logged, err := os.ReadFile(filepath.Join(g.dir, "all.log"))
+	if err != nil || !bytes.Contains(logged, []byte("key request")) || !bytes.Contains(logged, []byte("key server")) {
+		t.Fatalf("%v: %s", err, logged)
+	}
+	for _, secret := range []string{testTokenSecret, testOtherSecret, b64([]byte("user:" + testOtherSecret)), testSecretHex} {
+		if bytes.Contains(logged, []byte(secret)) {
+			t.Errorf("%q in the log", secret)
+		}
+	}
+	if holdsKey(logged, key) {
+		t.Error("a key in the log")
+	}
+}
+
 // TestKeyServerConfigurations: mistakes are found when the configuration is loaded.
 func TestKeyServerConfigurations(t *testing.T) {
 	t.Setenv("TEST_TOKEN_SECRET", testTokenSecret)

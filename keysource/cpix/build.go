@@ -11,6 +11,9 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 
+// version24 is the version of CPIX whose words differ from those of earlier ones.
+const version24 = "2.4"
+
 // AppendOptions say how keys are written.
 type AppendOptions struct {
 	// Clear writes key values in clear. Otherwise they are encrypted to the recipients of the document, and left out if it has none.
@@ -21,7 +24,7 @@ type AppendOptions struct {
 
 // Append appends d as an XML document. It fails if a recipient has no RSA key of at least MinRSABits.
 func Append(dst []byte, d *Document, options AppendOptions) ([]byte, error) {
-	w := &writer{b: dst, options: options}
+	w := &writer{b: dst, options: options, version: d.Version}
 	w.raw(xml.Header)
 	w.open("cpix:CPIX", "xmlns:cpix", nsCPIX, "xmlns:pskc", nsPSKC, "xmlns:enc", nsEnc, "xmlns:ds", nsDSig,
 		"xmlns:speke", ifElse(options.SPEKE1, nsSPEKE, ""), "id", d.ID, "contentId", d.ContentID, "name", d.Name, "version", d.Version)
@@ -59,6 +62,7 @@ type writer struct {
 	b        []byte
 	names    []string
 	options  AppendOptions
+	version  string
 	wrapping wrapping
 }
 
@@ -135,7 +139,7 @@ func (w *writer) delivery(d *Document, encrypted bool) error {
 			if err != nil {
 				return err
 			}
-			w.open("cpix:DocumentKey", "Algorithm", algorithmAES256CBC)
+			w.open("cpix:DocumentKey", "Algorithm", ifElse(d.Version == version24, "", algorithmAES256CBC))
 			w.open("cpix:Data")
 			w.open("pskc:Secret")
 			w.open("pskc:EncryptedValue")
@@ -145,9 +149,12 @@ func (w *writer) delivery(d *Document, encrypted bool) error {
 			w.end()
 			w.end()
 			w.open("cpix:MACMethod", "Algorithm", algorithmHMACSHA512)
-			w.open("cpix:Key")
-			w.cipher(algorithmRSAOAEP, macKey)
-			w.end()
+			// The schema of CPIX has MACKey, SPEKE and most tools have Key, and the schema leaves room for it behind.
+			for _, name := range []string{"pskc:MACKey", "cpix:Key"} {
+				w.open(name)
+				w.cipher(algorithmRSAOAEP, macKey)
+				w.end()
+			}
 			w.end()
 		}
 		w.end()
@@ -218,13 +225,13 @@ func (w *writer) system(s System) {
 		}
 	}
 	write(WantPssh, s.Pssh)
-	write(WantContentProtection, s.ContentProtection, "robustness", s.Robustness)
+	write(WantContentProtection, s.ContentProtection, "robustness", ifElse(w.version == version24, s.Robustness, ""))
 	write(WantURIExtXKey, []byte(s.HLSKeyURI))
 	if w.options.SPEKE1 {
 		w.speke1(s, wants)
 		return
 	}
-	write(WantHLSSignaling, s.HLSMultivariant, "playlist", "master")
+	write(WantHLSSignaling, s.HLSMultivariant, "playlist", ifElse(w.version == version24, "multiVariant", "master"))
 	write(WantHLSSignaling, s.HLSMedia, "playlist", "media")
 	write(WantSmoothHeader, s.PlayReadyHeader)
 }
@@ -254,7 +261,7 @@ func (w *writer) periods(periods []Period) {
 			start, end = p.Start.UTC().Format(time.RFC3339Nano), p.End.UTC().Format(time.RFC3339Nano)
 		}
 		startOffset, endOffset := "", ""
-		if p.EndOffset > 0 {
+		if p.EndOffset > 0 && w.version == version24 {
 			startOffset, endOffset = durationText(p.StartOffset), durationText(p.EndOffset)
 		}
 		w.empty("cpix:ContentKeyPeriod", "id", p.ID, "index", index, "start", start, "end", end, "startOffset", startOffset, "endOffset", endOffset)
@@ -276,11 +283,11 @@ func (w *writer) rules(rules []Rule) {
 		for _, id := range r.Periods {
 			w.empty("cpix:KeyPeriodFilter", "periodId", id)
 		}
-		for _, f := range r.Audio {
-			w.empty("cpix:AudioFilter", "minChannels", number(uint64(f.MinChannels)), "maxChannels", number(uint64(f.MaxChannels)))
-		}
 		for _, f := range r.Video {
 			w.empty("cpix:VideoFilter", "minPixels", number(f.MinPixels), "maxPixels", number(f.MaxPixels))
+		}
+		for _, f := range r.Audio {
+			w.empty("cpix:AudioFilter", "minChannels", number(uint64(f.MinChannels)), "maxChannels", number(uint64(f.MaxChannels)))
 		}
 		w.end()
 	}

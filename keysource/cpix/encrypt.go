@@ -94,12 +94,15 @@ func (p *parser) readDelivery(n *node, key *rsa.PrivateKey) error {
 		if algorithm, _ := method.attribute("Algorithm"); algorithm != algorithmHMACSHA512 {
 			return method.errorf("@Algorithm is not %s", algorithmHMACSHA512)
 		}
-		wrapped, err := method.child(nsCPIX, "Key")
+		wrapped, err := method.child(nsPSKC, "MACKey")
+		if wrapped == nil && err == nil { // as SPEKE and most tools write it
+			wrapped, err = method.child(nsCPIX, "Key")
+		}
 		if err != nil {
 			return err
 		}
 		if wrapped == nil {
-			return method.errorf("no Key")
+			return method.errorf("no MACKey")
 		}
 		mac, err := unwrapRSA(wrapped, key)
 		if err != nil {
@@ -117,7 +120,8 @@ func (p *parser) readDelivery(n *node, key *rsa.PrivateKey) error {
 }
 
 func (u *unwrapper) readDocumentKey(n *node, key *rsa.PrivateKey) error {
-	if algorithm, _ := n.attribute("Algorithm"); algorithm != algorithmAES256CBC {
+	// CPIX 2.4 has no @Algorithm here: each key says itself how it is encrypted.
+	if algorithm, ok := n.attribute("Algorithm"); ok && algorithm != algorithmAES256CBC {
 		return n.errorf("@Algorithm is not %s", algorithmAES256CBC)
 	}
 	secret, err := secretOf(n)

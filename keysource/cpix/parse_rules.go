@@ -22,10 +22,12 @@ func (p *parser) periods() error {
 		if err != nil {
 			return err
 		}
-		if p.periodIDs[period.ID] {
-			return n.errorf("the @id of another period again")
+		if period.ID != "" { // without one no rule can refer to it
+			if p.periodIDs[period.ID] {
+				return n.errorf("the @id of another period again")
+			}
+			p.periodIDs[period.ID] = true
 		}
-		p.periodIDs[period.ID] = true
 		if period.HasIndex {
 			if indexes[period.Index] {
 				return n.errorf("the crypto period of another element again")
@@ -39,10 +41,7 @@ func (p *parser) periods() error {
 
 func parsePeriod(n *node) (Period, error) {
 	var period Period
-	var ok bool
-	if period.ID, ok = n.attribute("id"); !ok || period.ID == "" {
-		return period, n.errorf("no @id")
-	}
+	period.ID, _ = n.attribute("id")
 	if text, ok := n.attribute("index"); ok {
 		index, err := strconv.ParseUint(text, 10, 32)
 		if err != nil {

@@ -2,12 +2,12 @@ package widevine
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -69,7 +69,7 @@ type request struct {
 	Policy      string   `json:"policy"`
 	Tracks      []track  `json:"tracks"`
 	DRMTypes    []string `json:"drm_types"`
-	Scheme      uint32   `json:"protection_scheme"`
+	Scheme      string   `json:"protection_scheme"` // CENC or CBCS; in numbers, the four-character code
 	FirstPeriod *uint32  `json:"first_crypto_period_index,omitempty"`
 	PeriodCount uint32   `json:"crypto_period_count,omitempty"`
 	PeriodSecs  int64    `json:"crypto_period_seconds,omitempty"`
@@ -118,10 +118,9 @@ func (c *Client) Fetch(ctx context.Context, t keysource.Title) (keysource.Bundle
 }
 
 func (c *Client) request(t keysource.Title) request {
-	fourCC := t.Scheme.FourCC()
 	q := request{
 		ContentID: []byte(c.config.ContentID.Expand(t, nil)), Policy: c.config.Policy, DRMTypes: []string{"WIDEVINE"},
-		Scheme: binary.BigEndian.Uint32(fourCC[:]),
+		Scheme: strings.ToUpper(t.Scheme.String()),
 	}
 	for _, class := range drm.SplitClasses {
 		q.Tracks = append(q.Tracks, track{Type: class.String()})

@@ -151,7 +151,7 @@ func TestFetch(t *testing.T) {
 		t.Errorf("signals %+v", bundle.Signals)
 	}
 	id, _ := base64.StdEncoding.DecodeString(s.asked["content_id"].(string))
-	if string(id) != "/vod/demo/:cbcs:2" || s.asked["protection_scheme"] != float64(1667392371) || s.asked["first_crypto_period_index"] != nil {
+	if string(id) != "/vod/demo/:cbcs:2" || s.asked["protection_scheme"] != "CBCS" || s.asked["first_crypto_period_index"] != nil {
 		t.Errorf("asked %v", s.asked)
 	}
 	if s.sent.Method != "POST" || s.sent.Header["Content-Type"] != "application/json" {
