@@ -32,6 +32,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		protected_input refuse|pass|replace
 //		experimental    vvc
 //		keys            derived|static … { … }
+//		key_cache       <fresh> [<hard limit>]
 //		license_server  clearkey {
 //			url <template>
 //		}
@@ -77,6 +78,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"protected_input":   func() error { return wordArg(d, &h.ProtectedInput, protectedRefuse, protectedPass, protectedReplace) },
 		"experimental":      func() error { return someArgs(d, &h.Experimental) },
 		"keys":              func() error { return h.unmarshalKeys(d) },
+		"key_cache":         func() error { return h.unmarshalKeyCache(d) },
 		"license_server":    func() error { return h.unmarshalLicense(d) },
 		"license_url":       repeatable(func() error { return h.unmarshalLicenseURL(d) }),
 		"hls_key_formats":   func() error { return someArgs(d, &h.HLSKeyFormats) },

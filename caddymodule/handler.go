@@ -59,6 +59,8 @@ type Handler struct {
 	Experimental []string `json:"experimental,omitempty"`
 	// KeysRaw is the source of content keys. Default: derived from the secret, one key per title.
 	KeysRaw json.RawMessage `json:"keys,omitempty" caddy:"namespace=drm.key_sources inline_key=source"`
+	// KeyCache says how long keys of a source are kept. Default: asked for again after an hour, used for a day while the source is out.
+	KeyCache *KeyCacheConfig `json:"key_cache,omitempty"`
 	// Assets are patterns of directories whose content shares keys and rights, for instance `/vod/*`. An asterisk stands
 	// for one path element. Default: the directory of the manifest that the player asked for.
 	Assets []string `json:"assets,omitempty"`

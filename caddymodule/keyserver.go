@@ -91,7 +91,7 @@ func (k *KeyServer) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	config := speke.ServerConfig{AllowClear: k.AllowClear}
+	config := speke.ServerConfig{AllowClear: k.AllowClear, Signal: signalOf}
 	if k.Secret != "" {
 		config.Secret, err = resolveSecret(k.Secret)
 	} else {

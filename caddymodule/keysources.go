@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -21,6 +22,40 @@ const (
 	perTitle      = "title"
 	perTrackClass = "track_class"
 )
+
+// KeyCacheConfig says how long keys are kept.
+type KeyCacheConfig struct {
+	// Fresh is how long a key is used before its source is asked again, behind the request. Default 1h.
+	Fresh caddy.Duration `json:"fresh,omitempty"`
+	// HardLimit is how old a key may get while its source is out. Default 24h; as long as Fresh, if that is longer.
+	HardLimit caddy.Duration `json:"hard_limit,omitempty"`
+}
+
+func (c *KeyCacheConfig) options() keysource.CacheOptions {
+	if c == nil {
+		return keysource.CacheOptions{}
+	}
+	return keysource.CacheOptions{Fresh: time.Duration(c.Fresh), HardLimit: time.Duration(c.HardLimit)}
+}
+
+// unmarshalKeyCache reads
+//
+//	key_cache <fresh> [<hard limit>]
+func (h *Handler) unmarshalKeyCache(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 1 && len(args) != 2 {
+		return d.ArgErr()
+	}
+	h.KeyCache = new(KeyCacheConfig)
+	for i, into := range []*caddy.Duration{&h.KeyCache.Fresh, &h.KeyCache.HardLimit}[:len(args)] {
+		length, err := caddy.ParseDuration(args[i])
+		if err != nil || length <= 0 {
+			return d.Errf("key_cache %s: want a duration above zero", args[i])
+		}
+		*into = caddy.Duration(length)
+	}
+	return nil
+}
 
 // DerivedKeys derives content keys from the deployment secret: no database, and every node agrees.
 type DerivedKeys struct {

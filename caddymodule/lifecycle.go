@@ -115,8 +115,10 @@ func (h *Handler) openKeySource(ctx caddy.Context) error {
 		return fmt.Errorf("keys: %w", err)
 	}
 	h.oneKey = !source.Split()
-	h.source, err = keysource.NewCached(source, time.Now, keysource.CacheOptions{})
-	return err
+	if h.source, err = keysource.NewCached(source, time.Now, h.KeyCache.options()); err != nil {
+		return fmt.Errorf("key_cache: %w", err)
+	}
+	return nil
 }
 
 func (h *Handler) compilePatterns(caddy.Context) (err error) {
