@@ -37,6 +37,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //			url <template>
 //		}
 //		license_url     widevine|playready|fairplay <template>
+//		require_license [<wait>]
 //		hls_key_formats identity clearkey
 //		asset           <pattern...>
 //		shared          <pattern...>
@@ -81,6 +82,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"key_cache":         func() error { return h.unmarshalKeyCache(d) },
 		"license_server":    func() error { return h.unmarshalLicense(d) },
 		"license_url":       repeatable(func() error { return h.unmarshalLicenseURL(d) }),
+		"require_license":   func() error { return h.unmarshalRequireLicense(d) },
 		"hls_key_formats":   func() error { return someArgs(d, &h.HLSKeyFormats) },
 		"asset":             func() error { return someArgs(d, &h.Assets) },
 		"shared":            func() error { return someArgs(d, &h.Shared) },

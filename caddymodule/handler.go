@@ -75,6 +75,8 @@ type Handler struct {
 	HLSKeyFormats []string `json:"hls_key_formats,omitempty"`
 	// License configures the license endpoints.
 	License *LicenseConfig `json:"license,omitempty"`
+	// RequireLicense gives segments only to sessions that hold a license for their key. Default: whoever may watch gets them.
+	RequireLicense *RequireLicenseConfig `json:"require_license,omitempty"`
 	// Token demands an access token.
 	Token *TokenConfig `json:"token,omitempty"`
 	// Geo allows or denies countries, networks and addresses.

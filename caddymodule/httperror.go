@@ -80,6 +80,8 @@ var failures = []struct {
 	{errLevel, answer{status: http.StatusForbidden, reason: "level_denied", level: zapcore.InfoLevel}},
 	{hls.ErrNoVariants, answer{status: http.StatusForbidden, reason: "level_denied", level: zapcore.InfoLevel}},
 	{dash.ErrNoVideo, answer{status: http.StatusForbidden, reason: "level_denied", level: zapcore.InfoLevel}},
+	{errLicenseRequired, answer{status: http.StatusForbidden, reason: "license_required", level: zapcore.InfoLevel}},
+	{errGrantsUnavailable, answer{status: http.StatusServiceUnavailable, reason: "grants_unavailable", level: zapcore.ErrorLevel, retryAfter: retryAfterUnavailable}},
 	{errGroupUnknown, answer{status: http.StatusServiceUnavailable, reason: "group_unknown", level: zapcore.ErrorLevel}},
 	{errInitUnavailable, answer{status: http.StatusBadGateway, reason: "init_unavailable", level: zapcore.ErrorLevel}},
 	{errNotProtected, answer{status: http.StatusBadGateway, reason: "media_not_protected", level: zapcore.ErrorLevel, detail: true}},

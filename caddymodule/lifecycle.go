@@ -172,7 +172,7 @@ func (h *Handler) Validate() error {
 			return fmt.Errorf("%s: want %s", check.setting, check.want)
 		}
 	}
-	for _, check := range []func() error{h.validateSession, h.validateDelivery, h.rightsMistake} {
+	for _, check := range []func() error{h.validateSession, h.validateDelivery, h.validateLicenseGate, h.rightsMistake} {
 		if err := check(); err != nil {
 			return err
 		}

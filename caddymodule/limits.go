@@ -156,7 +156,7 @@ func (h *Handler) streamRules() (rules []state.StreamRule) {
 // streams.
 func (q *request) tellsPlaybacksApart() bool {
 	title := q.identity.title
-	return len(q.StreamLimits) > 0 || q.identity.claims.MaxStreams > 0 || title != nil && title.MaxStreams > 0
+	return q.RequireLicense != nil || len(q.StreamLimits) > 0 || q.identity.claims.MaxStreams > 0 || title != nil && title.MaxStreams > 0
 }
 
 // drawPlayback returns the playback of the session that a request may start: it asks for a manifest at its own address, without

@@ -38,6 +38,9 @@ func (q *request) serveClearKeyLicense() error {
 	if err != nil {
 		return err
 	}
+	if err := q.grantLicense(keys); err != nil {
+		return err
+	}
 	q.writeSecret("application/json", license)
 	return nil
 }
@@ -55,6 +58,9 @@ func (q *request) serveRawKey() error {
 	key, err := licensing.RawKey(keys, kid)
 	if err != nil {
 		return errNotOurs
+	}
+	if err := q.grantLicense(keys); err != nil {
+		return err
 	}
 	q.writeSecret("application/octet-stream", key)
 	return nil

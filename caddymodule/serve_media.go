@@ -32,6 +32,9 @@ func (q *request) serveMedia() error {
 	if err := q.checkLevel(); err != nil {
 		return err
 	}
+	if err := q.checkLicense(); err != nil {
+		return err
+	}
 	if !q.wantsInit() && q.app.segments.Enabled() {
 		return q.serveCached()
 	}

@@ -40,6 +40,7 @@ type SharedState struct {
 	Streams     *state.Streams
 	Revocations *state.Revocations
 	Replay      state.Replay
+	Grants      *state.Grants
 	// OpenOnFailure admits viewers although it is not known who has been revoked.
 	OpenOnFailure bool
 	// Close ends it, and may be nil.

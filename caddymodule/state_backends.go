@@ -47,6 +47,7 @@ func (*MemoryState) Open(digest *state.Digester, storage state.Storage, _ *zap.L
 			Store: revocations, Digest: digest, Observe: observeState,
 		}),
 		Replay: state.NewMemoryReplay(0, time.Now),
+		Grants: state.NewGrants(state.NewMemoryGrants(time.Now), time.Now),
 	}, nil
 }
 
@@ -230,6 +231,7 @@ func (s *RedisState) Open(digest *state.Digester, _ state.Storage, logger *zap.L
 			Store: redis.Revocations(time.Now), Digest: digest, MaxStale: time.Duration(s.RevocationsStale), Observe: observeState,
 		}),
 		Replay:        redis.Replay(time.Now),
+		Grants:        state.NewGrants(redis.Grants(time.Now), time.Now),
 		OpenOnFailure: s.Revocations == failOpen,
 		Close:         redis.Close,
 	}, nil

@@ -61,6 +61,7 @@ type stores struct {
 	streams     StreamStore
 	revocations func(t *testing.T) RevocationStore // the view of another node on the same store
 	replay      Replay
+	grants      GrantStore
 }
 
 // everywhere runs a test against memory and against each kind of deployment.
@@ -71,7 +72,7 @@ func everywhere(t *testing.T, test func(t *testing.T, s stores)) {
 			t.Fatal(err)
 		}
 		test(t, stores{
-			streams: NewMemoryStreams(time.Now), replay: NewMemoryReplay(0, time.Now),
+			streams: NewMemoryStreams(time.Now), replay: NewMemoryReplay(0, time.Now), grants: NewMemoryGrants(time.Now),
 			revocations: func(*testing.T) RevocationStore { return revocations },
 		})
 	})
@@ -80,7 +81,7 @@ func everywhere(t *testing.T, test func(t *testing.T, s stores)) {
 			d := startRedis(t, kind)
 			r := openRedis(t, d)
 			test(t, stores{
-				streams: r.Streams(), replay: r.Replay(time.Now),
+				streams: r.Streams(), replay: r.Replay(time.Now), grants: r.Grants(time.Now),
 				revocations: func(t *testing.T) RevocationStore { return openRedis(t, d).Revocations(time.Now) },
 			})
 		})

@@ -1,0 +1,145 @@
+package caddymodule
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/state"
+)
+
+// RequireLicenseConfig gives segments of a key only to sessions that a license for it was granted to.
+type RequireLicenseConfig struct {
+	// GrantWait is how long a segment that comes before the license waits for it. Default 2s; a negative value does not wait.
+	GrantWait caddy.Duration `json:"grant_wait,omitempty"`
+}
+
+const (
+	defaultGrantWait = 2 * time.Second
+	maxGrantWait     = 30 * time.Second
+	// grantBeyond is how long a grant outlives its session: the sessions that follow on one are of the same playback, and whether they
+	// last is judged with each request.
+	grantBeyond = 24 * time.Hour
+)
+
+var (
+	errLicenseRequired   = errors.New("no license for the key was granted to the session")
+	errGrantsUnavailable = errors.New("license grants cannot be read or kept")
+)
+
+func (c *RequireLicenseConfig) wait() time.Duration {
+	switch {
+	case c.GrantWait < 0:
+		return 0
+	case c.GrantWait > 0:
+		return time.Duration(c.GrantWait)
+	default:
+		return defaultGrantWait
+	}
+}
+
+// validateLicenseGate finds what license-gated segments cannot do without.
+func (h *Handler) validateLicenseGate() error {
+	switch c := h.RequireLicense; {
+	case c == nil:
+		return nil
+	case h.Token == nil:
+		return errors.New("require_license: want tokens: a license is granted to a session")
+	case h.behindCDN():
+		return errors.New("require_license does not go with delivery behind_cdn: media ends at the CDN, and no request for it says whose it is")
+	case c.wait() > maxGrantWait:
+		return fmt.Errorf("require_license: want to wait for %s at most", maxGrantWait)
+	}
+	return nil
+}
+
+// grantOf names a license for one key in one session.
+func (q *request) grantOf(kid drm.KID) [16]byte {
+	playback := q.identity.claims.Playback
+	return digest16("license grant", q.tenant, string(playback[:]), string(kid[:]))
+}
+
+func digest16(fields ...string) [16]byte {
+	h := sha256.New()
+	for _, field := range fields {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(field), field)
+	}
+	return [16]byte(h.Sum(nil))
+}
+
+// grantLicense remembers that keys were given to the session, before they leave: who cannot be remembered could not watch.
+func (q *request) grantLicense(keys []drm.ContentKey) error {
+	if q.RequireLicense == nil {
+		return nil
+	}
+	claims := q.identity.claims
+	if claims.Playback == ([8]byte{}) {
+		if q.observes() {
+			return nil
+		}
+		return errLicenseRequired
+	}
+	for _, key := range keys {
+		if err := q.state.Grants.Add(q.r.Context(), q.grantOf(key.KID()), claims.Expires.Add(grantBeyond)); err != nil {
+			return fmt.Errorf("%w: %w", errGrantsUnavailable, err)
+		}
+	}
+	return nil
+}
+
+// checkLicense lets a segment through if the session has a license for its key, or gets one within a moment. Without one it is given the
+// init segment and the first segment of each track, since players ask for a license when they have seen these.
+func (q *request) checkLicense() error {
+	if q.RequireLicense == nil || q.seal.Passes || q.seal.Clear || q.wantsInit() || q.observes() {
+		return nil
+	}
+	playback := q.identity.claims.Playback
+	if playback == ([8]byte{}) {
+		return errLicenseRequired
+	}
+	key, err := q.source.ContentKey(q.r.Context(), keysource.Request{Title: q.sealedTitle(), Class: q.seal.Class})
+	if err != nil {
+		return fmt.Errorf("selecting the content key: %w", err)
+	}
+	grant := q.grantOf(key.KID())
+	track := digest16("track", string(grant[:]), string(q.seal.Init), q.seal.Template.String())
+	if q.state.Grants.Early(track, digest16("segment", string(q.addr.Path), fmt.Sprint(q.addr.Number), q.seal.Range.Header())) {
+		return nil
+	}
+	switch err := q.state.Grants.Wait(q.r.Context(), grant, q.RequireLicense.wait()); {
+	case errors.Is(err, state.ErrNotGranted):
+		return errLicenseRequired
+	case err != nil && q.r.Context().Err() == nil:
+		return fmt.Errorf("%w: %w", errGrantsUnavailable, err)
+	default:
+		return err
+	}
+}
+
+// unmarshalRequireLicense reads
+//
+//	require_license [<wait>]
+func (h *Handler) unmarshalRequireLicense(d *caddyfile.Dispenser) error {
+	h.RequireLicense = new(RequireLicenseConfig)
+	args := d.RemainingArgs()
+	switch {
+	case len(args) == 0:
+		return nil
+	case len(args) > 1:
+		return d.ArgErr()
+	}
+	wait, err := caddy.ParseDuration(args[0])
+	if err != nil || wait < 0 {
+		return d.Errf("require_license %s: want how long a segment waits for its license, such as 2s", args[0])
+	}
+	if h.RequireLicense.GrantWait = caddy.Duration(wait); wait == 0 {
+		h.RequireLicense.GrantWait = -1
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+const gatedSite = "http://:PORT {\n\tdrm {\n\ttenant gated\n\tlicense_server clearkey\n\ttoken jwt {\n\talgorithms HS256\n\tsecret {env.TEST_TOKEN_SECRET}\n\t}\n" +
+	"\trequire_license 300ms\n\tkeys derived {\n\tper track_class\n\t}\n}\n\tfile_server {\n\troot TESTDATA\n}\n}\n"
+
+// TestSegmentsNeedALicense: the init segment and one segment of each track come before the license, all others after it.
+func TestSegmentsNeedALicense(t *testing.T) {
+	g := startGateway(t, gatedSite)
+	play := func(subject string) (links []link, mpd string) {
+		at := "http://" + g.addr + "/demo/manifest.mpd?token=" + viewerToken(t, subject, nil)
+		body := g.mustGet(t, at).body
+		return mpdLinks(t, at, body), string(body)
+	}
+	links, mpd := play("viewer")
+	segment := func(links []link, name string) reply { return g.get(t, linkTo(t, links, "media", name).url) }
+	wantReply(t, "an init segment", g.get(t, linkTo(t, links, "init", "/video/360p/init.mp4").url), 200, "")
+	wantReply(t, "the first segment", segment(links, "/video/360p/seg_1.m4s"), 200, "")
+	wantReply(t, "the first segment again", segment(links, "/video/360p/seg_1.m4s"), 200, "")
+	wantReply(t, "the first segment of another track", segment(links, "/audio/en/seg_1.m4s"), 200, "")
+	start := time.Now()
+	wantReply(t, "the second segment", segment(links, "/video/360p/seg_2.m4s"), http.StatusForbidden, "license_required")
+	if waited := time.Since(start); waited < 300*time.Millisecond {
+		t.Errorf("it waited for %s", waited)
+	}
+	// The license comes while a segment waits.
+	answered := make(chan reply)
+	go func() { answered <- segment(links, "/video/360p/seg_3.m4s") }()
+	time.Sleep(50 * time.Millisecond)
+	url := laurlPattern.FindStringSubmatch(mpd)[1]
+	var kids []string
+	for _, kid := range defaultKIDPattern.FindAllStringSubmatch(mpd, -1) {
+		kids = append(kids, kid[1])
+	}
+	if len(kids) < 2 {
+		t.Fatalf("keys %v, want one for each class", kids)
+	}
+	if keys, res := g.license(t, url, kids[0]); len(keys) != 1 {
+		t.Fatalf("%d %s", res.status, res.body)
+	}
+	wantReply(t, "a segment that waited", <-answered, 200, "")
+	wantReply(t, "the second segment, with the license", segment(links, "/video/360p/seg_2.m4s"), 200, "")
+	wantReply(t, "a segment under another key", segment(links, "/audio/en/seg_2.m4s"), http.StatusForbidden, "license_required")
+	others, _ := play("another")
+	wantReply(t, "another session's first", segment(others, "/video/360p/seg_1.m4s"), 200, "")
+	wantReply(t, "another session's second", segment(others, "/video/360p/seg_2.m4s"), http.StatusForbidden, "license_required")
+}
+
+// TestRequireLicenseNeedsSessions: what cannot be told apart cannot be gated.
+func TestRequireLicenseNeedsSessions(t *testing.T) {
+	g := newGateway(t)
+	for options, want := range map[string]string{
+		"require_license": "tokens",
+		"require_license 1m\n" + strings.TrimSpace(gatedTokenOptions):                                  "at most",
+		"require_license\ndelivery behind_cdn\nsession query\n" + strings.TrimSpace(gatedTokenOptions): "behind_cdn",
+	} {
+		err := g.tryLoad(globalBlock + "http://:PORT {\n\tdrm {\n\tlicense_server clearkey\n" + options + "\n}\n\tfile_server\n}\n")
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", options, err)
+		}
+	}
+}
+
+const gatedTokenOptions = "token jwt {\n\talgorithms HS256\n\tsecret {env.TEST_TOKEN_SECRET}\n\t}\n"
