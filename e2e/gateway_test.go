@@ -253,6 +253,16 @@ func testSites(address, licenses string) string {
 		}
 		file_server
 	}
+	handle_path /gated/* {
+		drm {
+			license_server clearkey
+			token signed {
+				key {file.testdata/tokens/signed.key}
+			}
+			require_license
+		}
+		file_server
+	}
 	handle_path /law/* {
 		drm {
 			license_server clearkey

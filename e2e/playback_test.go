@@ -230,6 +230,24 @@ func TestTokenPlays(t *testing.T) {
 	}
 }
 
+// Where segments want a license, players get it in time and no segment is refused to them.
+func TestPlayersPlayWhatNeedsALicense(t *testing.T) {
+	e := sharedExample(t)
+	token := "token=" + url.QueryEscape(accessToken(t, "/demo"))
+	for _, way := range ways {
+		t.Run(way.String(), func(t *testing.T) {
+			parallel(t)
+			s := mustPlay(t, player.Options{Player: way.player, URL: e.test + "/gated/demo/" + way.with(token)})
+			checkFrames(t, s, titles[0].seeks...)
+			for _, q := range resultOf(t, s).Requests {
+				if q.Status >= 400 {
+					t.Errorf("%s: %d", withoutQuery(q.URL), q.Status)
+				}
+			}
+		})
+	}
+}
+
 // The blocks that admit this machine's country play.
 func TestAdmittedCountryPlays(t *testing.T) {
 	e := sharedExample(t)
