@@ -2,10 +2,16 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,6 +62,70 @@ func TestRotationInOtherTicks(t *testing.T) {
 				t.Fatal("no segments")
 			}
 		})
+	}
+}
+
+// TestRotationOfLongSegments: the crypto period of a segment is that of its beginning, however long it is and whether its length is
+// known before it leaves.
+func TestRotationOfLongSegments(t *testing.T) {
+	origin := &scriptedOrigin{}
+	var parts [][]byte
+	for n := range 11 {
+		parts = append(parts, clearFile(t, "demo/video/360p/seg_"+strconv.Itoa(n+1)+".m4s"))
+	}
+	for _, form := range []string{"whole", "growing"} {
+		origin.play(func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/360p/seg_1.m4s") {
+				return false
+			}
+			if form == "whole" {
+				w.Header().Set("Content-Length", strconv.Itoa(len(slices.Concat(parts...))))
+			}
+			for _, part := range parts {
+				_, _ = w.Write(part)
+				_ = http.NewResponseController(w).Flush()
+			}
+			return true
+		})
+		site := strings.NewReplacer("file_server", "reverse_proxy "+origin.start(t), "root TESTDATA", "", "KEYS", "").Replace(rotatingSite)
+		g := newGateway(t)
+		g.load(t, withGroups(rotatingGroup)+site)
+		segment := linkTo(t, g.links(t, "/demo/manifest.mpd"), "media", "/video/360p/seg_1.m4s").url
+		if res := g.get(t, segment); res.status != 200 || len(res.body) < len(slices.Concat(parts...)) {
+			t.Errorf("%s: %d %s, %d bytes", form, res.status, res.reason(), len(res.body))
+		}
+	}
+}
+
+// TestNoKeyAheadOfWholeTitles: the crypto period that comes next by the clock on the wall is one of live titles alone, and no reason to
+// have a key server make keys for it.
+func TestNoKeyAheadOfWholeTitles(t *testing.T) {
+	var mu sync.Mutex
+	asked := make(map[string]bool)
+	server := startScripted(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked[r.URL.Path] = true
+		key := sha256.Sum256([]byte(r.URL.Path))
+		_, _ = fmt.Fprintf(w, `[{"key_id":%q,"key":%q}]`, b64(key[:16]), b64(key[16:]))
+	})
+	g := startRotating(t, "keys nginx_vod "+server+"/{asset}/{scheme}/{generation}/{period}")
+	g.mustGet(t, "/demo/manifest.mpd")
+	for _, l := range g.links(t, "/demo/master.m3u8?drm=cenc") {
+		if l.kind == "playlist" {
+			g.mustGet(t, l.url)
+		}
+	}
+	time.Sleep(100 * time.Millisecond) // nobody waits for what is fetched ahead
+	mu.Lock()
+	defer mu.Unlock()
+	for path := range asked {
+		if period := path[strings.LastIndexByte(path, '/')+1:]; len(period) != 1 || period > "4" {
+			t.Errorf("asked for %s", path)
+		}
+	}
+	if len(asked) < 4 {
+		t.Errorf("asked %d times", len(asked))
 	}
 }
 
