@@ -50,7 +50,7 @@ func (k *CPIXKeys) Source(_ keysource.Secret, scheme drm.ProtectionScheme) (keys
 	}
 	options := cpix.SourceOptions{Scheme: scheme, Split: k.Per == perTrackClass, Generation: k.Generation}
 	var err error
-	if options.ContentID, err = keysource.ParseTemplate(k.ContentID); err != nil {
+	if options.ContentID, err = parseTitleTemplate(k.ContentID); err != nil {
 		return nil, fmt.Errorf("content_id: %w", err)
 	}
 	if _, options.Parse.PrivateKey, err = k.Recipient.read(); err != nil {

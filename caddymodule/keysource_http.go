@@ -114,12 +114,17 @@ func checkKeyServerURL(text string) error {
 	return nil
 }
 
+// parseTitleTemplate reads a template. In a Caddyfile {scheme} is short for the one of the request, which has none here.
+func parseTitleTemplate(text string) (keysource.Template, error) {
+	return keysource.ParseTemplate(strings.ReplaceAll(text, "{http.request.scheme}", "{scheme}"))
+}
+
 // template reads the URL.
 func (c *KeyServerConn) template() (keysource.Template, error) {
 	if err := checkKeyServerURL(c.URL); err != nil {
 		return keysource.Template{}, err
 	}
-	t, err := keysource.ParseTemplate(c.URL)
+	t, err := parseTitleTemplate(c.URL)
 	if err != nil {
 		return keysource.Template{}, fmt.Errorf("url: %w", err)
 	}

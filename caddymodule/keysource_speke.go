@@ -58,7 +58,7 @@ func (q *keyQuestion) config(conn *KeyServerConn, secret keysource.Secret) (conf
 	if id == "" {
 		id = "{asset}"
 	}
-	if config.ContentID, err = keysource.ParseTemplate(id); err != nil {
+	if config.ContentID, err = parseTitleTemplate(id); err != nil {
 		return config, nil, fmt.Errorf("content_id: %w", err)
 	}
 	for _, word := range q.Systems {

@@ -59,7 +59,7 @@ func (k *WidevineKeys) Source(keysource.Secret, drm.ProtectionScheme) (keysource
 	if id == "" {
 		id = widevine.DefaultContentID
 	}
-	if config.ContentID, err = keysource.ParseTemplate(id); err != nil {
+	if config.ContentID, err = parseTitleTemplate(id); err != nil {
 		return nil, fmt.Errorf("content_id: %w", err)
 	}
 	client, err := widevine.NewClient(config)

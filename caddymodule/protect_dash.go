@@ -108,7 +108,7 @@ func (a *setAnswer) protection() (dash.Protection, error) {
 func (p dashProtector) sealTrack(ctx context.Context, t keyedTrack, r dash.Representation) (dash.TrackProtection, error) {
 	seal := t.seal()
 	if p.group.Rotate > 0 && !t.passes() && !t.isText() && !r.List {
-		seal.Clock = address.Clock{Origin: r.Epoch, Length: uint64(p.group.Rotate/time.Second) * uint64(r.Timescale)}
+		seal.Clock = t.clock(r)
 	}
 	switch {
 	case r.List:
@@ -135,6 +135,20 @@ func (p dashProtector) sealTrack(ctx context.Context, t keyedTrack, r dash.Repre
 	default:
 		seal.Template = r.Media
 		return dash.TrackProtection{Elements: p.elements(seal, "")}, nil
+	}
+}
+
+// clock returns the clock of the crypto periods in the ticks that say when a segment begins: those of its index, or of the media. An MPD
+// may count time in others.
+func (t keyedTrack) clock(r dash.Representation) address.Clock {
+	scale := r.Timescale
+	if tracks := t.init.Tracks(); r.Index.Range.IsZero() && len(tracks) > 0 && tracks[0].Timescale > 0 {
+		scale = tracks[0].Timescale
+	}
+	from, to := int64(r.Timescale), int64(scale)
+	return address.Clock{
+		Origin: r.Epoch/from*to + r.Epoch%from*to/from, // in two steps, since the ticks since 1970 leave no room for a product
+		Length: uint64(t.p.group.Rotate/time.Second) * uint64(scale),
 	}
 }
 

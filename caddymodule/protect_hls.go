@@ -81,7 +81,7 @@ type hlsTrack struct {
 	ctx     context.Context //nolint:containedctx // of the rewriting, which asks for keys as it comes to new crypto periods
 	title   keysource.Title // without its period
 	periods map[uint32]keyedTrack
-	failed  map[uint32]error // of the key lines
+	failed  map[uint32]error // a key that was not there for EXT-X-KEY is not used for the segments behind it either
 }
 
 // newHLSTrack finds out whether the track can be protected, unless that depends on a period that is not known yet.
@@ -96,16 +96,21 @@ func (p hlsProtector) newHLSTrack(ctx context.Context, t track, title keysource.
 
 // in returns the track in a crypto period.
 func (t hlsTrack) in(period uint32) (keyedTrack, error) {
+	if err := t.failed[period]; err != nil {
+		return keyedTrack{}, err
+	}
 	if keyed, ok := t.periods[period]; ok {
 		return keyed, nil
 	}
 	title := t.title
 	title.Period = period
 	keyed, err := t.keyed(t.ctx, title)
-	if err == nil {
-		t.periods[period] = keyed
+	if err != nil {
+		t.failed[period] = err
+		return keyedTrack{}, err
 	}
-	return keyed, err
+	t.periods[period] = keyed
+	return keyed, nil
 }
 
 // Keys implements hls.Track. Without the key of the period there are none; Elements says why, before anything is written.
@@ -138,9 +143,6 @@ func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
 		return nil, err
 	}
 	keyed, err := t.in(segment.CryptoPeriod)
-	if err == nil {
-		err = t.failed[segment.CryptoPeriod]
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,9 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
@@ -44,7 +46,18 @@ func (q *request) checkLevel() error {
 		return nil
 	}
 	group, _ := q.groupNamed(q.seal.Group)
-	if q.allowsClass(group, q.seal.Class) {
+	if q.allowsClass(group, drm.ClassUHD2) {
+		return nil // nothing needs more
+	}
+	class := q.seal.Class
+	if class == drm.ClassShared && q.seal.Init != "" { // the key says nothing of the track, and its init segment does
+		init, err := q.sealedInit(q.r.Context(), q.origin, address.Resource{Path: q.seal.Init, Range: q.seal.InitRange}, q.seal.InitDigest)
+		if err != nil {
+			return fmt.Errorf("reading the init segment: %w", err)
+		}
+		class = classOf(init)
+	}
+	if q.allowsClass(group, class) {
 		return nil
 	}
 	return errLevel

@@ -41,7 +41,6 @@ func (q *request) newTitleProtector() (*titleProtector, error) {
 		Tenant: q.tenant, Group: group.Name, Asset: string(asset), Scheme: scheme,
 		Generation: q.generations(group.Name, asset).Current(),
 	}
-	q.prefetchKeys(group, title)
 	return &titleProtector{q: q, asset: asset, group: group, title: title, session: session}, nil
 }
 

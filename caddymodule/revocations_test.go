@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/segcrypt"
 	"github.com/caddy-drm/caddy-drm/state"
 )
 
@@ -100,6 +102,40 @@ func TestRevokedKeys(t *testing.T) {
 	g.send(t, http.MethodDelete, "http://"+admin+"/drm/revocations/"+entry.ID)
 	g.mustGet(t, key)
 	g.mustGet(t, segment)
+}
+
+// TestRevokedKeysAndPassingMedia: what leaves as it came has no key of ours that could be revoked.
+func TestRevokedKeysAndPassingMedia(t *testing.T) {
+	init, err := segcrypt.ParseInit(clearFile(t, "demo/video/360p/init.mp4"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := drm.NewContentKey(drm.KID{1}, bytes.Repeat([]byte{7}, drm.KeySize), bytes.Repeat([]byte{9}, drm.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	protector, err := segcrypt.NewProtector(init, segcrypt.Protection{Scheme: drm.SchemeCbcs, Key: key, IVSecret: [32]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear := clearFile(t, "demo/video/360p/seg_1.m4s")
+	segment, err := protector.Plan(clear)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://a\",KEYFORMAT=\"com.apple.streamingkeydelivery\",KEYFORMATVERSIONS=\"1\"\n" +
+		"#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2,\nseg_1.m4s\n#EXT-X-ENDLIST\n"
+	files := map[string]string{"/p/v.m3u8": playlist, "/p/init.mp4": string(protector.Init()), "/p/seg_1.m4s": string(segment.AppendTo(nil))}
+	origin := &scriptedOrigin{}
+	origin.play(func(w http.ResponseWriter, r *http.Request) bool {
+		return answerAt(r.URL.Path, files[r.URL.Path])(w, r)
+	})
+	g, admin := adminGateway(t, strings.Replace(passingSite, "ORIGIN", origin.start(t), 1))
+	passes := linkTo(t, g.links(t, "/p/v.m3u8"), "media", "/seg_1.m4s").url
+	if _, res := g.revoke(t, admin, map[string]any{"kind": "key", "value": foreignKID, "for": "1h"}); res.status != http.StatusCreated {
+		t.Fatalf("%d %s", res.status, res.body)
+	}
+	wantReply(t, "a segment that passes", g.get(t, passes), 200, "")
 }
 
 func TestRevocationsAreRefused(t *testing.T) {

@@ -48,6 +48,9 @@ func (q *request) servePlaylist() error {
 		return errQuery
 	}
 	return q.serveManifest("application/vnd.apple.mpegurl", p, isLivePlaylist, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
+		if p.group.Rotate > 0 && isLivePlaylist(clear) {
+			q.prefetchKeys(p.group, p.title)
+		}
 		return hls.Rewrite(q.r.Context(), clear, hls.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
 			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: hls.Rotation{Length: p.group.Rotate},

@@ -193,8 +193,10 @@ func (l *liveSegment) send(chunk []byte) error {
 		return err
 	}
 	defer seg.Release()
-	if err := l.q.checkPeriod(seg); err != nil {
-		return err
+	if !l.begun { // the crypto period of a segment is that of its beginning
+		if err := l.q.checkPeriod(seg); err != nil {
+			return err
+		}
 	}
 	_, _ = l.digest.Write(chunk) // it never fails, and the chunk is encrypted in place below
 	if !l.begun {

@@ -176,3 +176,35 @@ func TestRenditionsOfALevel(t *testing.T) {
 		}
 	}
 }
+
+// TestSegmentsOfALevel: where all tracks share a key, a device that cannot have a rendition gets none of its segments by address either.
+func TestSegmentsOfALevel(t *testing.T) {
+	root := t.TempDir()
+	if err := os.CopyFS(filepath.Join(root, "demo"), os.DirFS(filepath.Join(testdata(t), "demo"))); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(root, "demo", "video", "360p", "init.mp4")
+	init, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const widthAt = 28 // in VisualSampleEntry, from its code (14496-12, 12.1.3.2)
+	at := bytes.LastIndex(init, []byte("avc1")) + widthAt
+	copy(init[at:], []byte{3840 >> 8, 3840 & 0xff, 2160 >> 8, 2160 & 0xff})
+	if err := os.WriteFile(file, init, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := startSignaling(t, root, "token jwt {\n\t\t\talgorithms HS256\n\t\t\tsecret {env.TEST_TOKEN_SECRET}\n\t\t}")
+	tokenOf := func(level string) string { return viewerToken(t, "viewer-"+level, map[string]any{"level": level}) }
+	links := g.links(t, "/demo/manifest.mpd?token="+tokenOf("high"))
+	session := regexp.MustCompile(`~s\.[^/]*/`)
+	for suffix, denied := range map[string]bool{"/video/360p/seg_1.m4s": true, "/video/180p/seg_1.m4s": false, "/audio/en/seg_1.m4s": false} {
+		segment := linkTo(t, links, "media", suffix).url
+		wantReply(t, "level high", g.get(t, segment), 200, "")
+		status, reason := 200, ""
+		if denied {
+			status, reason = 403, "level_denied"
+		}
+		wantReply(t, "level low "+suffix, g.get(t, session.ReplaceAllString(segment, "")+"?token="+tokenOf("low")), status, reason)
+	}
+}

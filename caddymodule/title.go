@@ -7,6 +7,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/rights"
 	"github.com/caddy-drm/caddy-drm/state"
 )
 
@@ -32,7 +33,10 @@ func (q *request) chooseGroup() (drm.Group, error) {
 // groupNow returns the group that holds for what is asked for: that of its title in the catalog, or that of the site for its asset. A
 // catalog may name groups of its own as long as none is configured.
 func (q *request) groupNow() (drm.Group, error) {
-	if title := q.identity.title; title != nil && title.Group != "" && len(q.app.groups) > 0 {
+	if len(q.app.groups) == 0 {
+		return q.groupFor(string(q.asset())), nil
+	}
+	if title := q.listedTitle(); title != nil && title.Group != "" {
 		g, known := q.app.groups[title.Group]
 		if !known {
 			return drm.Group{}, errGroupUnknown
@@ -40,6 +44,25 @@ func (q *request) groupNow() (drm.Group, error) {
 		return q.onThisSite(g), nil
 	}
 	return q.groupFor(string(q.asset())), nil
+}
+
+// listedTitle returns the catalog's entry for the title of the request: not that of the path where titles share media, but of the asset
+// that the media was sealed for. Where a site only observes, rules in front of that on rights may have left it open.
+func (q *request) listedTitle() *rights.Title {
+	path := q.addr.Path
+	switch asset := q.asset(); {
+	case q.policy.Rights.Current == nil:
+		return nil
+	case !path.Under(asset):
+		path = asset
+	case q.identity.title != nil:
+		return q.identity.title
+	}
+	catalog := q.policy.Rights.Current.Catalog(q.now())
+	if catalog == nil {
+		return nil
+	}
+	return catalog.Lookup(string(path))
 }
 
 // checkGroup refuses media and licenses that were sealed under another group than holds now: who still has a key of a group that the
