@@ -42,12 +42,13 @@ are and what they answer. No key, token or session is printed.
 The exit status is 0 if nothing is wrong, 1 if something is, and 2 if that could not be found out.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			cmd.SilenceUsage = true // it was understood
 			ok, err := o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0])
 			if err != nil {
 				return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return 2, err })(cmd, args)
 			}
 			if !ok {
-				cmd.SilenceErrors, cmd.SilenceUsage = true, true
+				cmd.SilenceErrors = true
 				return errProblems
 			}
 			return nil

@@ -82,6 +82,7 @@ func (c *mpdProtection) UnmarshalXML(d *xml.Decoder, start xml.StartElement) err
 
 // dashContext is what holds for the Representation that is being read.
 type dashContext struct {
+	url          string // of the MPD
 	mpd          *mpdRoot
 	live         bool
 	now          time.Time
@@ -99,7 +100,7 @@ func (p *prober) openDASH(ctx context.Context, url string, text []byte) ([]*stre
 		return nil, fmt.Errorf("%w: reading XML: %s", ErrManifest, visible(err.Error()))
 	}
 	p.report.Live = mpd.Type == "dynamic"
-	d := dashContext{mpd: &mpd, live: p.report.Live, now: p.o.Now()}
+	d := dashContext{url: url, mpd: &mpd, live: p.report.Live, now: p.o.Now()}
 	var err error
 	if d.depth, err = parseDuration(mpd.Depth); err != nil {
 		return nil, fmt.Errorf("%w: timeShiftBufferDepth: %w", ErrManifest, err)
@@ -175,7 +176,7 @@ func (p *prober) openPeriod(ctx context.Context, d dashContext, base string) []*
 				kind: kindOf(set, representation), period: d.period.ID, exact: true, periodStart: d.periodStart,
 			}
 			s.rendition = strings.TrimSpace(s.kind + " " + representation.ID)
-			s.protection = p.readProtection(s, d.mpd.Protections, d.period.Protections, set.Protections, representation.Protections)
+			s.protection = p.readProtection(s, d.url, d.mpd.Protections, d.period.Protections, set.Protections, representation.Protections)
 			own, err := below(setBase, representation.BaseURLs)
 			if err == nil {
 				err = p.listSegments(ctx, s, d, set, representation, own)
@@ -204,7 +205,7 @@ func kindOf(set *mpdSet, r *mpdRepresentation) string {
 }
 
 // readProtection reads the ContentProtection elements that hold for a Representation.
-func (p *prober) readProtection(s *stretch, levels ...[]mpdProtection) protection {
+func (p *prober) readProtection(s *stretch, url string, levels ...[]mpdProtection) protection {
 	var found protection
 	for _, level := range levels {
 		for _, c := range level {
@@ -228,7 +229,7 @@ func (p *prober) readProtection(s *stretch, levels ...[]mpdProtection) protectio
 				p.note("ContentProtection %q is none that is known here", c.Scheme)
 				continue
 			}
-			signal := systemSignal{system: drm.SystemID(id), licenseURL: strings.TrimSpace(or(c.Laurl, c.MSLaurl.URL)), line: c.line}
+			signal := systemSignal{system: drm.SystemID(id), licenseURL: p.licenseURL(url, strings.TrimSpace(or(c.Laurl, c.MSLaurl.URL))), line: c.line}
 			if c.Pssh != "" {
 				p.readSignal(&signal, at, c.Pssh)
 			}
@@ -242,6 +243,18 @@ func (p *prober) readProtection(s *stretch, levels ...[]mpdProtection) protectio
 		p.problem(SchemeMismatch, s.place(), "DRM systems, and no urn:mpeg:dash:mp4protection:2011 that says the scheme")
 	}
 	return found
+}
+
+// licenseURL makes a license URL absolute.
+func (p *prober) licenseURL(base, text string) string {
+	absolute, err := resolve(base, text)
+	if text == "" || err != nil {
+		return text
+	}
+	if absolute != text && !strings.Contains(text, "://") {
+		p.note("the license URL %s is relative: players resolve it against their page, and not against the MPD", public(text))
+	}
+	return absolute
 }
 
 // below resolves the first BaseURL of a level.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/caddy-drm/caddy-drm/drm"
 )
 
 // Code names a kind of problem.
@@ -57,13 +59,15 @@ type Rendition struct {
 	Name    string   `json:"name"`
 	Schemes []string `json:"schemes,omitempty"`
 	// Periods counts the stretches under one key, Listed their segments; Probed those that were fetched, Decrypted those of them that were
-	// decrypted, and Proven those that no wrong key could have decrypted like this.
+	// decrypted, and Proven those whose keys brought forth what no wrong key does, here or in another rendition: pictures seldom show that.
 	Periods   int `json:"periods"`
 	Listed    int `json:"listed"`
 	Probed    int `json:"probed"`
 	Decrypted int `json:"decrypted"`
 	Proven    int `json:"proven"`
 	Problems  int `json:"problems"`
+
+	opened [][]drm.KID // the keys of each segment that was decrypted
 }
 
 // Report is what came out.
@@ -132,6 +136,11 @@ func (p *prober) finish() {
 	probed := 0
 	for _, rendition := range r.Renditions {
 		probed += rendition.Probed
+		for _, kids := range rendition.opened {
+			if !slices.ContainsFunc(kids, func(kid drm.KID) bool { return !p.proven[kid] }) {
+				rendition.Proven++
+			}
+		}
 	}
 	if probed == 0 && r.OK {
 		p.problem(NotFetched, place{}, "no segment was probed: there is nothing in the manifest that could be")

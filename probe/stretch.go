@@ -196,8 +196,7 @@ func (p *prober) checkInit(ctx context.Context, s *stretch, media *inspect.Media
 // checkRuns says what is wrong with what a segment holds.
 func (p *prober) checkRuns(s *stretch, at place, runs []inspect.Run) {
 	var protected, media uint64
-	expected, opened, proven := false, false, true
-	broken := false
+	expected, opened, broken := false, []drm.KID(nil), false
 	for _, run := range runs {
 		at := at
 		at.Box = run.Box
@@ -226,21 +225,20 @@ func (p *prober) checkRuns(s *stretch, at place, runs []inspect.Run) {
 			p.problem(ClearSegment, at, "decryption changes nothing")
 			broken = true
 		}
-		opened = opened || run.Verdict != inspect.NotOpened
+		if run.Verdict != inspect.NotOpened {
+			opened = append(opened, run.Track.KID)
+		}
 		if run.Verdict == inspect.Fits {
 			p.proven[run.Track.KID] = true
 		}
-		proven = proven && p.proven[run.Track.KID]
 	}
 	if expected && !broken && media > 0 && protected == 0 {
 		p.problem(ClearSegment, at, "senc leaves every byte clear")
 		broken = true
 	}
-	if r := p.rendition(s.rendition); opened && !broken {
+	if r := p.rendition(s.rendition); opened != nil && !broken {
 		r.Decrypted++
-		if proven {
-			r.Proven++
-		}
+		r.opened = append(r.opened, opened)
 	}
 }
 
