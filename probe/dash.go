@@ -122,8 +122,8 @@ func (p *prober) openDASH(ctx context.Context, url string, text []byte) ([]*stre
 			continue
 		}
 		all = append(all, p.openPeriod(ctx, d, base)...)
-		if len(all) > maxStretches {
-			return nil, fmt.Errorf("%w: more than %d Representations", ErrManifest, maxStretches)
+		if err := withinBounds(all); err != nil {
+			return nil, err
 		}
 	}
 	return all, nil

@@ -32,11 +32,14 @@ type mpdTemplate struct {
 }
 
 type mpdTimeline struct {
-	S []struct {
-		Time     *int64 `xml:"t,attr"`
-		Duration int64  `xml:"d,attr"`
-		Repeat   int64  `xml:"r,attr"`
-	} `xml:"S"`
+	S []mpdS `xml:"S"`
+}
+
+// mpdS is one or several segments of the same duration.
+type mpdS struct {
+	Time     *int64 `xml:"t,attr"`
+	Duration int64  `xml:"d,attr"`
+	Repeat   int64  `xml:"r,attr"`
 }
 
 // inherit fills in what a level leaves out.
@@ -229,6 +232,9 @@ func (t *mpdTemplate) spans(d dashContext) ([]span, error) {
 		return t.timeline(d)
 	}
 	first, length := t.firstNumber(), int64(t.Duration)
+	if outOfReason(first) || t.EndNumber != nil && outOfReason(*t.EndNumber) {
+		return nil, errors.New("segment numbers beyond reason")
+	}
 	if length <= 0 {
 		if t.EndNumber != nil && *t.EndNumber == first || t.Media != "" && !strings.Contains(t.Media, "$Number") {
 			return []span{{number: first, time: t.Offset}}, nil // one segment that is all
@@ -265,6 +271,9 @@ func (t *mpdTemplate) spans(d dashContext) ([]span, error) {
 	}
 	return all, nil
 }
+
+// outOfReason keeps arithmetic with numbers of segments from wrapping.
+func outOfReason(n int64) bool { return n < 0 || n > 1<<53 }
 
 // timeline lists the segments of a SegmentTimeline (23009-1, 5.3.9.6).
 func (t *mpdTemplate) timeline(d dashContext) ([]span, error) {

@@ -34,8 +34,9 @@ func (p *prober) openHLS(ctx context.Context, url, text string) ([]*stretch, err
 			p.problem(ManifestBroken, at, "%v", err)
 			continue
 		}
-		if all = append(all, stretches...); len(all) > maxStretches {
-			return nil, fmt.Errorf("%w: more than %d keys and renditions", ErrManifest, maxStretches)
+		all = append(all, stretches...)
+		if err := withinBounds(all); err != nil {
+			return nil, err
 		}
 	}
 	return all, nil

@@ -138,6 +138,18 @@ func (p *prober) readManifest(ctx context.Context) ([]*stretch, error) {
 	return nil, fmt.Errorf("%w: neither an MPD nor a playlist", ErrManifest)
 }
 
+// withinBounds refuses manifests that list more than is kept.
+func withinBounds(all []*stretch) error {
+	listed := 0
+	for _, s := range all {
+		listed += len(s.segments)
+	}
+	if len(all) > maxStretches || listed > maxListed {
+		return fmt.Errorf("%w: more than %d renditions and keys, or %d segments", ErrManifest, maxStretches, maxListed)
+	}
+	return nil
+}
+
 // readSignal reads what stands for a system in a manifest: boxes and PlayReady Objects in base64.
 func (p *prober) readSignal(s *systemSignal, at place, text string) {
 	data, err := decodeBase64(text)

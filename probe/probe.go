@@ -64,6 +64,7 @@ const (
 	maxLicense   = 1 << 20
 	maxStretches = 4096
 	maxSegments  = 100_000 // of one stretch
+	maxListed    = 1 << 20 // of a manifest
 	maxProblems  = 500
 
 	defaultSegments = 3
