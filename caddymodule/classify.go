@@ -167,12 +167,17 @@ func (q *request) asset() address.Path {
 	if q.seal.Asset != "" {
 		return q.seal.Asset
 	}
-	for _, pattern := range q.assets {
-		if asset, ok := pattern.directory(q.addr.Path); ok {
+	return q.assetOf(q.addr.Path)
+}
+
+// assetOf returns the asset of a manifest.
+func (h *Handler) assetOf(p address.Path) address.Path {
+	for _, pattern := range h.assets {
+		if asset, ok := pattern.directory(p); ok {
 			return asset
 		}
 	}
-	return q.addr.Path.Dir()
+	return p.Dir()
 }
 
 // inAsset reports whether a manifest of asset may refer to p: what lies below it, and what is shared.

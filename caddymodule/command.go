@@ -11,7 +11,7 @@ func init() {
 		Short: "Tools of the media protection plugin",
 		Long:  "Tools of caddy-drm, the plugin that protects media at request time.",
 		CobraFunc: func(parent *cobra.Command) {
-			parent.AddCommand(tokenCommand(), rightsCommand(), revokeCommand(), rekeyCommand(), checkCommand(), groupsCommand(), inspectCommand())
+			parent.AddCommand(tokenCommand(), rightsCommand(), revokeCommand(), rekeyCommand(), checkCommand(), groupsCommand(), inspectCommand(), probeCommand(), keysCommand())
 		},
 	})
 }

@@ -191,7 +191,7 @@ func explainPlaylist(w *writer, text []byte) error {
 }
 
 func explainKey(w *writer, tag, list string, segments int) {
-	a := playlistAttributes(list)
+	a := PlaylistAttributes(list)
 	format := orElse(a["KEYFORMAT"], "identity")
 	from := ""
 	if tag == "#EXT-X-KEY" {
@@ -234,8 +234,8 @@ var keyMethods = map[string]string{
 	"AES-128": " (whole segments)", "NONE": " (clear)",
 }
 
-// playlistAttributes reads an attribute list (RFC 8216, 4.2), as far as it is one.
-func playlistAttributes(list string) map[string]string {
+// PlaylistAttributes reads an attribute list (RFC 8216, 4.2), as far as it is one.
+func PlaylistAttributes(list string) map[string]string {
 	found := make(map[string]string)
 	for list != "" {
 		name, rest, ok := strings.Cut(list, "=")

@@ -59,6 +59,7 @@ var rooms = map[string]room{
 	"keysource":   {ours: []string{"drm", "address"}, libraries: []string{"github.com/dgraph-io/ristretto/v2", "golang.org/x/sync"}},
 	"licensing":   {ours: []string{"drm", "address"}},
 	"inspect":     {ours: []string{"drm"}, libraries: []string{"github.com/Eyevinn/mp4ff"}},
+	"probe":       {ours: []string{"inspect", "drm"}},
 	"segcache":    {libraries: []string{"github.com/dgraph-io/ristretto/v2"}},
 	"inflight":    {std: []string{"os", "syscall"}}, // spools to files without a name
 	"policy":      {ours: []string{"geo", "token", "rights", "drm", "address"}, libraries: []string{"golang.org/x/time"}},
@@ -77,7 +78,7 @@ var rooms = map[string]room{
 	},
 	"caddymodule": {free: true, ours: []string{
 		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "state", "usage", "geo", "token", "token/signedurl", "rights",
-		"address", "drm", "web", "segcache", "inflight", "entitlement", "inspect",
+		"address", "drm", "web", "segcache", "inflight", "entitlement", "inspect", "probe",
 	}},
 	".": {ours: []string{"caddymodule"}, free: true},
 }
