@@ -13,8 +13,9 @@ import (
 
 // rekeyWhileWatching replaces all keys of the channel by one node. The manifests of both name new keys at once, and the player goes on with them
 // until what it knew from before is long gone.
-func rekeyWhileWatching(t *testing.T, nodes *nodesOf, s *player.Session, at float64) {
+func rekeyWhileWatching(t *testing.T, nodes *nodesOf, s *player.Session) {
 	t.Helper()
+	at := resultOf(t, s).CurrentTime
 	if err := s.PlayUntil(testContext(t), at+1); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func rekeyWhileWatching(t *testing.T, nodes *nodesOf, s *player.Session, at floa
 		}
 	}
 	stalls := len(resultOf(t, s).Stalls)
-	if err := s.PlayUntil(testContext(t), at+1+1.6*rekeyGrace.Seconds()); err != nil {
+	if err := s.PlayUntil(testContext(t), at+1+2*rekeyGrace.Seconds()); err != nil {
 		t.Fatal(err)
 	}
 	result := resultOf(t, s)
