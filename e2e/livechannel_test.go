@@ -74,9 +74,9 @@ func startChannel(t *testing.T, irregular bool) *channel {
 }
 
 func channelArguments(irregular bool) []string {
-	keyFrames, length := "expr:gte(t,n_forced*2)", "2"
+	keyFrames, least := "expr:gte(t,n_forced*2)", "2"
 	if irregular { // 1, 2 and 3 seconds in turn
-		keyFrames, length = "expr:gte(t,floor(n_forced/3)*6+if(eq(mod(n_forced,3),0),0,if(eq(mod(n_forced,3),1),1,3)))", "0.9"
+		keyFrames, least = "expr:gte(t,floor(n_forced/3)*6+if(eq(mod(n_forced,3),0),0,if(eq(mod(n_forced,3),1),1,3)))", "0.9"
 	}
 	return []string{
 		"-v", "error", "-nostdin",
@@ -85,8 +85,8 @@ func channelArguments(irregular bool) []string {
 		"-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
 		"-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main", "-bf", "2", "-b_strategy", "0", "-threads", "1", "-b:v", "150k",
 		"-g", "250", "-sc_threshold", "0", "-force_key_frames", keyFrames, "-c:a", "aac", "-ac", "2", "-b:a", "64k",
-		"-f", "dash", "-dash_segment_type", "mp4", "-seg_duration", length, "-window_size", fmt.Sprint(channelWindow), "-extra_window_size", "10",
-		"-use_template", "1", "-use_timeline", "1", "-update_period", "2", "-hls_playlist", "1", "-adaptation_sets", "id=0,streams=v id=1,streams=a",
+		"-f", "dash", "-dash_segment_type", "mp4", "-seg_duration", "2", "-window_size", fmt.Sprint(channelWindow), "-extra_window_size", "10",
+		"-use_template", "1", "-use_timeline", "1", "-update_period", "2", "-hls_playlist", "1", "-adaptation_sets", "id=0,seg_duration=" + least + ",streams=v id=1,streams=a",
 		"-init_seg_name", "init-$RepresentationID$.mp4", "-media_seg_name", "seg-$RepresentationID$-$Number$.m4s",
 		"-format_options", "movflags=+cmaf+skip_sidx", "live.mpd",
 	}
@@ -114,6 +114,7 @@ func channelPicture() string {
 type nodesOf struct {
 	*httptest.Server
 	gateways []*gateway
+	configs  []string
 	targets  []*url.URL
 	mu       sync.Mutex
 	turn     int
@@ -135,8 +136,10 @@ func behindOneAddress(t *testing.T, n int, config func(port int) string) *nodesO
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, port := range ports {
-		b.gateways = append(b.gateways, newGateway(t, config(port)))
+	t.Cleanup(func() { b.stopAll(t) })
+	for node, port := range ports {
+		b.configs, b.gateways = append(b.configs, config(port)), append(b.gateways, nil)
+		b.start(t, node)
 		b.targets = append(b.targets, &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 	}
 	b.Server = httptest.NewServer(&httputil.ReverseProxy{
@@ -145,6 +148,41 @@ func behindOneAddress(t *testing.T, n int, config func(port int) string) *nodesO
 	})
 	t.Cleanup(b.Close)
 	return b
+}
+
+// start starts a node.
+func (b *nodesOf) start(t *testing.T, node int) {
+	t.Helper()
+	binary, err := gatewayBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.gateways[node], err = startGateway(binary, b.configs[node]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// restart ends a node as a service manager does, and starts it again. Meanwhile the others answer.
+func (b *nodesOf) restart(t *testing.T, node int) {
+	t.Helper()
+	if err := b.gateways[node].stop(); err != nil {
+		t.Errorf("stopping a node: %v", err)
+	}
+	b.start(t, node)
+}
+
+func (b *nodesOf) stopAll(t *testing.T) {
+	for node, g := range b.gateways {
+		if g == nil {
+			continue
+		}
+		if err := g.stop(); err != nil {
+			t.Errorf("stopping node %d: %v", node, err)
+		}
+		if t.Failed() {
+			t.Logf("the log of node %d ends:\n%s", node, g.log.tail(10))
+		}
+	}
 }
 
 // RoundTrip implements http.RoundTripper: the node whose turn it is answers, or the next one that does.
@@ -180,4 +218,10 @@ func (b *nodesOf) since(from int) (requests []passed, now int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append(requests, b.seen[from:]...), len(b.seen)
+}
+
+// all returns all requests so far.
+func (b *nodesOf) all() []passed {
+	requests, _ := b.since(0)
+	return requests
 }
