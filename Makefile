@@ -8,6 +8,7 @@ GO        ?= go
 TAGS      := nobadger,nomysql,nopgx
 FLAGS     := -trimpath -tags $(TAGS)
 FUZZTIME  ?= 10s
+SOAK      ?= 1h
 
 # A checkout is not always a repository that git agrees to read. Without cgo, as xcaddy builds; only the race detector
 # needs it.
@@ -21,7 +22,7 @@ ALONE := /(web|e2e|bench)(/|$$)
 LIST  := $(GO) list $(FLAGS) ./...
 CONFIGS := Caddyfile.example $(wildcard examples/*.Caddyfile)
 
-.PHONY: help build run test check fuzz bench clusters release clean tools vet unit alone race configs smoke format
+.PHONY: help build run test check fuzz bench clusters soak release clean tools vet unit alone race configs smoke format
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +66,9 @@ bench: ## library and server against mp4ff, stock Caddy, nginx, openssl: one tab
 
 clusters: build ## three gateways on each kind of Redis, which is lost under load: ten minutes, prints figures
 	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_CLUSTERS=long $(GO) test $(FLAGS) -count 1 -timeout 60m -v -run 'TestNodesShare|TestNodesWithout' ./e2e | grep -E '^ *(---|ok|FAIL|PASS)|figures'
+
+soak: build ## each player and scheme watches a live channel whose keys rotate for SOAK (1h), one after the other: prints figures
+	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_SOAK='$(SOAK)' $(GO) test $(FLAGS) -count 1 -timeout 72h -v -run '^TestSoak$$' ./e2e | grep -E '^ *(---|ok|FAIL|PASS)|figures|_test.go'
 
 release: ## build ./caddy as a release: ./xcaddy.sh, versions pinned
 	./xcaddy.sh

@@ -68,8 +68,8 @@ func (q *request) periodSlack(clock address.Clock) int64 {
 
 // licensePeriods calls visit for each crypto period that the license of the request may hold keys of, until it returns false: all of a
 // title that is whole, and of a live one those from the beginning of its window to the next that is announced.
-func (q *request) licensePeriods(visit func(title keysource.Title) bool) {
-	title, w, most := q.sealedTitle(), q.seal.Window, uint32(maxLicensePeriods)
+func (q *request) licensePeriods(title keysource.Title, visit func(title keysource.Title) bool) {
+	w, most := q.seal.Window, uint32(maxLicensePeriods)
 	if !q.source.Names() {
 		most = maxAskedPeriods
 	}
@@ -96,6 +96,20 @@ func (q *request) licensePeriods(visit func(title keysource.Title) bool) {
 	}
 }
 
+// licenseGenerations calls visit for each generation of keys that the license of the request may hold, the newest first, until it returns
+// false: from the current one to that of its address, but none whose time of grace is over. Players keep to the first address that they see,
+// so it has to lead to the keys that an emergency re-key gave, too.
+func (q *request) licenseGenerations(visit func(title keysource.Title) bool) {
+	title := q.sealedTitle()
+	known, sealed := q.generations(q.seal.Group, q.seal.Asset), q.seal.Generation
+	for generation := max(known.Current(), sealed); known.Live(generation, q.now(), q.app.rekeyGrace()); generation-- {
+		title.Generation = generation
+		if !visit(title) || generation == sealed {
+			return
+		}
+	}
+}
+
 // licensedKeys returns those of the asked keys that a license under the seal of the request may hold.
 func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	if !q.servesClearKey() {
@@ -107,14 +121,17 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	var keys []drm.ContentKey
 	var err error
 	missing := len(asked)
-	q.licensePeriods(func(title keysource.Title) bool {
-		var found []drm.ContentKey
-		if found, err = q.keysNamed(q.r.Context(), title, asked); err != nil {
-			return false
-		}
-		keys = append(keys, found...)
-		missing -= len(found)
-		return missing > 0
+	q.licenseGenerations(func(title keysource.Title) bool {
+		q.licensePeriods(title, func(title keysource.Title) bool {
+			var found []drm.ContentKey
+			if found, err = q.keysNamed(q.r.Context(), title, asked); err != nil {
+				return false
+			}
+			keys = append(keys, found...)
+			missing -= len(found)
+			return missing > 0
+		})
+		return err == nil && missing > 0
 	})
 	if err != nil {
 		return nil, err

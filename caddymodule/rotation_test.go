@@ -242,13 +242,20 @@ func TestRekey(t *testing.T) {
 	if keys, _ := g.license(t, newLicense, newKID, oldKID); len(keys) != 1 || keys[newKID] == "" {
 		t.Errorf("the new license holds %v", keys)
 	}
+	if keys, _ := g.license(t, oldLicense, newKID, oldKID); len(keys) != 2 {
+		t.Errorf("the older license holds %d keys in the time of grace, want 2", len(keys))
+	}
 	deadline := time.Now().Add(10 * time.Second)
 	for g.get(t, oldSegment).status == 200 && time.Now().Before(deadline) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	wantReply(t, "an older segment", g.get(t, oldSegment), 404, "not_found")
-	if _, res := g.license(t, oldLicense, oldKID); res.status != 404 {
-		t.Errorf("an older license: %d", res.status)
+	// Players of a live channel keep to the first license URL that they saw: it goes on, with the new keys alone.
+	if keys, res := g.license(t, oldLicense, oldKID); res.status != http.StatusForbidden {
+		t.Errorf("the older key at the older license URL: %d, %d keys", res.status, len(keys))
+	}
+	if keys, res := g.license(t, oldLicense, newKID, oldKID); len(keys) != 1 || keys[newKID] == "" {
+		t.Errorf("the new key at the older license URL: %d, %d keys", res.status, len(keys))
 	}
 	wantReply(t, "a new segment", g.get(t, newSegment), 200, "")
 	if res := g.send(t, http.MethodDelete, "http://"+admin+"/drm/revocations/"+entry.ID); res.status != http.StatusConflict {

@@ -118,10 +118,10 @@ func (q *request) generations(group string, asset address.Path) state.Generation
 	return q.state.Revocations.Generations(q.tenant, group, string(asset))
 }
 
-// isReplaced reports whether the keys of the seal were replaced by an emergency re-key, and the time of grace is over.
+// isReplaced reports whether the key of the seal was replaced by an emergency re-key, and the time of grace is over.
 func (q *request) isReplaced(seal address.Seal) bool {
-	if seal.Kind != address.SealMedia && seal.Kind != address.SealLicense || seal.Passes {
-		return false // it names no key: what it leads to is sealed anew
+	if seal.Kind != address.SealMedia || seal.Passes {
+		return false // it names no key: what it leads to is sealed anew, and licenses hold the keys of the time
 	}
 	return !q.generations(seal.Group, seal.Asset).Live(seal.Generation, q.now(), q.app.rekeyGrace())
 }

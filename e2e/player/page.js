@@ -4,10 +4,12 @@ const harness = (() => {
   const video = document.getElementById('video');
   const report = {
     fatal: [], warnings: [], refusals: [], keySystem: '', sessions: [], waitingForKey: 0, encryptedEvents: 0,
+    openSessions: 0, stalls: [], jumps: [],
   };
   let adapter = null;    // the player, behind start, seek, selectHeight
   let presented = null;  // mediaTime of the frame shown last
   let frameRate = 25;
+  let seeking = false;   // the harness seeks, so the clock may leap
 
   const hex = (data) => [...new Uint8Array(data.buffer || data)].map((b) => b.toString(16).padStart(2, '0')).join('');
   const words = (e) => (e && e.message ? `${e.name}: ${e.message}` : String(e)).slice(0, 400);
@@ -50,6 +52,8 @@ const harness = (() => {
     MediaKeySession.prototype.generateRequest = function (initDataType, initData) {
       const session = { initDataType, keys: [], error: '' };
       report.sessions.push(session);
+      report.openSessions++;
+      this.closed.then(() => report.openSessions--, () => {});
       this.addEventListener('keystatuseschange', () => {
         session.keys = [...this.keyStatuses].map(([id, status]) => ({ kid: hex(id), status }));
       });
@@ -69,6 +73,34 @@ const harness = (() => {
       video.requestVideoFrameCallback(frame);
     };
     video.requestVideoFrameCallback(frame);
+  }
+
+  // watchClock notes where the media clock stands still, or leaps, while it ought to run: from the first second on, but not while the video is
+  // paused, in a seek or at its end. What the page itself sleeps through is neither.
+  function watchClock() {
+    let last = null;   // the sample before
+    let still = null;  // {at, since} while the clock stands
+    const sample = () => {
+      const now = performance.now(), at = video.currentTime;
+      const idle = video.paused || video.seeking || video.ended || seeking || video.webkitDecodedFrameCount < 25;
+      const awake = last !== null && now - last.now < 250;
+      if (!idle && awake && !last.idle) {
+        const ran = at - last.at, passed = (now - last.now) / 1000;
+        if (ran > 0.001) {
+          still = null;
+          if (Math.abs(ran - passed * video.playbackRate) > 0.2) report.jumps.push({ at: last.at, seconds: ran });
+        } else if (still === null) {
+          still = { at, seconds: passed };
+          report.stalls.push(still);
+        } else {
+          still.seconds += passed;
+        }
+      } else {
+        still = null;
+      }
+      last = { now, at, idle };
+    };
+    setInterval(sample, 50);
   }
 
   function script(src) {
@@ -207,6 +239,7 @@ const harness = (() => {
     frameRate = o.frameRate;
     watchKeys();
     watchVideo();
+    watchClock();
     try {
       if (o.tokenURL) await watchTokens(o);
       adapter = await players[o.player](o);
@@ -228,6 +261,7 @@ const harness = (() => {
   async function seek(t, timeout) {
     // A clock that runs may show the next frame after pause(), so only a picture that stood still counts without a seek.
     const stood = video.paused;
+    seeking = true;
     video.pause();
     const want = Math.floor(t * frameRate + 1e-6) / frameRate;
     const shown = () => !video.seeking && video.readyState >= 2
@@ -253,6 +287,7 @@ const harness = (() => {
 
   // playUntil resumes and waits until the clock has reached t, or the end.
   async function playUntil(t, timeout) {
+    seeking = false;
     Promise.resolve(adapter.play()).catch((e) => report.warnings.push(`play: ${words(e)}`));
     const ok = await until(() => video.currentTime >= t || video.ended, timeout);
     return { ok, ...state() };
@@ -261,6 +296,7 @@ const harness = (() => {
   // switchVideo forces the rendition of the given height, plays on, and waits until a frame of that size is decoded. Near
   // the end there would be nothing left to play in the new size, so the clock goes back a little first.
   async function switchVideo(height, timeout) {
+    seeking = true; // it may go back
     const heights = adapter.heights();
     if (!heights.includes(height)) return { ok: false, ...state(), missing: `the player offers heights ${heights.join(', ')}` };
     const end = performance.now() + timeout;
@@ -297,6 +333,7 @@ const harness = (() => {
       decodedFrames: video.webkitDecodedFrameCount,
       droppedFrames: quality.droppedVideoFrames,
       audioBytes: video.webkitAudioDecodedByteCount,
+      stalls: report.stalls.filter((s) => s.seconds > 0.3),
       buffered: [...Array(video.buffered.length).keys()].map(
         (i) => `${video.buffered.start(i).toFixed(2)}-${video.buffered.end(i).toFixed(2)}`),
     };

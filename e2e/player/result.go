@@ -33,6 +33,17 @@ type Result struct {
 	VideoHeight int
 	// Buffered holds the buffered ranges in seconds: "0.00-12.01".
 	Buffered []string
+	// OpenSessions counts the EME sessions that are not closed.
+	OpenSessions int
+	// Stalls holds where the clock stood still for over 0.3 s while it ought to run, Jumps where it leapt by more than 0.2 s; seeks of the harness
+	// count as neither.
+	Stalls, Jumps []Break
+}
+
+// Break is where the media clock did not run: its time, and for how long it stood, or how far it went at once, both in seconds.
+type Break struct {
+	At      float64 `json:"at"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Refusal is an answer as a player's error has it: the HTTP status, and the field Drm-Reason as far as CORS let the page read it.
@@ -79,6 +90,7 @@ func (r Result) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "clock %.2f s, picture of %.2f s, %d frames decoded, %d dropped, %d audio bytes, height %d, buffered %v",
 		r.CurrentTime, r.Presented, r.DecodedFrames, r.DroppedFrames, r.AudioBytes, r.VideoHeight, r.Buffered)
+	fmt.Fprintf(&b, "\nstalls %v, jumps %v, open key sessions %d", r.Stalls, r.Jumps, r.OpenSessions)
 	fmt.Fprintf(&b, "\nkey system %q, %d key sessions, keys %v, waited for a key %d times", r.KeySystem, r.KeySessions, r.Keys, r.WaitingForKey)
 	for _, list := range []struct {
 		name  string

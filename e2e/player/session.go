@@ -39,6 +39,9 @@ type status struct {
 	DroppedFrames int      `json:"droppedFrames"`
 	AudioBytes    int64    `json:"audioBytes"`
 	Buffered      []string `json:"buffered"`
+	OpenSessions  int      `json:"openSessions"`
+	Stalls        []Break  `json:"stalls"`
+	Jumps         []Break  `json:"jumps"`
 }
 
 // Close stops the player and closes the page.
@@ -159,6 +162,7 @@ func (s *Session) result(st status) Result {
 		WaitingForKey: st.WaitingForKey, Requests: s.log.snapshot(),
 		DecodedFrames: st.DecodedFrames, DroppedFrames: st.DroppedFrames, AudioBytes: st.AudioBytes,
 		CurrentTime: st.CurrentTime, Presented: st.Presented, VideoHeight: st.VideoHeight, Buffered: st.Buffered,
+		OpenSessions: st.OpenSessions, Stalls: st.Stalls, Jumps: st.Jumps,
 	}
 	for _, refusal := range st.Refusals {
 		r.Refusals = append(r.Refusals, Refusal(refusal))
