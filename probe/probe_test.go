@@ -187,6 +187,18 @@ func TestWhatCannotBeProbed(t *testing.T) {
 	}
 }
 
+// TestNothingIsProtected: a manifest without any protection is not what anybody meant.
+func TestNothingIsProtected(t *testing.T) {
+	s := newServer(t, drm.SchemeCenc)
+	s.media("/init.mp4", demo(t, "audio/en/init.mp4"))
+	s.media("/seg_1.m4s", demo(t, "audio/en/seg_1.m4s"))
+	s.file("/clear.m3u8", "application/vnd.apple.mpegurl", "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2,\nseg_1.m4s\n#EXT-X-ENDLIST\n")
+	report, err := s.probe("/clear.m3u8", nil)
+	if err != nil || report.OK || len(report.Problems) != 1 || report.Problems[0].Code != ClearSegment {
+		t.Errorf("%v\n%s", err, report.Text())
+	}
+}
+
 // TestOtherSystems: their license servers are reported, and fail nothing.
 func TestOtherSystems(t *testing.T) {
 	s := newServer(t, drm.SchemeCenc)
