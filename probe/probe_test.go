@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -138,6 +139,13 @@ func TestWholeSegments(t *testing.T) {
 		says   string
 	}{
 		{"as it should be", func(*server) {}, "", ""},
+		{"a key in the URI", func(s *server) {
+			secret := testKey(s.t, 9).Secret()
+			s.edit("/whole/list.m3u8", "key?token=secret", "data:text/plain;base64,"+base64.StdEncoding.EncodeToString(secret[:]))
+		}, "", ""},
+		{"a wrong key in the URI", func(s *server) {
+			s.edit("/whole/list.m3u8", "key?token=secret", "data:text/plain;base64,AAECAwQFBgcICQoLDA0ODw==")
+		}, WrongKey, "seg_5.m4s"},
 		{"another key", func(s *server) { s.files["/whole/key"] = Response{Body: []byte("sixteen bytes ok")} }, WrongKey, "seg_5.m4s"},
 		{"a short key", func(s *server) { s.files["/whole/key"] = Response{Body: []byte("short")} }, LicenseFailed, "/whole/key?…, line 4: 5 bytes, where a key has 16"},
 		{"a clear segment", func(s *server) { s.media("/whole/seg_5.m4s", demo(s.t, "audio/en/seg_5.m4s")) }, ClearSegment, "it is MP4 in clear"},

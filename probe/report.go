@@ -194,7 +194,7 @@ func (r *Report) Text() string {
 	}
 	b.WriteByte('\n')
 	for _, license := range r.Licenses {
-		fmt.Fprintf(&b, "license of %s: %s %s\n", license.System, license.URL, license.Answer)
+		fmt.Fprintf(&b, "license of %s: %s\n", license.System, strings.TrimSpace(license.URL+" "+license.Answer))
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "note: %s\n", note)
