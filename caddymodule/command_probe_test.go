@@ -115,6 +115,10 @@ func TestProbeWithATokenInTheQuery(t *testing.T) {
 	for _, args := range [][]string{{target + "?token=" + token}, {target, "--token", token}, {target, "--header", "Authorization: Bearer " + token}} {
 		mustProbe(t, append(args, "--segments", "1")...)
 	}
+	for _, session := range []string{"session query viewer 4h", "session cookie"} {
+		g.load(t, globalBlock+strings.Replace(streamSite, "OPTIONS", session, 1))
+		mustProbe(t, target+"?token="+token, "--segments", "1")
+	}
 	cmd := probeCommand()
 	var out bytes.Buffer
 	cmd.SetOut(&out)

@@ -185,7 +185,9 @@ func (p *prober) openPeriod(ctx context.Context, d dashContext, base string) []*
 				p.problem(ManifestBroken, s.place(), "%v", err)
 				continue
 			}
-			all = append(all, s)
+			if all = append(all, s); withinBounds(all) != nil {
+				return all // which ends it
+			}
 		}
 	}
 	return all

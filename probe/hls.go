@@ -283,6 +283,10 @@ func (r *mediaReader) keyURI(found *protection, k keyTag, at place) {
 	signal := systemSignal{line: k.line}
 	switch {
 	case format == "identity" || format == "org.w3.clearkey":
+		if format == "identity" && strings.HasPrefix(uri, "data:") {
+			found.keyURI = uri
+			return
+		}
 		url, err := resolve(r.playlist.url, uri)
 		if err != nil {
 			r.p.problem(ManifestBroken, at, "the URI of the key: %v", err)

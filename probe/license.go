@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 )
@@ -128,7 +129,7 @@ func (p *prober) rawKey(ctx context.Context, at place, url string) ([drm.KeySize
 	}
 	var answer licenseAnswer
 	at.URL = public(url)
-	res, err := p.fetcher.Fetch(ctx, Request{Method: "GET", URL: url, Limit: maxLicense})
+	res, err := p.fetchKey(ctx, url)
 	switch {
 	case err != nil:
 		p.problem(LicenseFailed, at, "no answer: %v", err)
@@ -142,6 +143,15 @@ func (p *prober) rawKey(ctx context.Context, at place, url string) ([drm.KeySize
 	}
 	p.keep(question, answer)
 	return answer.secret, answer.ok
+}
+
+// fetchKey fetches a key, which may stand in the URI itself (RFC 2397).
+func (p *prober) fetchKey(ctx context.Context, url string) (Response, error) {
+	if _, data, ok := strings.Cut(url, ";base64,"); ok && strings.HasPrefix(url, "data:") {
+		key, err := decodeBase64(data)
+		return Response{Status: 200, Body: key}, err
+	}
+	return p.fetcher.Fetch(ctx, Request{Method: "GET", URL: url, Limit: maxLicense})
 }
 
 // askWithoutChallenge says what the license server of another system answers to nobody in particular. A license needs a decryption module.

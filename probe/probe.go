@@ -84,8 +84,9 @@ type prober struct {
 	proven   map[drm.KID]bool
 	leaks    map[string]bool // addresses that were tried without our elements
 
-	opened time.Time                // when the manifest came
-	first  map[string]time.Duration // when the first segment of a rendition begins
+	hasMedia bool                     // something but text and images was probed
+	opened   time.Time                // when the manifest came
+	first    map[string]time.Duration // when the first segment of a rendition begins
 }
 
 // Run probes a presentation. The error is ErrManifest, or that of the context; what is wrong with the presentation is in the report.

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -138,6 +139,13 @@ func TestWholeSegments(t *testing.T) {
 		says   string
 	}{
 		{"as it should be", func(*server) {}, "", ""},
+		{"a key in the URI", func(s *server) {
+			secret := testKey(s.t, 9).Secret()
+			s.edit("/whole/list.m3u8", "key?token=secret", "data:text/plain;base64,"+base64.StdEncoding.EncodeToString(secret[:]))
+		}, "", ""},
+		{"a wrong key in the URI", func(s *server) {
+			s.edit("/whole/list.m3u8", "key?token=secret", "data:text/plain;base64,AAECAwQFBgcICQoLDA0ODw==")
+		}, WrongKey, "seg_5.m4s"},
 		{"another key", func(s *server) { s.files["/whole/key"] = Response{Body: []byte("sixteen bytes ok")} }, WrongKey, "seg_5.m4s"},
 		{"a short key", func(s *server) { s.files["/whole/key"] = Response{Body: []byte("short")} }, LicenseFailed, "/whole/key?…, line 4: 5 bytes, where a key has 16"},
 		{"a clear segment", func(s *server) { s.media("/whole/seg_5.m4s", demo(s.t, "audio/en/seg_5.m4s")) }, ClearSegment, "it is MP4 in clear"},
@@ -184,6 +192,18 @@ func TestWhatCannotBeProbed(t *testing.T) {
 	s.file("/empty.mpd", "application/dash+xml", `<MPD type="static"/>`)
 	if report, err := s.probe("/empty.mpd", nil); err != nil || report.OK {
 		t.Errorf("an empty MPD: %v %+v", err, report)
+	}
+}
+
+// TestNothingIsProtected: a manifest without any protection is not what anybody meant.
+func TestNothingIsProtected(t *testing.T) {
+	s := newServer(t, drm.SchemeCenc)
+	s.media("/init.mp4", demo(t, "audio/en/init.mp4"))
+	s.media("/seg_1.m4s", demo(t, "audio/en/seg_1.m4s"))
+	s.file("/clear.m3u8", "application/vnd.apple.mpegurl", "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2,\nseg_1.m4s\n#EXT-X-ENDLIST\n")
+	report, err := s.probe("/clear.m3u8", nil)
+	if err != nil || report.OK || len(report.Problems) != 1 || report.Problems[0].Code != ClearSegment {
+		t.Errorf("%v\n%s", err, report.Text())
 	}
 }
 

@@ -132,20 +132,23 @@ func (p *prober) rendition(name string) *Rendition {
 
 func (p *prober) finish() {
 	r := p.report
-	r.OK = len(r.Problems) == 0
-	probed := 0
+	probed, protected := 0, false
 	for _, rendition := range r.Renditions {
 		probed += rendition.Probed
+		protected = protected || len(rendition.Schemes) > 0
 		for _, kids := range rendition.opened {
 			if !slices.ContainsFunc(kids, func(kid drm.KID) bool { return !p.proven[kid] }) {
 				rendition.Proven++
 			}
 		}
 	}
-	if probed == 0 && r.OK {
+	switch {
+	case probed == 0 && len(r.Problems) == 0:
 		p.problem(NotFetched, place{}, "no segment was probed: there is nothing in the manifest that could be")
-		r.OK = false
+	case p.hasMedia && !protected:
+		p.problem(ClearSegment, place{URL: r.URL}, "nothing in the manifest is protected")
 	}
+	r.OK = len(r.Problems) == 0
 }
 
 // String is the problem in a line.
@@ -191,7 +194,7 @@ func (r *Report) Text() string {
 	}
 	b.WriteByte('\n')
 	for _, license := range r.Licenses {
-		fmt.Fprintf(&b, "license of %s: %s %s\n", license.System, license.URL, license.Answer)
+		fmt.Fprintf(&b, "license of %s: %s\n", license.System, strings.TrimSpace(license.URL+" "+license.Answer))
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "note: %s\n", note)

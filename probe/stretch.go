@@ -18,6 +18,7 @@ func (p *prober) probeStretch(ctx context.Context, s *stretch, chosen []segment)
 	if s.protection.scheme != "" && !slices.Contains(r.Schemes, s.protection.scheme) {
 		r.Schemes = append(r.Schemes, visible(s.protection.scheme))
 	}
+	p.hasMedia = p.hasMedia || len(chosen) > 0 && s.kind != kindText && s.kind != kindImage
 	switch {
 	case len(chosen) == 0:
 	case s.protection.whole():
