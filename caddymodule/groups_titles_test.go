@@ -64,6 +64,21 @@ func TestGroupOfSharedMedia(t *testing.T) {
 	}
 }
 
+// TestPlaylistsOfAGroupThatIsLeft: players load the title anew, and are not led to segments that are refused.
+func TestPlaylistsOfAGroupThatIsLeft(t *testing.T) {
+	g := newGateway(t)
+	site := strings.NewReplacer("group rotating", "GROUP", "KEYS", "").Replace(rotatingSite)
+	groups := withGroups("\t\tgroup one {\n\t\t\tlevel low\n\t\t}\n\t\tgroup two {\n\t\t\tlevel low\n\t\t}\n")
+	g.load(t, groups+strings.Replace(site, "GROUP", "group one", 1))
+	links := g.links(t, "/demo/master.m3u8?drm=cenc")
+	playlist := linkTo(t, links, "playlist", "/video/360p.m3u8").url
+	segment := linkTo(t, links, "media", "/video/360p/seg_1.m4s").url
+	g.mustGet(t, segment)
+	g.load(t, groups+strings.Replace(site, "GROUP", "group two", 1))
+	wantReply(t, "a segment", g.get(t, segment), http.StatusNotFound, "key_replaced")
+	wantReply(t, "the playlist", g.get(t, playlist), http.StatusNotFound, "key_replaced")
+}
+
 // TestGroupWhileObserving: a title has its group for viewers as well whom a rule in front of that on rights would refuse.
 func TestGroupWhileObserving(t *testing.T) {
 	g := startCatalog(t, "shared /audio/*\n\t\tmode observe\n\t\ttoken jwt {\n\t\t\talgorithms HS256\n\t\t\tsecret {env.TEST_TOKEN_SECRET}\n\t\t}")

@@ -142,6 +142,9 @@ func (p dashProtector) sealTrack(ctx context.Context, t keyedTrack, r dash.Repre
 // may count time in others.
 func (t keyedTrack) clock(r dash.Representation) address.Clock {
 	scale := r.Timescale
+	if scale == 0 {
+		return address.Clock{} // it is asked about to find the times of its segments, and again once they are known
+	}
 	if tracks := t.init.Tracks(); r.Index.Range.IsZero() && len(tracks) > 0 && tracks[0].Timescale > 0 {
 		scale = tracks[0].Timescale
 	}

@@ -55,6 +55,9 @@ func (p hlsProtector) Bare(ctx context.Context, first hls.Segment) (hls.Track, e
 	default:
 		return nil, errBareSegment
 	}
+	if !usesClearKey(p.group) {
+		return nil, errBareGroup
+	}
 	title := p.title
 	if title.Scheme = drm.SchemeAES128; p.q.TransportStream == transportSampleAES && p.title.Scheme.Common() {
 		title.Scheme = drm.SchemeCbcs
@@ -67,6 +70,7 @@ func (p hlsProtector) Bare(ctx context.Context, first hls.Segment) (hls.Track, e
 
 var (
 	errBareSegment     = errors.New("segments without EXT-X-MAP are neither a transport stream nor packed audio nor text")
+	errBareGroup       = errors.New("players fetch the keys of segments without EXT-X-MAP in clear, and the DRM group has no clearkey")
 	errIFrameSampleAES = errors.New("I-frames of a transport stream cannot have SAMPLE-AES: a range has no tables of its own")
 )
 

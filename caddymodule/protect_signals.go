@@ -249,9 +249,10 @@ func (h *Handler) unmarshalLicenseURL(d *caddyfile.Dispenser) error {
 }
 
 // SessionKeys implements hls.SessionKeyProtector: the keys of systems that ask license servers, so that players do so while they still load
-// media playlists. Which keys those playlists will name is known if there is one for the whole title at all times.
+// media playlists. Which keys those playlists will name is known if there is one for the whole title at all times, and all of its media
+// is protected here.
 func (p hlsProtector) SessionKeys(ctx context.Context) ([]hls.Key, error) {
-	if p.q.source.Split() || p.group.Rotate > 0 || !p.title.Scheme.Common() {
+	if p.q.passesProtected() || p.q.source.Split() || p.group.Rotate > 0 || !p.title.Scheme.Common() {
 		return nil, nil
 	}
 	t, err := track{p: p.titleProtector, class: drm.ClassShared}.keyed(ctx, p.title)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -169,5 +170,59 @@ func TestNoSegmentWithoutItsKey(t *testing.T) {
 	segment := hls.Segment{CryptoPeriod: 7, Resource: hls.Resource{Target: address.Target{Path: "/demo/1.ts"}}}
 	if _, err := track.Elements(segment); err == nil {
 		t.Error("a segment is listed whose key is not")
+	}
+}
+
+// TestRotationInEveryForm: whatever a title consists of, its manifests lead to segments that are there, and to the keys of all.
+func TestRotationInEveryForm(t *testing.T) {
+	_, server := newFormsOrigin(t)
+	g := newGateway(t, "ORIGIN", server)
+	g.load(t, withGroups(rotatingGroup)+strings.ReplaceAll(formsSite, "license_server clearkey", "license_server clearkey\n\t\tgroup rotating"))
+	walked := make(map[string]bool)
+	for _, f := range allForms() {
+		if walked[f.manifest] {
+			continue
+		}
+		walked[f.manifest] = true
+		segments, keys := 0, 0
+		for _, l := range g.links(t, f.manifest) {
+			switch l.kind {
+			case "init", "media":
+				if res := g.get(t, l.url); res.status != http.StatusOK {
+					t.Errorf("%s: %s: %d %s", f.manifest, l.cleanPath(t), res.status, res.reason())
+				}
+				segments++
+			case "key":
+				if res := g.get(t, l.url); res.status != http.StatusOK || len(res.body) != drm.KeySize {
+					t.Errorf("%s: a key: %d %s", f.manifest, res.status, res.reason())
+				}
+				keys++
+			}
+		}
+		if segments == 0 {
+			t.Errorf("%s: no segments", f.manifest)
+		}
+		if strings.Contains(f.manifest, "/x/ts/") && keys < 2 {
+			t.Errorf("%s: %d keys", f.manifest, keys)
+		}
+		if strings.Contains(f.manifest, ".mpd") && !strings.HasPrefix(f.manifest, "/pass/") {
+			checkKIDsOf(t, g, f.manifest)
+		}
+	}
+	first := linkTo(t, g.links(t, "/x/single/m.mpd?drm=cenc"), "media", "/v.mp4").url
+	other := strings.Replace(first, "/"+address.NumberElement("1")+"/", "/"+address.NumberElement("20")+"/", 1)
+	wantReply(t, "a number of another Period", g.get(t, other), http.StatusNotFound, "period_mismatch")
+}
+
+// checkKIDsOf: one license holds the keys of all Periods.
+func checkKIDsOf(t *testing.T, g *gateway, manifest string) {
+	t.Helper()
+	mpd := string(g.mustGet(t, manifest).body)
+	kids := make(map[string]bool)
+	for _, kid := range defaultKIDPattern.FindAllStringSubmatch(mpd, -1) {
+		kids[kid[1]] = true
+	}
+	if keys, res := g.license(t, laurlPattern.FindStringSubmatch(mpd)[1], slices.Collect(maps.Keys(kids))...); len(keys) != len(kids) || len(kids) < 4 {
+		t.Errorf("%s: %d keys of %d: %d %s", manifest, len(keys), len(kids), res.status, res.reason())
 	}
 }

@@ -100,6 +100,24 @@ func TestSignalsInDASH(t *testing.T) {
 	}
 }
 
+// TestNoSessionKeysWhereMediaPasses: what the origin has protected is not opened by a key of ours, and a player that asks for it is refused.
+func TestNoSessionKeysWhereMediaPasses(t *testing.T) {
+	g := startSignaling(t, "TESTDATA", "protected_input pass")
+	if master := string(g.mustGet(t, "/demo/master.m3u8").body); strings.Contains(master, "#EXT-X-SESSION-KEY:") {
+		t.Errorf("keys are announced in\n%s", master)
+	}
+}
+
+// TestTransportStreamsOfGroupsWithoutClearKey: players fetch the keys of transport streams in clear, which such a group does not give.
+func TestTransportStreamsOfGroupsWithoutClearKey(t *testing.T) {
+	root := t.TempDir()
+	playlist := "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n"
+	if err := os.WriteFile(filepath.Join(root, "ts.m3u8"), []byte(playlist), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantReply(t, "a playlist that nobody could play", startSignaling(t, root, "").get(t, "/ts.m3u8"), http.StatusBadGateway, "media_unsupported")
+}
+
 // initVersion is the version and the flags of a system's box.
 func initVersion(system drm.SystemID) []byte {
 	if system == drm.SystemCommon {

@@ -17,8 +17,8 @@ const defaultRekeyGrace = 30 * time.Second
 
 var errGroupUnknown = errors.New("the catalog of rights names a DRM group that is not configured")
 
-// chooseGroup is the one place that decides which DRM group a manifest has: that of the seal of its parent playlist, or the one that holds
-// now.
+// chooseGroup is the one place that decides which DRM group a manifest has: that of the seal of its parent playlist, as long as it holds,
+// or the one that holds now.
 func (q *request) chooseGroup() (drm.Group, error) {
 	if q.seal.Kind == 0 {
 		return q.groupNow()
@@ -27,7 +27,7 @@ func (q *request) chooseGroup() (drm.Group, error) {
 	if !known {
 		return drm.Group{}, errNotOurs
 	}
-	return g, nil
+	return g, q.checkGroup()
 }
 
 // groupNow returns the group that holds for what is asked for: that of its title in the catalog, or that of the site for its asset. A
@@ -65,7 +65,7 @@ func (q *request) listedTitle() *rights.Title {
 	return catalog.Lookup(string(path))
 }
 
-// checkGroup refuses media and licenses that were sealed under another group than holds now: who still has a key of a group that the
+// checkGroup refuses playlists, media and licenses that were sealed under another group than holds now: who still has a key of a group that the
 // title has left gets nothing more by it.
 func (q *request) checkGroup() error {
 	if len(q.app.groups) == 0 || q.seal.Passes {
