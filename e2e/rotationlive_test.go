@@ -123,15 +123,25 @@ type frameWatch struct {
 // playUntil plays on, and reads a picture that moves: it may be some frames newer than the page knows.
 func (w *frameWatch) playUntil(at float64) {
 	w.t.Helper()
-	if err := w.s.PlayUntil(testContext(w.t), at); err != nil {
-		w.t.Fatal(err)
-	}
+	playInTime(w.t, w.s, at)
 	before := resultOf(w.t, w.s).Presented
 	p, err := w.s.Read(testContext(w.t))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.check(p, before, resultOf(w.t, w.s).Presented)
+}
+
+// playInTime plays on until a time, which must not take longer than it lasts.
+func playInTime(t *testing.T, s *player.Session, at float64) {
+	t.Helper()
+	from, began := resultOf(t, s).CurrentTime, time.Now()
+	if err := s.PlayUntil(testContext(t), at); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began).Seconds(); took > max(0, at-from)+2*longStall {
+		t.Errorf("from %.2f to %.2f s took %.1f s:\n%s", from, at, took, resultOf(t, s))
+	}
 }
 
 // seek reads the picture at a time, which stands.
