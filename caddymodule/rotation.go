@@ -163,7 +163,7 @@ func (p *titleProtector) dashRotation(mpd []byte) (dash.Rotation, address.Window
 	if err != nil {
 		return dash.Rotation{}, address.Window{}, err
 	}
-	rotation := dash.Rotation{Length: length, Now: p.q.now(), Cut: p.q.app.caches.cuts.of(p.q.cacheKey(p.q.origin, address.Resource{Path: p.q.addr.Path}))}
+	rotation := dash.Rotation{Length: length, Generation: p.title.Generation, Now: p.q.now(), Cut: p.q.app.caches.cuts.of(p.q.cacheKey(p.q.origin, address.Resource{Path: p.q.addr.Path}))}
 	if info.Live {
 		depth := min(max(info.Depth, defaultDepth), maxDepth)
 		return rotation, address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}, nil
