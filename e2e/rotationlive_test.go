@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +73,7 @@ func liveWays(scheme drm.ProtectionScheme) map[player.Player]liveWay {
 			"defaultPresentationDelay": 8, "dash": map[string]any{"ignoreSuggestedPresentationDelay": true},
 		}}, true},
 		player.DashJS: {player.DashJS, "live.mpd" + query, map[string]any{"streaming": map[string]any{
-			"delay": map[string]any{"liveDelay": 8},
+			"delay": map[string]any{"liveDelay": 8}, "utcSynchronization": map[string]any{"enabled": false}, // it would ask a server far away
 		}}, true},
 		player.HlsJS: {player.HlsJS, "master.m3u8" + query + "&keyformat=clearkey", map[string]any{
 			"ignorePlaylistParsingErrors": true, // after a re-key segments have other addresses
@@ -99,8 +102,8 @@ func TestPlayersWatchAChannelWhoseKeysRotate(t *testing.T) {
 			played, _ := nodes.since(from)
 			checkRotated(t, resultOf(t, s), played, 5)
 			now := resultOf(t, s).CurrentTime
-			for _, back := range []float64{11, 31, 22} {
-				watch.seek(now - back)
+			for _, at := range timesBack(t, nodes, c, now) {
+				watch.seek(at)
 			}
 			watch.seek(begin + time.Since(began).Seconds()) // as far behind the edge as it was
 			again, _ := nodes.since(from)
@@ -108,6 +111,30 @@ func TestPlayersWatchAChannelWhoseKeysRotate(t *testing.T) {
 			rekeyWhileWatching(t, nodes, s)
 		})
 	}
+}
+
+var periodStarts = regexp.MustCompile(`<Period [^>]*start="PT([0-9.]+)S"`)
+
+// timesBack are times in three crypto periods that are over. In DASH they are not near the end of a Period, from where dash.js may go on to the next.
+func timesBack(t *testing.T, nodes *nodesOf, way liveWay, now float64) (times []float64) {
+	t.Helper()
+	if !way.origin {
+		return []float64{now - 11, now - 31, now - 22}
+	}
+	for _, match := range periodStarts.FindAllSubmatch(mustGet(t, nodes.URL+"/live/"+way.manifest).body, -1) {
+		start, err := strconv.ParseFloat(string(match[1]), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := start + 3.3; at > now-35 && at < now-8 {
+			times = append(times, at)
+		}
+	}
+	if len(times) < 2 {
+		t.Fatalf("%d crypto periods to seek back to", len(times))
+	}
+	slices.Reverse(times)
+	return times
 }
 
 // frameWatch checks that pictures are those of their times: frames count from the start of the channel. Where the player's clock has another
@@ -123,15 +150,25 @@ type frameWatch struct {
 // playUntil plays on, and reads a picture that moves: it may be some frames newer than the page knows.
 func (w *frameWatch) playUntil(at float64) {
 	w.t.Helper()
-	if err := w.s.PlayUntil(testContext(w.t), at); err != nil {
-		w.t.Fatal(err)
-	}
+	playInTime(w.t, w.s, at)
 	before := resultOf(w.t, w.s).Presented
 	p, err := w.s.Read(testContext(w.t))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.check(p, before, resultOf(w.t, w.s).Presented)
+}
+
+// playInTime plays on until a time, which must not take longer than it lasts.
+func playInTime(t *testing.T, s *player.Session, at float64) {
+	t.Helper()
+	from, began := resultOf(t, s).CurrentTime, time.Now()
+	if err := s.PlayUntil(testContext(t), at); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began).Seconds(); took > max(0, at-from)+2*longStall {
+		t.Errorf("from %.2f to %.2f s took %.1f s:\n%s", from, at, took, resultOf(t, s))
+	}
 }
 
 // seek reads the picture at a time, which stands.

@@ -86,9 +86,9 @@ const harness = (() => {
       const awake = last !== null && now - last.now < 250;
       if (!idle && awake && !last.idle) {
         const ran = at - last.at, passed = (now - last.now) / 1000;
-        if (ran > 0.001) {
+        if (ran < 0 || ran - passed * video.playbackRate > 0.2) report.jumps.push({ at: last.at, seconds: ran });
+        if (Math.abs(ran) > 0.001) {
           still = null;
-          if (Math.abs(ran - passed * video.playbackRate) > 0.2) report.jumps.push({ at: last.at, seconds: ran });
         } else if (still === null) {
           still = { at, seconds: passed };
           report.stalls.push(still);

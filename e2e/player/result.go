@@ -35,8 +35,8 @@ type Result struct {
 	Buffered []string
 	// OpenSessions counts the EME sessions that are not closed.
 	OpenSessions int
-	// Stalls holds where the clock stood still for over 0.3 s while it ought to run, Jumps where it leapt by more than 0.2 s; seeks of the harness
-	// count as neither.
+	// Stalls holds where the clock stood still for over 0.3 s while it ought to run, Jumps where it leapt ahead by
+	// more than 0.2 s, or back; seeks of the harness count as neither.
 	Stalls, Jumps []Break
 }
 

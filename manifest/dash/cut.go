@@ -108,7 +108,7 @@ func (r *rewriter) rememberCuts(p *periodPlan, cuts []cut, counted bool) error {
 		if c.start == 0 {
 			continue
 		}
-		start, err := r.Rotation.Cut(p.times.id, partID(p.times.id, c.index), time.Duration(p.times.start+c.start))
+		start, err := r.Rotation.Cut(p.times.id, partName(p.times.id, c.index), time.Duration(p.times.start+c.start))
 		if err != nil {
 			return fmt.Errorf("remembering where Periods begin: %w", err)
 		}

@@ -21,9 +21,12 @@ type Rotation struct {
 	Now time.Time
 	// Cut, if set, remembers where Periods begin, for dynamic MPDs with segments of changing duration: once the first segment of
 	// a Period has left the window, the MPD does not tell any more. It is called in order for each Period that is not the first
-	// part of its original, with the id of that Period, its @id in the result, and the @start that follows from the MPD. It
-	// returns the one to be used: that of the first call for this Period.
+	// part of its original, with the id of that Period, its @id in the result without a generation, and the @start that follows
+	// from the MPD. It returns the one to be used: that of the first call for this Period.
 	Cut func(original, id string, start time.Duration) (time.Duration, error)
+	// Generation counts how often all keys were replaced in between. It is part of Period@id, if above zero: some players keep the
+	// addresses of a Period that they know, but not its init segment, so that one with other keys has to be another Period.
+	Generation uint32
 }
 
 // periodTimes is when a Period of the document is, in nanoseconds of the presentation.

@@ -24,9 +24,18 @@ func (p *part) isEmpty(t *track) bool {
 	return p.rotated && (t.timing == nil || t.spans[p.number].first >= t.spans[p.number].end)
 }
 
-// partID is the id of a part.
-func partID(original string, index uint32) string {
+// partName names a part, whichever keys it has.
+func partName(original string, index uint32) string {
 	return original + "-k" + strconv.FormatUint(uint64(index), 10)
+}
+
+// partID is the id of a part.
+func (o *Options) partID(original string, index uint32) string {
+	name := partName(original, index)
+	if o.Rotation.Generation > 0 {
+		name += "-g" + strconv.FormatUint(uint64(o.Rotation.Generation), 10)
+	}
+	return name
 }
 
 // checkRotation refuses options that no MPD could be cut by.
@@ -179,7 +188,7 @@ func (t *timing) equal(other *timing) bool {
 // writePart writes the Period of one crypto period.
 func (r *rewriter) writePart(p *periodPlan, cuts []cut, i int, last bool) error {
 	c := cuts[i]
-	id, start := partID(p.times.id, c.index), formatDuration(addTimes(p.times.start, c.start))
+	id, start := r.partID(p.times.id, c.index), formatDuration(addTimes(p.times.start, c.start))
 	r.setAttribute(p.node, "id", id)
 	r.setAttribute(p.node, "start", start)
 	if _, ok := p.node.attr("duration"); ok {

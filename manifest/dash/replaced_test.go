@@ -1,0 +1,48 @@
+package dash_test
+
+import (
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/manifest/dash"
+)
+
+var periodIDs = regexp.MustCompile(`<Period id="([^"]*)" start="([^"]*)"`)
+
+// TestReplacedKeysAreOtherPeriods: players keep the addresses of a Period that they know, so that each Period has another id once its keys are
+// replaced. Where it begins does not change, and is remembered under the same name.
+func TestReplacedKeysAreOtherPeriods(t *testing.T) {
+	const mpd = `<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z">
+<Period id="p" start="PT0S"><AdaptationSet contentType="video" mimeType="video/mp4">
+<SegmentTemplate timescale="1" startNumber="4" initialization="init.mp4" media="$Number$.m4s"><SegmentTimeline><S t="6" d="2" r="9"/></SegmentTimeline></SegmentTemplate>
+<Representation id="v" bandwidth="1"/></AdaptationSet></Period></MPD>`
+	rewrite := func(generation uint32) (ids, starts, remembered []string) {
+		o := rotating(10*time.Second, cutProtector{})
+		o.Rotation.Generation = generation
+		o.Rotation.Cut = func(original, id string, start time.Duration) (time.Duration, error) {
+			remembered = append(remembered, original+" "+id)
+			return start, nil
+		}
+		out, err := dash.Rewrite(t.Context(), []byte(mpd), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range periodIDs.FindAllStringSubmatch(string(out), -1) {
+			ids, starts = append(ids, m[1]), append(starts, m[2])
+		}
+		return ids, starts, remembered
+	}
+	ids, starts, remembered := rewrite(0)
+	if want := []string{"p-k0", "p-k1", "p-k2"}; !slices.Equal(ids, want) {
+		t.Errorf("ids %v, want %v", ids, want)
+	}
+	replaced, sameStarts, sameNames := rewrite(2)
+	if want := []string{"p-k0-g2", "p-k1-g2", "p-k2-g2"}; !slices.Equal(replaced, want) {
+		t.Errorf("ids with replaced keys %v, want %v", replaced, want)
+	}
+	if !slices.Equal(starts, sameStarts) || !slices.Equal(remembered, sameNames) || len(remembered) != 2 {
+		t.Errorf("starts %v and %v, remembered %v and %v", starts, sameStarts, remembered, sameNames)
+	}
+}
