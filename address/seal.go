@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
+	"math"
 	"strings"
 	"sync"
 
@@ -34,7 +35,8 @@ const (
 //	layout(1) kind(1) scheme(1) class(1) formats(1) period(uvarint) generation(uvarint)
 //	group asset init template(each uvarint length, bytes)
 //	media only: fields(uvarint) initDigest(16) keyDigest(8), then those of range, initRange, index indexDigest(8), sequence,
-//	            lead, clock (origin as varint, length) that the bits of fields name; ranges are offset and length, numbers are uvarints
+//	            lead, clock (origin as varint, length), clearUntil that the bits of fields name; ranges are offset and length, numbers
+//	            are uvarints
 //	license only: further, rotate, depth (each uvarint)
 //	MAC(16)
 //
@@ -69,6 +71,10 @@ type Seal struct {
 	IFrame bool
 	// Clear is set if the track has no samples to protect: what the address stands for leaves as it is.
 	Clear bool
+	// ClearUntil is set for a track whose beginning stays clear. Its init segment has clear sample entries beside the protected ones,
+	// and segments that begin before that tick of the first track in it leave clear. ClearAlways is for the address of one segment
+	// that the playlist has in the lead, and of an init segment. A seal without it never stands for clear samples.
+	ClearUntil uint64
 	// Index is where the segment index of a single-file track lies in the file; the number in the address picks one of its
 	// entries. IndexDigest tells it from the index of a file that replaced it.
 	Index       Range
@@ -107,6 +113,9 @@ type Window struct {
 	Rotate, Depth uint32
 }
 
+// ClearAlways is the ClearUntil of what is in the lead whatever its decode time is. No template may have it.
+const ClearAlways = math.MaxUint64
+
 // MaxLead bounds the parts of Lead.
 const MaxLead = 16
 
@@ -121,7 +130,8 @@ const (
 	passes
 	isClear
 	hasClock
-	sealFieldBits = hasClock<<1 - 1
+	hasClearUntil
+	sealFieldBits = hasClearUntil<<1 - 1
 )
 
 const (
@@ -251,6 +261,7 @@ func (s Seal) fields() (bits uint64) {
 	}{
 		{hasRange, !s.Range.IsZero()}, {hasInitRange, !s.InitRange.IsZero()}, {hasIndex, !s.Index.IsZero()}, {hasSequence, s.Sequence != 0},
 		{hasLead, len(s.Lead) > 0}, {isIFrame, s.IFrame}, {passes, s.Passes}, {isClear, s.Clear}, {hasClock, s.Clock.Length != 0},
+		{hasClearUntil, s.ClearUntil != 0},
 	} {
 		if field.has {
 			bits |= field.bit
@@ -283,6 +294,9 @@ func (s Seal) appendMedia(b []byte) []byte {
 	}
 	if bits&hasClock != 0 {
 		b = binary.AppendUvarint(binary.AppendVarint(b, s.Clock.Origin), s.Clock.Length)
+	}
+	if bits&hasClearUntil != 0 {
+		b = binary.AppendUvarint(b, s.ClearUntil)
 	}
 	return b
 }

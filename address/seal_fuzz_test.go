@@ -71,6 +71,9 @@ func drawMediaFields(t *rapid.T, s *Seal) {
 	if rapid.Bool().Draw(t, "clock") {
 		s.Clock = Clock{rapid.Int64().Draw(t, "origin"), rapid.Uint64Min(1).Draw(t, "length")}
 	}
+	if !s.Passes && !s.Clear && rapid.Bool().Draw(t, "clear lead") {
+		s.ClearUntil = rapid.Uint64Range(1, ClearAlways-1).Draw(t, "clear until")
+	}
 	for range rapid.IntRange(0, 3).Draw(t, "lead") {
 		s.Lead = append(s.Lead, Resource{Path: drawPath(t, "lead path", false), Range: drawRange("lead range")})
 	}
@@ -100,7 +103,7 @@ func TestSealRoundTrip(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	k := NewSealer(testSealKey)
 	made := map[string]Seal{}
-	for _, s := range []Seal{playlistSeal(), mediaSeal(), templateSeal(f), sidecarSeal(), licenseSeal()} {
+	for _, s := range []Seal{playlistSeal(), mediaSeal(), templateSeal(f), leadSeal(f), sidecarSeal(), licenseSeal()} {
 		text := k.Seal(s, testSegment)
 		made[text] = s
 		f.Add(text, uint8(s.Kind), string(testSegment))
@@ -109,7 +112,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add("", uint8(0), "")
 	f.Add(strings.Repeat("_", 100), uint8(2), "/")
 	f.Fuzz(func(t *testing.T, text string, kind uint8, path string) {
-		// Fuzzing finds no key: whatever opens is one of the five seals above, for what it was made for.
+		// Fuzzing finds no key: whatever opens is one of the seals above, for what it was made for.
 		got, err := k.Open(text, SealKind(kind), Path(path))
 		want, ok := made[text]
 		switch {

@@ -2,6 +2,7 @@ package address
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,6 +53,12 @@ func fullSeal() Seal {
 	s.IndexDigest, s.Sequence, s.IFrame = [8]byte{0xe1, 7: 0xe8}, 77, true
 	s.Clock = Clock{Origin: -22_000_000_000_000, Length: 900_000}
 	s.Lead = []Resource{{Path: "/vod/demo/video/p1.m4s"}, {Path: "/x/p2.m4s", Range: Range{5, 6}}}
+	return s
+}
+
+func leadSeal(t testing.TB) Seal {
+	s := templateSeal(t)
+	s.ClearUntil = 540_000
 	return s
 }
 
@@ -124,6 +131,10 @@ func TestSealTextStaysAsItIs(t *testing.T) {
 		{
 			"media, every field", fullSeal(), testSegment,
 			"AwIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0AL8C0AAAAAAAAAAAAAAAAAAA38EAAAAAAADIhAfwogQKoAagBmThAAAAAAAA6E0CDHZpZGVvL3AxLm00cwAACS94L3AyLm00cwUG___64siACqD3Ni8yDtCon4f-G2qtUzFz3CA",
+		},
+		{
+			"media with a clear lead", leadSeal(t), "",
+			"AwIBBACsAgEHcHJlbWl1bQovdm9kL2RlbW8vDnZpZGVvL2luaXQubXA0GnZpZGVvL3NlZ18kTnVtYmVyJTA1ZCQubTRzgATQAAAAAAAAAAAAAAAAAADfwQAAAAAAAMjg-iDEHIbd7sgSBhDPEPs2Mr3h",
 		},
 		{
 			"media that passes", passingSeal(), testSegment,
@@ -349,4 +360,31 @@ func TestSealerDoesNotPrintItsKey(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSealsWithClearLead: one without a lead never has one, whatever is done to it; what decides for many segments says until when.
+func TestSealsWithClearLead(t *testing.T) {
+	k := NewSealer(testSealKey)
+	always := func(s Seal) Seal { s.ClearUntil = ClearAlways; return s }
+	requireOpen(t, k, k.Seal(leadSeal(t), ""), leadSeal(t), testSegment)
+	requireOpen(t, k, k.Seal(always(mediaSeal()), testSegment), always(mediaSeal()), testSegment)
+	requireRefused(t, k, k.Seal(always(templateSeal(t)), ""), SealMedia, testSegment)
+	indexed, clear := mediaSeal(), mediaSeal()
+	indexed.Index, clear.Clear = Range{800, 100}, true
+	for _, s := range []Seal{indexed, clear, passingSeal()} {
+		requireRefused(t, k, k.Seal(always(s), testSegment), SealMedia, testSegment)
+	}
+	// The field put behind a seal that has none, with its bit.
+	payload := mediaSeal().append(nil)
+	at := len(payload) - 1 - len(Seal{}.InitDigest) - len(Seal{}.KeyDigest)
+	forged := append(binary.AppendUvarint(slices.Clone(payload[:at]), hasClearUntil), payload[at+1:]...)
+	forged = binary.AppendUvarint(forged, ClearAlways)
+	if f, ok := parseSeal(forged); !ok || f.media.ClearUntil != ClearAlways {
+		t.Fatal("the forged seal is none")
+	}
+	text, err := sealEncoding.DecodeString(k.Seal(mediaSeal(), testSegment))
+	if err != nil {
+		t.Fatal(err)
+	}
+	requireRefused(t, k, sealEncoding.EncodeToString(append(forged, text[len(text)-sealMAC:]...)), SealMedia, testSegment)
 }

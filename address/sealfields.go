@@ -74,6 +74,11 @@ func (f *sealFields) readMedia(r *sealReader) {
 		m.Clock = Clock{Origin: r.int64(), Length: r.uint64()}
 		r.ok = r.ok && m.Clock.Length != 0
 	}
+	if bits&hasClearUntil != 0 {
+		m.ClearUntil = r.uint64()
+		// What decides for many segments has to be a time of theirs, and what is not encrypted at all has no lead.
+		r.ok = r.ok && m.ClearUntil != 0 && (m.ClearUntil != ClearAlways || len(f.template) == 0 && bits&hasIndex == 0) && bits&(passes|isClear) == 0
+	}
 	m.IFrame, m.Passes, m.Clear = bits&isIFrame != 0, bits&passes != 0, bits&isClear != 0
 	r.ok = r.ok && bits&^uint64(sealFieldBits) == 0
 }

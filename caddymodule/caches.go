@@ -228,7 +228,7 @@ func (s *site) protector(init *segcrypt.Init, p segcrypt.Protection) (*segcrypt.
 func protectorName(digest [16]byte, p segcrypt.Protection) string {
 	h := sha256.New()
 	secret, iv, kid := p.Key.Secret(), p.Key.ConstantIV(), p.Key.KID()
-	for _, field := range [][]byte{digest[:], kid[:], secret[:], iv[:], p.IVSecret[:], {byte(p.Scheme), p.Variant}, p.Pssh} {
+	for _, field := range [][]byte{digest[:], kid[:], secret[:], iv[:], p.IVSecret[:], {byte(p.Scheme), p.Variant}, numberBytes(p.ClearUntil), p.Pssh} {
 		h.Write(field) // all but the last have a fixed length
 	}
 	return string(h.Sum(nil))

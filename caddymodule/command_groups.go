@@ -235,6 +235,9 @@ func (c *GroupConfig) sentence() string {
 		parts = append(parts, "rotate "+durationText(c.Rotate))
 	}
 	parts = append(parts, "scheme "+or(c.Scheme, schemeAuto), "hdcp "+or(c.HDCP, drm.HDCPNone.String()))
+	if c.ClearLead != 0 {
+		parts = append(parts, "clear lead "+durationText(c.ClearLead))
+	}
 	if c.PlayReadyHeader != "" {
 		parts = append(parts, "PlayReady header "+c.PlayReadyHeader)
 	}

@@ -29,6 +29,7 @@ const groupsCaddyfile = `{
 			}
 			scheme cbcs
 			systems widevine
+			clear_lead 90s
 			playready_header 4.3
 			pssh_in_init
 		}
@@ -67,7 +68,7 @@ func TestGroupsCommand(t *testing.T) {
 			"HDCP-LEVEL=TYPE-1", "security level 5 (HW_SECURE_ALL), audio 3 (HW_SECURE_CRYPTO), HDCP_V2_2, can_renew\n",
 			"SL3000, audio SL2000, digital video output protection level 300, HDCP Type 1\n", "fairplay   HDCP TYPE-1\n",
 			`com.widevine.alpha {"initDataTypes":["cenc"],`, `"robustness":"3000"`, `com.apple.fps {"initDataTypes":["sinf","skd"],`,
-			"download\n  level low, persistent license of 720h, rental 720h, playback 48h, scheme cbcs, hdcp none, PlayReady header 4.3, pssh in init\n",
+			"download\n  level low, persistent license of 720h, rental 720h, playback 48h, scheme cbcs, hdcp none, clear lead 1m30s, PlayReady header 4.3, pssh in init\n",
 			"can_persist", "warning     playready_header: PlayReady is not among the systems",
 			"trailers\n  level low, temporary license, scheme auto, hdcp none\n", "keys in clear", `org.w3.clearkey {"initDataTypes":["cenc"]`,
 		}, nil},

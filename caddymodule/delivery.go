@@ -55,9 +55,10 @@ func (h *Handler) behindCDN() bool { return h.Delivery != nil && h.Delivery.Mode
 // isPublic reports whether the request is for what a shared cache may give to everybody.
 func (q *request) isPublic() bool { return q.kind == kindMedia && q.isShared(q.seal) }
 
-// isShared reports whether a shared cache may keep what a seal stands for: encrypted media. Text is readable as it leaves.
+// isShared reports whether a shared cache may keep what a seal stands for: encrypted media. Text is readable as it leaves, and so is
+// a clear lead.
 func (h *Handler) isShared(seal address.Seal) bool {
-	return h.behindCDN() && seal.Kind == address.SealMedia && !seal.Clear
+	return h.behindCDN() && seal.Kind == address.SealMedia && !seal.Clear && seal.ClearUntil == 0
 }
 
 // checkPull refuses a request for public media from somebody else than the CDN.

@@ -28,6 +28,9 @@ type GroupConfig struct {
 	Systems []string `json:"systems,omitempty"`
 	// HDCP is what outputs need: `none` (default), `1`, `2.0`, `2.1`, `2.2` or `2.3`.
 	HDCP string `json:"hdcp,omitempty"`
+	// ClearLead is how much of the beginning of a title on demand stays clear, so that playback starts before the license is there.
+	// Default: nothing.
+	ClearLead caddy.Duration `json:"clear_lead,omitempty"`
 	// PlayReadyHeader is the version of PlayReady headers, `4.0` to `4.3`. Default: the oldest that can say what has to be said.
 	PlayReadyHeader string `json:"playready_header,omitempty"`
 	// PsshInInit writes the boxes of Widevine and PlayReady into init segments, besides the common one.
@@ -57,7 +60,7 @@ type GroupPaths struct {
 
 // group returns the vocabulary of the configuration.
 func (c *GroupConfig) group(name string) (g drm.Group, err error) {
-	g = drm.Group{Name: name, Rotate: time.Duration(c.Rotate), PsshInInit: c.PsshInInit}
+	g = drm.Group{Name: name, Rotate: time.Duration(c.Rotate), ClearLead: time.Duration(c.ClearLead), PsshInInit: c.PsshInInit}
 	if l := c.License; l != nil {
 		g.License = drm.LicenseTerms{
 			Persistent: l.Persistent, Duration: time.Duration(l.Duration),

@@ -23,6 +23,7 @@ import (
 //		scheme           auto|cenc|cbcs|aes-128
 //		systems          <system...>
 //		hdcp             none|1|2.0|2.1|2.2|2.3
+//		clear_lead       <duration>
 //		playready_header 4.0|4.1|4.2|4.3
 //		pssh_in_init
 //	}
@@ -46,6 +47,7 @@ func (a *App) unmarshalGroup(d *caddyfile.Dispenser) error {
 		"scheme":           func() error { return wordArg(d, &c.Scheme, schemeAuto, "cenc", "cbcs", "aes-128") },
 		"systems":          func() error { return c.unmarshalSystems(d) },
 		"hdcp":             func() error { return parsedArg(d, &c.HDCP, drm.ParseHDCP) },
+		"clear_lead":       func() error { return durationArg(d, &c.ClearLead) },
 		"playready_header": func() error { return parsedArg(d, &c.PlayReadyHeader, drm.ParsePlayReadyVersion) },
 		"pssh_in_init":     func() error { return flagArg(d, &c.PsshInInit) },
 	})

@@ -110,6 +110,7 @@ func (p dashProtector) sealTrack(ctx context.Context, t keyedTrack, r dash.Repre
 	if p.group.Rotate > 0 && !t.passes() && !t.isText() && !r.List {
 		seal.Clock = t.clock(r)
 	}
+	seal.ClearUntil = t.clearUntil(r.ClearUntil)
 	switch {
 	case r.List:
 		one := func(part dash.Resource) ([]string, error) {

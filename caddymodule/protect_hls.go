@@ -140,6 +140,9 @@ func (t hlsTrack) Passes() bool { return t.passes() }
 // encrypted, and that one has nothing to hide.
 func (t hlsTrack) KeysAfterMap() bool { return !t.title.Scheme.Common() }
 
+// TakesClearLead implements hls.Track.
+func (t hlsTrack) TakesClearLead() bool { return t.takesClearLead() }
+
 // Elements implements hls.Track: the seal is for exactly this path and range.
 func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
 	path := segment.Target.Path
@@ -152,6 +155,9 @@ func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
 	}
 	seal := keyed.seal()
 	seal.Range, seal.IFrame = segment.Range, segment.IFrame && t.init != nil
+	if segment.ClearLead {
+		seal.ClearUntil = address.ClearAlways // the playlist says so, and announces no key for it
+	}
 	if seal.Scheme == drm.SchemeAES128 {
 		seal.Sequence = segment.Sequence
 	}
@@ -194,6 +200,9 @@ func (hlsText) Keys(uint32) []hls.Key { return nil }
 
 // Passes implements hls.Track.
 func (hlsText) Passes() bool { return false }
+
+// TakesClearLead implements hls.Track.
+func (hlsText) TakesClearLead() bool { return false }
 
 // KeysAfterMap implements hls.Track.
 func (hlsText) KeysAfterMap() bool { return false }

@@ -29,7 +29,7 @@ func (q *request) serveMPD() error {
 		return dash.Rewrite(q.r.Context(), clear, dash.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p, window},
 			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation,
-			SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
+			ClearLead: p.dashClearLead(), SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
 		})
 	})
 }
@@ -53,7 +53,7 @@ func (q *request) servePlaylist() error {
 		}
 		return hls.Rewrite(q.r.Context(), clear, hls.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
-			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: hls.Rotation{Length: p.group.Rotate},
+			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: hls.Rotation{Length: p.group.Rotate}, ClearLead: p.group.ClearLead,
 			Query:        func(name string) (string, bool) { return query.Get(name), query.Has(name) },
 			SessionQuery: q.sessionQuery(),
 		})

@@ -85,7 +85,7 @@ func (q *request) openMedia(ctx context.Context) (*media, error) {
 		return nil, errKeyReplaced
 	}
 	if m.init != nil && title.Scheme.Common() {
-		m.protector, err = q.protectorFor(ctx, m.init, title, m.key)
+		m.protector, err = q.protectorFor(ctx, m.init, title, m.key, q.seal.ClearUntil)
 	}
 	return m, err
 }
@@ -130,10 +130,10 @@ func (q *request) segmentSource(ctx context.Context) (address.Resource, error) {
 
 var errIndex = errors.New("the segment index names a range that cannot be")
 
-// protectorFor returns the Protector for an init under the content key of its track. Text tracks have a Protector too; it
-// checks their segments and changes nothing.
+// protectorFor returns the Protector for an init under the content key of its track, with a clear lead as its seal says. Text tracks
+// have a Protector too; it checks their segments and changes nothing.
 func (q *request) protectorFor(
-	ctx context.Context, init *segcrypt.Init, title keysource.Title, key drm.ContentKey,
+	ctx context.Context, init *segcrypt.Init, title keysource.Title, key drm.ContentKey, clearUntil uint64,
 ) (*segcrypt.Protector, error) {
 	keys, err := q.source.ContentKeys(ctx, title)
 	if err != nil {
@@ -143,7 +143,7 @@ func (q *request) protectorFor(
 	if err != nil {
 		return nil, fmt.Errorf("making pssh boxes: %w", err)
 	}
-	return q.protector(init, segcrypt.Protection{Scheme: title.Scheme, Key: key, Pssh: pssh, IVSecret: q.ivSecret})
+	return q.protector(init, segcrypt.Protection{Scheme: title.Scheme, Key: key, Pssh: pssh, IVSecret: q.ivSecret, ClearUntil: clearUntil})
 }
 
 // mediaType returns the Content-Type of a CMAF track or of a file with several.

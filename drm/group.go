@@ -49,6 +49,8 @@ type Group struct {
 	Systems []SystemID
 	// HDCP is what video output needs at least.
 	HDCP HDCP
+	// ClearLead is how much of the beginning of a title on demand stays clear.
+	ClearLead time.Duration
 	// PlayReadyHeader is the version of PlayReady headers; zero chooses by what has to be said.
 	PlayReadyHeader PlayReadyVersion
 	// PsshInInit writes pssh boxes of the systems into init segments, besides the common one.

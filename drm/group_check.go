@@ -21,6 +21,7 @@ func (p Problem) String() string { return p.Option + ": " + p.Reason }
 const (
 	MinCryptoPeriod = 2 * time.Second
 	MaxCryptoPeriod = 365 * 24 * time.Hour
+	MaxClearLead    = time.Hour
 )
 
 // groupRule is a rule about groups, and whether g breaks it.
@@ -64,6 +65,8 @@ var groupProblems = [...]groupRule{
 	{"hdcp", func(g Group) bool { return g.HDCP > HDCPNone && g.only(SystemClearKey) }, "no ClearKey decryptor looks at outputs: HDCP needs another system"},
 	{"playready_header", func(g Group) bool { return g.oldHeader() && g.Scheme == SchemeCbcs }, "headers 4.0 to 4.2 know AES in counter mode alone: cbcs needs 4.3"},
 	{"playready_header", func(g Group) bool { return g.oldHeader() && g.Scheme == 0 }, "scheme auto is cbcs for some, which headers 4.0 to 4.2 cannot say: want 4.3, or scheme cenc"},
+	{"clear_lead", func(g Group) bool { return g.ClearLead < 0 || g.ClearLead > MaxClearLead }, "want at most an hour"},
+	{"clear_lead", func(g Group) bool { return g.ClearLead > 0 && g.Scheme == SchemeAES128 }, "AES-128 encrypts whole segments, with the sample entries in them: a lead is one of cenc and cbcs"},
 }
 
 // groupWarnings are those that work, and most likely not as they are meant. The one about keys is not among them.
@@ -82,6 +85,8 @@ var groupWarnings = [...]groupRule{
 	{"hdcp", func(g Group) bool { return g.HDCP == HDCP23 && (g.has(SystemPlayReady) || g.has(SystemFairPlay)) }, "Widevine alone tells 2.3 and 2.2 apart: PlayReady and FairPlay are satisfied with 2.2"},
 	{"playready_header", func(g Group) bool { return g.PlayReadyHeader != 0 && !g.has(SystemPlayReady) }, "PlayReady is not among the systems, so that no header is written"},
 	{"pssh_in_init", func(g Group) bool { return g.PsshInInit && !slices.ContainsFunc(g.Systems, SystemID.HasPssh) }, "neither Widevine nor PlayReady is among the systems, and the others have no boxes of their own"},
+	{"clear_lead", func(g Group) bool { return g.ClearLead > 0 && g.Level == LevelHigh }, "the beginning leaves in clear, whatever the level"},
+	{"clear_lead", func(g Group) bool { return g.ClearLead > 0 && g.Rotate > 0 }, "a live channel has no beginning: what stays clear is that of titles on demand"},
 }
 
 // oneKeyProblem is the warning for audio and video under one key.

@@ -25,6 +25,7 @@ func TestGroupsThatWork(t *testing.T) {
 		"an old header with cenc":        {Systems: []SystemID{SystemPlayReady}, Scheme: SchemeCenc, PlayReadyHeader: PlayReady40},
 		"header 4.3 with auto":           {Systems: []SystemID{SystemPlayReady}, PlayReadyHeader: PlayReady43},
 		"AES-128":                        {Scheme: SchemeAES128},
+		"an hour in clear":               {ClearLead: time.Hour},
 		"a license without an end":       {Systems: allDRM, License: LicenseTerms{Renew: time.Hour}},
 	} {
 		if problems, _ := g.Check(true); len(problems) > 0 {
@@ -60,6 +61,8 @@ var groupMistakes = []struct {
 	{"HDCP with ClearKey", Group{HDCP: HDCP1}, "hdcp: ClearKey"},
 	{"header 4.0 with cbcs", Group{Systems: allDRM, Scheme: SchemeCbcs, PlayReadyHeader: PlayReady40}, "playready_header: cbcs needs 4.3"},
 	{"header 4.2 with auto", Group{Systems: allDRM, PlayReadyHeader: PlayReady42}, "playready_header: auto"},
+	{"more than an hour in clear", Group{ClearLead: time.Hour + 1}, "clear_lead: hour"},
+	{"a lead of AES-128", Group{ClearLead: time.Second, Scheme: SchemeAES128}, "clear_lead: whole segments"},
 }
 
 func TestGroupsThatCannotWork(t *testing.T) {
@@ -82,6 +85,7 @@ func TestGroupsAtTheBorders(t *testing.T) {
 		"ClearKey at level medium":        {Level: LevelMedium, Systems: []SystemID{SystemWidevine, SystemClearKey}},
 		"a crypto period of minus a hour": {Rotate: -time.Hour},
 		"a crypto period of ages":         {Rotate: MaxCryptoPeriod + time.Second},
+		"less than nothing in clear":      {ClearLead: -1},
 		"a name of 65 letters":            {Name: strings.Repeat("x", 65)},
 		"a name with a line break":        {Name: "x\n"},
 		"rental longer than the license":  {Systems: allDRM, License: LicenseTerms{Persistent: true, Duration: time.Hour, Rental: 2 * time.Hour}},
@@ -110,6 +114,8 @@ func TestGroupsThatWarn(t *testing.T) {
 		{"HDCP 2.3 in FairPlay", Group{Systems: []SystemID{SystemFairPlay}, Scheme: SchemeCbcs, Level: LevelMedium, HDCP: HDCP23}, "hdcp: with 2.2"},
 		{"a header without PlayReady", Group{Systems: widevine, Scheme: SchemeCenc, PlayReadyHeader: PlayReady40}, "playready_header: not among"},
 		{"boxes of ClearKey", Group{PsshInInit: true}, "pssh_in_init: no boxes"},
+		{"a clear beginning at level high", Group{Systems: widevine, Level: LevelHigh, ClearLead: time.Second}, "clear_lead: in clear"},
+		{"a beginning of a channel", Group{Rotate: time.Minute, ClearLead: time.Second}, "clear_lead: live"},
 	}
 	if len(all) != len(groupWarnings) {
 		t.Errorf("%d groups for %d rules", len(all), len(groupWarnings))

@@ -25,6 +25,9 @@
 // What stays clear follows ISO/IEC 23001-7 and, where it leaves a choice, the common packagers: of pictures the headers, of
 // sound nothing (of AC-4 its table of contents). Tracks of text, captions and metadata pass.
 //
+// The beginning of a title may stay clear: [Protection.ClearUntil]. Its segments are planned without a look into their samples, and
+// written as they came, but for their description.
+//
 // What is not understood is refused, never passed: sample entries without rules here, boxes that are not on the allow-lists,
 // bytes of mdat that belong to no sample or to two, frames that cannot be measured because what they depend on is not there
 // ([ErrParameterSets]), slices of further layers. Media that comes protected is [ErrAlreadyProtected]; [IsProtected] and

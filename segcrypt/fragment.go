@@ -26,6 +26,9 @@ type trackFragment struct {
 	first     int // index of the first sample in plan.samples
 	count     int
 	iv        uint64 // of the first sample, set when the fragment is written
+	// clear is set where samples that could be protected leave clear, described by the sample entry clearDescription.
+	clear            bool
+	clearDescription uint32
 
 	// Sizes in the output, set by layout.
 	size                           int

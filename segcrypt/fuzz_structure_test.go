@@ -57,6 +57,7 @@ func FuzzMuxed(f *testing.F) {
 				t.Fatal("chunk by chunk the bytes differ")
 			}
 		}
+		checkClearLead(t, leadOf(pr), seg)
 	})
 }
 

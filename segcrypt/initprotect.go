@@ -7,14 +7,15 @@ import (
 )
 
 // protect writes the protected init segment: every sample entry becomes encv or enca and gets a sinf as its last child, and
-// pssh boxes become the last children of moov. All else stays byte for byte, but for the sizes of the boxes around.
+// pssh boxes become the last children of moov. With a clear lead, the clear entries follow behind the protected ones. All else stays
+// byte for byte, but for the sizes of the boxes around.
 //
 // Source: 14496-12, 8.12; 23001-7, 8; 23000-19, 8.2.
 func (in *Init) protect(p *Protection) []byte {
 	patched := append([]byte(nil), in.clear...)
 	var sinfs []insertion
 	for i := range in.tracks {
-		sinfs = in.tracks[i].patch(patched, sinfs, p)
+		sinfs = in.tracks[i].patch(patched, in.clear, sinfs, p)
 	}
 	growth := len(p.Pssh)
 	for _, s := range sinfs {
@@ -46,7 +47,7 @@ type insertion struct {
 }
 
 // patch gives the sample entries of t their protected types and sizes, and appends what comes in behind each. Text stays.
-func (t *initTrack) patch(patched []byte, sinfs []insertion, p *Protection) []insertion {
+func (t *initTrack) patch(patched, clear []byte, sinfs []insertion, p *Protection) []insertion {
 	if t.Kind == KindText {
 		return sinfs
 	}
@@ -61,6 +62,11 @@ func (t *initTrack) patch(patched []byte, sinfs []insertion, p *Protection) []in
 		growth += len(sinf)
 		grow(patched, e.box, len(sinf))
 		binary.BigEndian.PutUint32(patched[e.box.off+4:], uint32(typ))
+	}
+	if p.ClearUntil > 0 {
+		twins := t.clearTwins(patched, clear)
+		sinfs = append(sinfs, twins)
+		growth += len(twins.bytes)
 	}
 	for _, b := range t.path {
 		grow(patched, b, growth)

@@ -68,7 +68,7 @@ func (pl *plan) place() error {
 // hasAuxiliary reports whether t gets senc, saiz and saio. Whole-sample encryption under a constant IV needs none of them
 // (23000-19, 8.2.2.1).
 func (pl *plan) hasAuxiliary(t *trackFragment) bool {
-	return t.entry.kind != KindText && t.count > 0 && (t.entry.subsampled() || pl.scheme == drm.SchemeCenc)
+	return t.entry.kind != KindText && !t.clear && t.count > 0 && (t.entry.subsampled() || pl.scheme == drm.SchemeCenc)
 }
 
 // layoutAuxiliary sizes senc, saiz and saio.
@@ -106,8 +106,8 @@ func (t *trackFragment) layoutTraf(seg []byte) {
 	_ = eachBox(seg, t.box.payload(), t.box.end, "", func(b box) error {
 		switch {
 		case trafTreatment[b.typ] == treatDrop:
-		case b.typ == typTfhd && t.tfhd.flags&tfhdBaseOffset != 0:
-			t.size += b.size() - 8
+		case b.typ == typTfhd:
+			t.size += t.tfhdSize()
 		case b.typ == typTrun && be32(seg, b.payload())&trunDataOffset == 0:
 			t.size += b.size() + 4
 		default:

@@ -15,6 +15,7 @@ type plan struct {
 	init      *Init
 	scheme    drm.ProtectionScheme
 	encrypted bool // seg is protected already, and only read
+	lead           // how much leaves clear
 
 	boxes     []placedBox
 	fragments []fragment
@@ -51,7 +52,7 @@ func (pl *plan) reset() bool {
 	}
 	pl.boxes, pl.fragments, pl.trafs, pl.runs = pl.boxes[:0], pl.fragments[:0], pl.trafs[:0], pl.runs[:0]
 	pl.order, pl.samples, pl.subs, pl.own = pl.order[:0], pl.samples[:0], pl.subs[:0], pl.own[:0]
-	pl.seg, pl.init, pl.scheme, pl.encrypted, pl.size = nil, nil, 0, false, 0
+	pl.seg, pl.init, pl.scheme, pl.encrypted, pl.lead, pl.size = nil, nil, 0, false, lead{}, 0
 	return longest <= maxKept
 }
 
@@ -80,6 +81,7 @@ func (pl *plan) buildFrom(seg []byte, in *Init, scheme drm.ProtectionScheme, sta
 		f := &pl.fragments[i]
 		err := pl.readMoof(f)
 		if err == nil {
+			pl.decideLead(f)
 			err = pl.mapSamples(f, states)
 		}
 		if err != nil {
@@ -118,6 +120,9 @@ func (pl *plan) mapSamples(f *fragment, states []codecState) error {
 	for i := f.firstRun; i < f.firstRun+f.runs; i++ {
 		r := &pl.runs[i]
 		t := &pl.trafs[r.traf]
+		if t.clear {
+			continue
+		}
 		state := &states[t.track]
 		state.use(t.entry, pl.scheme)
 		at := int(r.at)

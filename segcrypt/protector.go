@@ -22,6 +22,10 @@ type Protection struct {
 	IVSecret [32]byte
 	// Variant tells copies of a track apart that share a key but not their bytes, such as watermark variants.
 	Variant byte
+	// ClearUntil leaves the beginning of a title clear: segments that begin before that tick of the first track in the init segment,
+	// as they say themselves, or all of them with ClearAlways. The init segment then has a clear sample entry beside each protected
+	// one. 0: everything is encrypted.
+	ClearUntil uint64
 }
 
 // Format prints the scheme and the KID under every verb, so that neither a key nor the IV secret reaches a log.
@@ -44,6 +48,8 @@ type Protector struct {
 	ivs       *ivSource        // nil unless the scheme is cenc
 	tracks    []trackProtector // as Init.tracks
 	protected []byte           // the init segment
+
+	clearUntil uint64
 }
 
 // trackProtector is what one track is encrypted with; zero for text.
@@ -70,9 +76,9 @@ func NewProtector(init *Init, p Protection) (*Protector, error) {
 	if init.encrypted {
 		return nil, formatErrorf("init", 0, "%w", ErrAlreadyProtected)
 	}
-	pr := &Protector{init: init, scheme: p.Scheme, tracks: make([]trackProtector, len(init.tracks))}
+	pr := &Protector{init: init, scheme: p.Scheme, tracks: make([]trackProtector, len(init.tracks)), clearUntil: p.ClearUntil}
 	if !slices.ContainsFunc(init.tracks, func(t initTrack) bool { return t.Kind != KindText }) {
-		pr.scheme, pr.protected = 0, init.clear
+		pr.scheme, pr.protected, pr.clearUntil = 0, init.clear, 0
 		return pr, nil
 	}
 	if err := p.check(init); err != nil {
@@ -140,6 +146,7 @@ func (p *Protector) Init() Protected { return p.protected }
 // Time and memory are proportional to len(seg), whatever sizes and counts it claims.
 func (p *Protector) Plan(seg Clear) (*Segment, error) {
 	s := newSegment(p)
+	s.clearUntil = p.clearUntil
 	if err := s.build(seg, p.init, p.scheme); err != nil {
 		s.Release()
 		return nil, err
@@ -152,8 +159,8 @@ func (p *Protector) Plan(seg Clear) (*Segment, error) {
 // allocates exactly what is needed. It is Plan and Segment.AppendTo in one: seg is not changed, and must not share memory with
 // dst.
 //
-// Every box and every sample is checked before anything is written. On error, that of Plan, the result is nil and nothing
-// that was clear has been copied.
+// Every box and every sample is checked before anything is written; samples that leave clear (Protection.ClearUntil) are not
+// looked into. On error, that of Plan, the result is nil and nothing that was clear has been copied.
 func (p *Protector) ProtectSegment(dst []byte, seg Clear) (Protected, error) {
 	s, err := p.Plan(seg)
 	if err != nil {

@@ -71,7 +71,8 @@ func (s *Segment) AppendTo(dst []byte) Protected {
 }
 
 // WriteTo encrypts the clear bytes in place, window by window, and writes the protected form to w while it goes: the first
-// bytes leave before the others are encrypted. Afterwards the memory that the Segment was planned from holds nothing of use.
+// bytes leave before the others are encrypted. Afterwards the memory that the Segment was planned from holds nothing of use. A
+// segment that leaves clear (Protection.ClearUntil) is written the same way, and as it is.
 //
 // Small boxes are gathered, so that w sees few and large writes. It must not keep what it is given. On its first error nothing
 // more is encrypted or written, and the error is returned as it is. WriteTo works once.
@@ -124,13 +125,17 @@ func (s *Segment) emitBlank(o *output, b box) {
 // emitFragment emits a moof and its mdat, as far as it is wanted.
 func (s *Segment) emitFragment(o *output, b *placedBox) {
 	f := &s.fragments[b.fragment]
-	if s.protector.ivs != nil {
+	if s.protector.ivs != nil && !s.leaves {
 		s.protector.ivs.derive(s.seg, &s.plan, f, s.protector.tracks)
 	}
 	o.buf = s.appendMoof(o.buf, f)
 	o.put(s.seg[f.mdat.off:f.mdat.payload()])
 	start := f.mdat.payload()
 	end := min(f.mdat.end, start+s.cut-b.outOff-f.moofSize-f.mdat.header)
+	if s.leaves {
+		o.put(s.seg[start:max(start, end)])
+		return
+	}
 	if o.w != nil {
 		s.encryptInPlace(o, f, start, end)
 		return

@@ -52,12 +52,13 @@ func NextChunk(b []byte, limit int) (int, error) {
 type Stream struct {
 	protector     *Protector
 	states, spare []codecState // by track
+	lead          lead         // as the first chunk has decided
 }
 
 // NewStream begins a stream, with what the init segment says and nothing more.
 func (p *Protector) NewStream() *Stream {
 	n := len(p.init.tracks)
-	return &Stream{protector: p, states: make([]codecState, n), spare: make([]codecState, n)}
+	return &Stream{protector: p, states: make([]codecState, n), spare: make([]codecState, n), lead: lead{clearUntil: p.clearUntil}}
 }
 
 // Plan is Protector.Plan for the next chunk, or for boxes without a chunk at the end. On error the stream is as it was before:
@@ -84,9 +85,10 @@ func (s *Stream) advance(pl *plan, chunk Clear) error {
 	for i := range s.states {
 		s.spare[i].take(&s.states[i])
 	}
+	pl.lead = s.lead
 	if err := pl.buildFrom(chunk, s.protector.init, s.protector.scheme, s.spare); err != nil {
 		return err
 	}
-	s.states, s.spare = s.spare, s.states
+	s.states, s.spare, s.lead = s.spare, s.states, pl.lead
 	return nil
 }

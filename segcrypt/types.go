@@ -1,6 +1,7 @@
 package segcrypt
 
-// Clear is bytes as they came from the origin. They are never written to a client.
+// Clear is bytes as they came from the origin. They are never written to a client; what samples leave clear, as text and as
+// Protection.ClearUntil says, is in Protected like all else.
 type Clear []byte
 
 // Protected is bytes that may leave the gateway.

@@ -56,17 +56,39 @@ func (pl *plan) appendTraf(dst []byte, f *fragment, t *trackFragment, run, moofS
 	return pl.appendSenc(dst, t), run
 }
 
-// appendTfhd appends tfhd without base_data_offset and with default-base-is-moof, which CMAF demands (23000-19, 7.5.16).
+// appendTfhd appends tfhd without base_data_offset and with default-base-is-moof, which CMAF demands (23000-19, 7.5.16). That of
+// clear samples names the clear twin of their sample entry.
 func (t *trackFragment) appendTfhd(dst, seg []byte) []byte {
 	b := t.tfhd.box
-	size, rest := b.size(), b.payload()+8
-	if t.tfhd.flags&tfhdBaseOffset != 0 {
-		size, rest = size-8, rest+8
+	rest, flags := b.payload()+8, t.tfhd.flags
+	if flags&tfhdBaseOffset != 0 {
+		rest += 8
 	}
-	dst = putHeader(dst, size, typTfhd)
-	dst = put32(dst, uint32(seg[b.payload()])<<24|t.tfhd.flags&^tfhdBaseOffset|tfhdBaseIsMoof)
+	if t.clear && flags&tfhdDescription != 0 {
+		rest += 4
+	}
+	if t.clear {
+		flags |= tfhdDescription
+	}
+	dst = putHeader(dst, t.tfhdSize(), typTfhd)
+	dst = put32(dst, uint32(seg[b.payload()])<<24|flags&^tfhdBaseOffset|tfhdBaseIsMoof)
 	dst = append(dst, seg[b.payload()+4:b.payload()+8]...)
+	if t.clear {
+		dst = put32(dst, t.clearDescription)
+	}
 	return append(dst, seg[rest:b.end]...)
+}
+
+// tfhdSize is the size of the tfhd that appendTfhd appends.
+func (t *trackFragment) tfhdSize() int {
+	size := t.tfhd.box.size()
+	if t.tfhd.flags&tfhdBaseOffset != 0 {
+		size -= 8
+	}
+	if t.clear && t.tfhd.flags&tfhdDescription == 0 {
+		size += 4
+	}
+	return size
 }
 
 // appendTrun appends a trun whose data_offset, added where there is none, is data.

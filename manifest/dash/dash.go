@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -34,6 +35,8 @@ type Representation struct {
 	// ticks of the timescale, begins where the clock of the crypto periods says (t-Epoch)/Timescale seconds.
 	Timescale uint32
 	Epoch     int64
+	// ClearUntil is set with Options.ClearLead: where the lead ends in the media.
+	ClearUntil MediaTime
 }
 
 // AdaptationSet is what a Protector learns about an AdaptationSet, or one crypto period of it.
@@ -119,6 +122,8 @@ type Options struct {
 	ReplaceProtection bool
 	// Rotation is when keys change, if they do.
 	Rotation Rotation
+	// ClearLead is how much of the beginning of a static MPD stays clear. A dynamic one has no beginning, and no lead.
+	ClearLead time.Duration
 	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element. Session is
 	// the session of the manifest itself then, if it has one: a Location gets it.
 	SessionQuery, Session string
@@ -207,6 +212,8 @@ type rewriter struct {
 	counted  bool   // which of them exist follows from the clock
 	// runs are the SegmentTimelines that were read.
 	runs map[*node]readTimeline
+	// clearLeads is how much of each Period is in the clear lead, in nanoseconds; nil without one.
+	clearLeads []int64
 }
 
 func (r *rewriter) dynamic() bool { return isDynamic(r.doc.root) }
@@ -224,6 +231,7 @@ func (r *rewriter) rewriteMPD(mpd *node) error {
 			periods = append(periods, n)
 		}
 	}
+	r.readClearLeads(periods)
 	if r.Rotation.Length > 0 {
 		return r.rotatePeriods(periods, base)
 	}
@@ -286,6 +294,7 @@ func (r *rewriter) readPeriod(n *node, outer place, index int) (*periodPlan, err
 		}
 		p.sets = append(p.sets, s)
 	}
+	r.placeClearLead(p)
 	return p, nil
 }
 

@@ -49,6 +49,9 @@
 // A dynamic MPD whose segments follow from the clock lists one crypto period ahead, and a minimumUpdatePeriod of at most half
 // of one.
 //
+// With Options.ClearLead the Protector is told where the lead of a static MPD ends in the media of each Representation. The document
+// does not change by it.
+//
 // What low latency adds (@availabilityTimeOffset, @availabilityTimeComplete, ServiceDescription, ProducerReferenceTime, Resync)
 // is kept as it is.
 //

@@ -31,6 +31,7 @@ type clock struct {
 
 	sequence, target  uint64 // EXT-X-MEDIA-SEQUENCE with what was skipped; EXT-X-TARGETDURATION in seconds
 	ended, event      bool
+	parts             bool         // EXT-X-PART
 	skipped, dateless *SyntaxError // EXT-X-SKIP, if there is one; the first date that is none
 }
 
@@ -40,9 +41,37 @@ type dated struct {
 	at    int64
 }
 
-// readClock returns the crypto period of each segment of a media playlist and of the one to come.
-func (r *rewriter) readClock(text string) ([]uint32, error) {
-	c := clock{starts: make([]int64, 1, r.info.references+2)}
+// readTimes finds out the crypto period of each segment of a media playlist, and of the one to come, and which of them are in the
+// clear lead.
+func (r *rewriter) readTimes(text string) error {
+	lead := r.o.ClearLead > 0 && !r.info.iFrames
+	if r.o.Rotation.Length <= 0 && !lead {
+		return nil
+	}
+	c, err := r.readClock(text)
+	if r.o.Rotation.Length <= 0 && err != nil {
+		return nil // what cannot be timed has no lead, and is refused below if it is no playlist
+	}
+	if err != nil {
+		return err
+	}
+	if lead {
+		r.media.clearLead = c.startsBefore(r.o.ClearLead)
+	}
+	if r.o.Rotation.Length <= 0 {
+		return nil
+	}
+	periods, fault := c.periods(r.o.Rotation)
+	if fault != nil {
+		return fault
+	}
+	r.media.periods = periods
+	return nil
+}
+
+// readClock reads the lines that tell of times.
+func (r *rewriter) readClock(text string) (*clock, error) {
+	c := &clock{starts: make([]int64, 1, r.info.references+2)}
 	for s := (lines{rest: text}); ; {
 		l, ok := s.next()
 		if !ok {
@@ -53,11 +82,7 @@ func (r *rewriter) readClock(text string) ([]uint32, error) {
 			return nil, r.fault(err)
 		}
 	}
-	periods, fault := c.periods(r.o.Rotation)
-	if fault != nil {
-		return nil, fault
-	}
-	return periods, nil
+	return c, nil
 }
 
 // read follows one line.
@@ -93,6 +118,8 @@ func (c *clock) read(r *rewriter, l line) (err error) {
 		c.ended, c.event = c.ended || value == "VOD", value == "EVENT"
 	case l.tag == tagEndList:
 		c.ended = true
+	case l.tag == tagPart:
+		c.parts = true
 	}
 	return err
 }

@@ -30,6 +30,12 @@
 //	unknown tags                dropped when they hold a URL, a URI attribute or a variable
 //	comments, unknown tags      dropped when a tag begins inside them: some players look for tags anywhere in a line
 //
+// # Clear lead
+//
+// With Options.ClearLead the segments of an ended playlist that begin before it, as EXTINF sums up from the first segment on, stay clear:
+// no key is in force for them. The keys stand in front of the first segment behind them, and there EXT-X-MAP is written again, because
+// one player asks for a license only when an init segment comes behind a key.
+//
 // # Rotation
 //
 // With Options.Rotation each segment is of the crypto period that it begins in, by the clock of its playlist:

@@ -15,6 +15,7 @@ type mediaState struct {
 	sequence  uint64   // of the segment that comes next
 	index     int      // of the same, in this playlist
 	periods   []uint32 // crypto periods, by index; nil without rotation
+	clearLead int      // how many of its segments, from the first on, are in the clear lead
 	numbered  bool     // EXT-X-MEDIA-SEQUENCE was seen
 	skip      bool     // EXT-X-SKIP was seen
 	began     bool     // a segment or a part was seen
@@ -141,6 +142,9 @@ func (r *rewriter) segmentInf(l line) error {
 	if err := r.rotate(); err != nil {
 		return err
 	}
+	if err := r.endClearLead(); err != nil {
+		return err
+	}
 	r.pending, r.media.inf = l, len(r.out)
 	r.copyLine(l)
 	return nil
@@ -169,6 +173,7 @@ func (r *rewriter) segmentURI(l line) error {
 	if err != nil {
 		return err
 	}
+	segment.ClearLead = r.inClearLead(track)
 	text, err := r.seal(track, segment)
 	if err != nil {
 		return err

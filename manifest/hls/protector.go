@@ -37,8 +37,11 @@ type Track interface {
 	// KeysAfterMap reports that the keys cover whole resources and the init segment is clear: the keys then stand behind
 	// EXT-X-MAP, and no key is in force in front of it.
 	KeysAfterMap() bool
+	// TakesClearLead reports that the beginning of the track stays clear if Options.ClearLead says so. It is not asked of segments
+	// without EXT-X-MAP and of keys behind it, which have no lead.
+	TakesClearLead() bool
 	// Elements returns the elements for a media segment, a part, or the init segment, which is a Segment with nothing
-	// but its Resource and its CryptoPeriod: it has a URL in each, since it names the key.
+	// but its Resource, its CryptoPeriod, in each of which it has a URL, since it names the key, and its ClearLead.
 	Elements(s Segment) (elements []string, err error)
 }
 
@@ -60,6 +63,9 @@ type Segment struct {
 	// CryptoPeriod is the one that the segment begins in, modulo 2^32; a part has that of its segment. It is 0 without rotation,
 	// and for tracks that pass.
 	CryptoPeriod uint32
+	// ClearLead reports that the segment stays clear, and of an init segment that it is for segments which do. No key is in force for
+	// them: the EXT-X-KEY lines begin with the first segment that is encrypted, and there the init segment comes again without it.
+	ClearLead bool
 	// Lead is for a part that players cannot begin with: the parts from the last independent one up to this one,
 	// exclusive, in their order. It is empty when that is not known, or there are more than 16 of them. It must not be
 	// changed.

@@ -81,7 +81,8 @@ func (t testTrack) Keys(uint32) []Key {
 
 func (t testTrack) Passes() bool { return strings.HasPrefix(t.name, "init-theirs") }
 
-func (t testTrack) KeysAfterMap() bool { return strings.HasPrefix(t.name, "whole") }
+func (t testTrack) TakesClearLead() bool { return !strings.HasPrefix(t.name, "text") }
+func (t testTrack) KeysAfterMap() bool   { return strings.HasPrefix(t.name, "whole") }
 
 func (t testTrack) Elements(s Segment) ([]string, error) {
 	t.protector.segments = append(t.protector.segments, s)
@@ -116,5 +117,6 @@ func (p fixedProtector) Track(context.Context, Resource) (Track, error) { return
 func (p fixedProtector) Bare(context.Context, Segment) (Track, error)   { return p, nil }
 func (p fixedProtector) Elements(Segment) ([]string, error)             { return p.elements, nil }
 func (p fixedProtector) Keys(uint32) []Key                              { return p.keys }
+func (p fixedProtector) TakesClearLead() bool                           { return true }
 func (p fixedProtector) KeysAfterMap() bool                             { return false }
 func (p fixedProtector) Passes() bool                                   { return false }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddy-drm/caddy-drm/address"
 )
@@ -29,6 +30,9 @@ type Options struct {
 	ReplaceProtection bool
 	// Rotation, if set, gives each crypto period of a media playlist keys of its own.
 	Rotation Rotation
+	// ClearLead is how much of the beginning of a media playlist that has ended stays clear, as its EXTINF count. Live playlists and those
+	// of I-frames have no lead, and neither have tracks that do not take part in it.
+	ClearLead time.Duration
 	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element.
 	SessionQuery string
 }
@@ -54,10 +58,8 @@ func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
 	handle := r.mediaLine
 	if info.Kind == KindMultivariant {
 		handle = r.multivariantLine
-	} else if o.Rotation.Length > 0 {
-		if r.media.periods, err = r.readClock(text); err != nil {
-			return nil, err
-		}
+	} else if err := r.readTimes(text); err != nil {
+		return nil, err
 	}
 	for s := (lines{rest: text}); ; {
 		l, ok := s.next()

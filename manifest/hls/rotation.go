@@ -81,7 +81,13 @@ func (r *rewriter) rotate() error {
 	if err != nil || len(was) == 0 && len(is) == 0 {
 		return err
 	}
-	text, err := r.seal(t.mapped, Segment{Resource: t.restated.init, CryptoPeriod: period})
+	return r.restate()
+}
+
+// restate writes the EXT-X-MAP in force and its keys as they are for the segment at hand.
+func (r *rewriter) restate() error {
+	t := &r.media.tracks
+	text, err := r.seal(t.mapped, Segment{Resource: t.restated.init, CryptoPeriod: t.period, ClearLead: r.inClearLead(t.mapped)})
 	if err != nil {
 		return err
 	}

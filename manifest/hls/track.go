@@ -12,6 +12,7 @@ type openTrack struct {
 	Track
 	keys             map[uint32][]Key // by crypto period, as far as they were asked for
 	afterMap, passes bool
+	takesLead        bool // TakesClearLead, which passing tracks cannot
 }
 
 // tracks are those of a playlist, and what is in force of them.
@@ -24,7 +25,7 @@ type tracks struct {
 	keys     []Key      // in force, as our lines have announced them
 	period   uint32     // theirs
 	periods  int        // that keys were asked for, of all tracks
-	restated mapInForce // with rotation
+	restated mapInForce // with rotation, and with a clear lead
 	skipped  bool       // an EXT-X-SKIP has hidden which keys are in force, until the next EXT-X-MAP
 }
 
@@ -52,7 +53,7 @@ func (r *rewriter) mapTag() error {
 	if err := r.settleTrack(track); err != nil {
 		return err
 	}
-	text, err := r.seal(track, Segment{Resource: init, CryptoPeriod: r.cryptoPeriod()})
+	text, err := r.seal(track, Segment{Resource: init, CryptoPeriod: r.cryptoPeriod(), ClearLead: r.inClearLead(track)})
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (r *rewriter) mapTag() error {
 		r.media.lead.cut()
 	}
 	t.mapped, t.period = track, r.cryptoPeriod()
-	if r.media.periods != nil {
+	if r.media.periods != nil || r.media.clearLead > 0 {
 		t.restated = mapInForce{init, r.line, slices.Clone(r.attrs)}
 	}
 	return r.writeMap(track, text)
@@ -73,7 +74,7 @@ func (r *rewriter) writeMap(track *openTrack, text string) error {
 	if track.passes {
 		return r.writeAttributes(edits...)
 	}
-	keys, err := r.keysOf(track, r.media.tracks.period)
+	keys, err := r.keysInForce(track)
 	if err != nil {
 		return err
 	}
@@ -146,6 +147,7 @@ func (r *rewriter) trackFor(s Segment, at int) (*openTrack, error) {
 			t.byExtension = make(map[string]*openTrack)
 		}
 		track = open(bare)
+		track.takesLead = false
 		t.byExtension[extension] = track
 	}
 	if track != t.bare || s.CryptoPeriod != t.period {
@@ -173,7 +175,9 @@ func (t *tracks) known(target address.Target) *openTrack {
 }
 
 func open(track Track) *openTrack {
-	return &openTrack{Track: track, afterMap: track.KeysAfterMap(), passes: track.Passes()}
+	o := &openTrack{Track: track, afterMap: track.KeysAfterMap(), passes: track.Passes()}
+	o.takesLead = !o.passes && !o.afterMap && track.TakesClearLead()
+	return o
 }
 
 func (r *rewriter) checkTracks() error {
