@@ -58,6 +58,9 @@ var rooms = map[string]room{
 	"entitlement": {ours: []string{"token", "drm", "address"}, libraries: []string{"golang.org/x/sync"}, free: true},
 	"keysource":   {ours: []string{"drm", "address"}, libraries: []string{"github.com/dgraph-io/ristretto/v2", "golang.org/x/sync"}},
 	"licensing":   {ours: []string{"drm", "address"}},
+	"licensing/vendor": {
+		ours: []string{"licensing", "drm", "address"},
+	},
 	"inspect":     {ours: []string{"drm"}, libraries: []string{"github.com/Eyevinn/mp4ff"}},
 	"segcache":    {libraries: []string{"github.com/dgraph-io/ristretto/v2"}},
 	"inflight":    {std: []string{"os", "syscall"}}, // spools to files without a name
@@ -76,7 +79,7 @@ var rooms = map[string]room{
 		ours: []string{"keysource", "drm", "address"},
 	},
 	"caddymodule": {free: true, ours: []string{
-		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "state", "usage", "geo", "token", "token/signedurl", "rights",
+		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "licensing/vendor", "state", "usage", "geo", "token", "token/signedurl", "rights",
 		"address", "drm", "web", "segcache", "inflight", "entitlement", "inspect",
 	}},
 	".": {ours: []string{"caddymodule"}, free: true},
