@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -26,9 +27,10 @@ type hostedCertificate struct {
 	url       string // empty for one from a file
 	transport *keyTransport
 
-	mu   sync.Mutex
-	der  []byte
-	next time.Time // when it is asked for again
+	mu     sync.Mutex
+	der    []byte
+	next   time.Time     // when it is asked for again
+	asking chan struct{} // closed when the question that is under way is answered; nil if none is
 }
 
 // openCertificate reads a file now, and a URL when somebody wants the certificate.
@@ -61,34 +63,51 @@ func parseCertificate(text []byte) ([]byte, error) {
 	return text, nil
 }
 
-// get returns the certificate. One viewer waits while it is asked for, and the others for that one; an old one is better than none.
+// get returns the certificate. Those who need the first one wait for it together; later, an old one is given out while it is asked for
+// anew, and is better than none.
 func (c *hostedCertificate) get(ctx context.Context, now time.Time) ([]byte, error) {
 	c.mu.Lock()
+	if c.url != "" && c.asking == nil && !now.Before(c.next) {
+		c.asking = make(chan struct{})
+		c.next = now.Add(certificateRetry)
+		go c.ask(context.WithoutCancel(ctx), now)
+	}
+	der, asking := c.der, c.asking
+	c.mu.Unlock()
+	if der != nil {
+		return der, nil
+	}
+	if asking != nil {
+		select {
+		case <-asking:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.url == "" || now.Before(c.next) && c.der != nil {
-		return c.der, nil
-	}
-	if now.Before(c.next) {
-		return nil, errLicenseServer
-	}
-	c.next = now.Add(certificateRetry)
-	header := make(http.Header)
-	header.Set("Accept", "application/x-x509-ca-cert, application/octet-stream, */*")
-	answer, err := c.transport.exchange(context.WithoutCancel(ctx), http.MethodGet, c.url, header, nil)
-	if err == nil && answer.Status != http.StatusOK {
-		err = errors.New("the server of the certificate answered with status " + strconv.Itoa(answer.Status))
-	}
-	var der []byte
-	if err == nil {
-		der, err = parseCertificate(answer.Body)
-	}
-	switch {
-	case err == nil:
-		c.der, c.next = der, now.Add(certificateFresh)
-	case c.der == nil:
-		return nil, errors.Join(errLicenseServer, err)
+	if c.der == nil {
+		return nil, fmt.Errorf("%w with the certificate", errLicenseServer)
 	}
 	return c.der, nil
+}
+
+// ask asks for the certificate within the timeout of the transport.
+func (c *hostedCertificate) ask(ctx context.Context, now time.Time) {
+	header := make(http.Header)
+	header.Set("Accept", "application/x-x509-ca-cert, application/octet-stream, */*")
+	answer, err := c.transport.exchange(ctx, http.MethodGet, c.url, header, nil)
+	var der []byte
+	if err == nil && answer.Status == http.StatusOK {
+		der, _ = parseCertificate(answer.Body) // nil if it is none
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if der != nil {
+		c.der, c.next = der, now.Add(certificateFresh)
+	}
+	close(c.asking)
+	c.asking = nil
 }
 
 // serveCertificate answers with the certificate of FairPlay, without which no request for a license can be made.

@@ -86,21 +86,22 @@ func TestWidevineRefuses(t *testing.T) {
 		many = append(many, wire(2, kid[:])...)
 	}
 	for name, body := range map[string][]byte{
-		"nothing":              nil,
-		"text":                 []byte("hello"),
-		"a license":            wire(1, 2, 2, []byte{}),
-		"no message":           wire(1, 1),
-		"two messages":         append(widevineChallenge(content, 1), wire(2, wire(2, content))...),
-		"two kinds of content": widevineChallenge(append(bytes.Clone(content), wire(3, wire(1, []byte("id")))...), 1),
-		"content twice":        wire(1, 1, 2, wire(2, content, 2, content)),
-		"type twice":           append(wire(1, 1), widevineChallenge(content, 1)...),
-		"unknown type":         widevineChallenge(content, 4),
-		"cut":                  widevineChallenge(content, 1)[:20],
-		"a short key ID":       widevineChallenge(wire(1, wire(1, wire(2, []byte("short")))), 1),
-		"a length of 2^63":     {0x08, 1, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
-		"300 keys":             widevineChallenge(wire(1, wire(1, many)), 1),
-		"a field numbered 0":   {0, 0},
-		"groups":               {0x0b, 0x0c},
+		"nothing":                nil,
+		"text":                   []byte("hello"),
+		"a license":              wire(1, 2, 2, []byte{}),
+		"no message":             wire(1, 1),
+		"a certificate and more": append([]byte{8, 4}, wire(2, wire(2, content))...),
+		"two messages":           append(widevineChallenge(content, 1), wire(2, wire(2, content))...),
+		"two kinds of content":   widevineChallenge(append(bytes.Clone(content), wire(3, wire(1, []byte("id")))...), 1),
+		"content twice":          wire(1, 1, 2, wire(2, content, 2, content)),
+		"type twice":             append(wire(1, 1), widevineChallenge(content, 1)...),
+		"unknown type":           widevineChallenge(content, 4),
+		"cut":                    widevineChallenge(content, 1)[:20],
+		"a short key ID":         widevineChallenge(wire(1, wire(1, wire(2, []byte("short")))), 1),
+		"a length of 2^63":       {0x08, 1, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+		"300 keys":               widevineChallenge(wire(1, wire(1, many)), 1),
+		"a field numbered 0":     {0, 0},
+		"groups":                 {0x0b, 0x0c},
 	} {
 		if c, err := licensing.ParseWidevineChallenge(body); !errors.Is(err, licensing.ErrMalformed) {
 			t.Errorf("%s: %+v, %v", name, c, err)

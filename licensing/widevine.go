@@ -49,6 +49,9 @@ func ParseWidevineChallenge(body []byte) (Challenge, error) {
 	}
 	switch signed[signedType].value {
 	case typeCertificateRequest:
+		if len(signed) > 1 { // a request for nothing says nothing else
+			return Challenge{}, malformed("Widevine: a request for the certificate that holds more")
+		}
 		c.Purpose = PurposeCertificate
 		return c, nil
 	case typeLicenseRequest:
