@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-drm/caddy-drm/drm"
 )
 
 func init() {
@@ -36,6 +38,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		license_server  clearkey {
 //			url <template>
 //		}
+//		license_server  widevine|playready|fairplay <url...> { … }
 //		license_url     widevine|playready|fairplay <template>
 //		require_license [<wait>]
 //		hls_key_formats identity clearkey
@@ -80,7 +83,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"experimental":      func() error { return someArgs(d, &h.Experimental) },
 		"keys":              func() error { return h.unmarshalKeys(d) },
 		"key_cache":         func() error { return h.unmarshalKeyCache(d) },
-		"license_server":    func() error { return h.unmarshalLicense(d) },
+		"license_server":    repeatable(func() error { return h.unmarshalLicense(d) }),
 		"license_url":       repeatable(func() error { return h.unmarshalLicenseURL(d) }),
 		"require_license":   func() error { return h.unmarshalRequireLicense(d) },
 		"hls_key_formats":   func() error { return someArgs(d, &h.HLSKeyFormats) },
@@ -110,12 +113,21 @@ func (h *Handler) unmarshalKeys(d *caddyfile.Dispenser) (err error) {
 }
 
 func (h *Handler) unmarshalLicense(d *caddyfile.Dispenser) error {
-	var kind string
-	if err := wordArg(d, &kind, "clearkey"); err != nil {
-		return err
+	if !d.NextArg() {
+		return d.ArgErr()
 	}
 	if h.License == nil {
 		h.License = new(LicenseConfig)
+	}
+	word := d.Val()
+	if word != drm.SystemClearKey.Word() {
+		return h.License.unmarshalServer(d, word)
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	if h.License.ClearKey {
+		return d.Err("license_server clearkey: given twice")
 	}
 	h.License.ClearKey = true
 	return eachOption(d, options{"url": func() error { return oneArg(d, &h.License.URL) }})

@@ -19,6 +19,12 @@ const (
 	kindSidecar
 	kindClearKey
 	kindRawKey
+	kindWidevine
+	kindPlayReady
+	kindFairPlay
+	kindCertificate
+	kindPlayerConfig
+	kindCount
 )
 
 // String returns the word that metrics use.
@@ -30,10 +36,14 @@ func (k requestKind) String() string {
 		return "media"
 	case kindSidecar:
 		return "sidecar"
-	case kindClearKey:
+	case kindClearKey, kindWidevine, kindPlayReady, kindFairPlay:
 		return "license"
 	case kindRawKey:
 		return "key"
+	case kindCertificate:
+		return "certificate"
+	case kindPlayerConfig:
+		return "player_config"
 	default:
 		return "unknown"
 	}
@@ -43,7 +53,24 @@ func (k requestKind) String() string {
 const (
 	endpointClearKey = "clearkey" // POST clearkey/<seal>
 	endpointRawKey   = "key"      // GET key/<seal>/<KID in hex>
+
+	endpointWidevine    = "widevine"  // POST widevine/<seal>
+	endpointPlayReady   = "playready" // POST playready/<seal>
+	endpointFairPlay    = "fairplay"  // POST fairplay/<seal>
+	endpointCertificate = "cert"      // GET fairplay/cert/<seal>
+	endpointConfig      = "config"    // GET config/<group>.json
 )
+
+// proxied are the license endpoints that other servers answer.
+var proxied = map[string]requestKind{endpointWidevine: kindWidevine, endpointPlayReady: kindPlayReady, endpointFairPlay: kindFairPlay}
+
+// isProxied reports whether an endpoint is one of them, or belongs to it.
+func isProxied(endpoint []string) bool { return len(endpoint) > 0 && proxied[endpoint[0]] != 0 }
+
+// asksLicense reports whether requests of the kind are posted to a license server.
+func (k requestKind) asksLicense() bool {
+	return k == kindClearKey || k == kindWidevine || k == kindPlayReady || k == kindFairPlay
+}
 
 // classify finds out what the request asks for from its clean path and its seal alone. Whatever is not recognized is
 // errNotOurs: a path that looks like media and has no seal is refused exactly like one that does not exist.
@@ -83,6 +110,14 @@ func (q *request) classifyEndpoint() error {
 		q.kind = kindClearKey
 	case len(rest) == 3 && rest[0] == endpointRawKey:
 		q.kind = kindRawKey
+	case len(rest) == 2 && proxied[rest[0]] != 0:
+		q.kind = proxied[rest[0]]
+	case len(rest) == 3 && rest[0] == endpointFairPlay && rest[1] == endpointCertificate:
+		q.kind = kindCertificate
+		return q.openSeal(rest[2], address.SealLicense)
+	case len(rest) == 2 && rest[0] == endpointConfig && len(q.License.servers) > 0:
+		q.kind = kindPlayerConfig
+		return nil // it names what a manifest would name, and is judged like one
 	default:
 		return errNotOurs
 	}
@@ -137,12 +172,12 @@ func (q *request) openSeal(text string, kind address.SealKind) error {
 	return nil
 }
 
-// checkMethod lets GET and HEAD through, and POST to the license endpoint.
+// checkMethod lets GET and HEAD through, and POST to license endpoints.
 func (q *request) checkMethod() error {
 	switch {
-	case q.kind == kindClearKey && q.r.Method == http.MethodPost:
+	case q.kind.asksLicense() && q.r.Method == http.MethodPost:
 		return nil
-	case q.kind != kindClearKey && (q.r.Method == http.MethodGet || q.r.Method == http.MethodHead):
+	case !q.kind.asksLicense() && (q.r.Method == http.MethodGet || q.r.Method == http.MethodHead):
 		return nil
 	default:
 		return errMethod

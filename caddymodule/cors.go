@@ -38,7 +38,7 @@ func (q *request) answerPreflight() error {
 	header := q.w.Header()
 	if header.Get("Access-Control-Allow-Origin") != "" {
 		header.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
-		header.Set("Access-Control-Allow-Headers", "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, Pragma, Range, "+
+		header.Set("Access-Control-Allow-Headers", "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, Pragma, Range, SOAPAction, "+
 			"CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status"+q.tokenHeader())
 		header.Set("Access-Control-Max-Age", "7200")
 	}

@@ -145,8 +145,12 @@ type LicenseConfig struct {
 	// The first two take Caddy's placeholders, and have to be the same throughout a session; the last takes {kid}, {asset}, {group}
 	// and {iv}. Default: none, and `skd://{kid}`.
 	URLs map[string]string `json:"urls,omitempty"`
+	// Servers are the license servers of `widevine`, `playready` and `fairplay` that requests are handed on to once they are allowed.
+	// Manifests then name addresses of ours, unless URLs has one for the system.
+	Servers map[string]*LicenseServerConfig `json:"servers,omitempty"`
 
-	skd drm.SKDTemplate
+	skd     drm.SKDTemplate
+	servers map[drm.SystemID]*licenseServer
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
@@ -212,6 +216,7 @@ type request struct {
 	seal     address.Seal // of a sealed playlist, media segment, sidecar or license
 	identity identity     // who asks, once identifyViewer is done
 	reason   string       // why the request was refused, for the placeholder
+	license  licenseState // of a license request
 }
 
 // serve answers a request that is allowed.
@@ -229,6 +234,12 @@ func (q *request) serve() error {
 		return q.serveClearKeyLicense()
 	case kindRawKey:
 		return q.serveRawKey()
+	case kindWidevine, kindPlayReady, kindFairPlay:
+		return q.serveProxiedLicense()
+	case kindCertificate:
+		return q.serveCertificate()
+	case kindPlayerConfig:
+		return q.servePlayerConfig()
 	default:
 		return errNotOurs
 	}

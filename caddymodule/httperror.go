@@ -104,6 +104,12 @@ var failures = []struct {
 	{licensing.ErrMalformed, answer{status: http.StatusBadRequest, reason: "license_request_malformed", level: zapcore.DebugLevel}},
 	{licensing.ErrUnsupportedType, answer{status: http.StatusForbidden, reason: "license_type_unsupported", level: zapcore.InfoLevel}},
 	{licensing.ErrNoKeys, answer{status: http.StatusForbidden, reason: "license_no_keys", level: zapcore.InfoLevel}},
+	{errLicenseServer, answer{
+		status: http.StatusServiceUnavailable, reason: "license_server_unavailable", level: zapcore.ErrorLevel, retryAfter: retryAfterUnavailable,
+	}},
+	{errLicenseOver, answer{status: http.StatusForbidden, reason: "license_over", level: zapcore.InfoLevel}},
+	{errKeysUnread, answer{status: http.StatusForbidden, reason: "license_keys_unread", level: zapcore.InfoLevel}},
+	{licensing.ErrAnswer, answer{status: http.StatusBadGateway, reason: "license_server_failed", level: zapcore.ErrorLevel}},
 	{keysource.ErrUnknownKey, answer{status: http.StatusInternalServerError, reason: "key_unknown", level: zapcore.ErrorLevel}},
 	{keysource.ErrUnavailable, answer{
 		status: http.StatusServiceUnavailable, reason: "keys_unavailable", level: zapcore.ErrorLevel, retryAfter: retryAfterUnavailable,
@@ -236,6 +242,7 @@ func (q *request) answerWith(a answer, err error) error {
 	q.reason = a.reason
 	countRefusal(q.kind, a)
 	q.log(a, err)
+	q.auditDenial(a)
 	q.setRefusalHeaders(a)
 	if q.Refusals == refusalsToErrorRoutes {
 		if err == nil {
@@ -243,7 +250,7 @@ func (q *request) answerWith(a answer, err error) error {
 		}
 		return caddyhttp.Error(a.status, err)
 	}
-	problem := map[string]any{"type": "about:blank", "title": http.StatusText(a.status), "status": a.status, "reason": a.reason}
+	problem := map[string]any{"type": q.problemType(a), "title": http.StatusText(a.status), "status": a.status, "reason": a.reason}
 	if !a.opens.IsZero() {
 		problem["opens"] = rights.FormatTime(a.opens)
 	}
@@ -310,7 +317,7 @@ func (q *request) setRefusalHeaders(a answer) {
 }
 
 func (q *request) allowedMethods() string {
-	if q.kind == kindClearKey {
+	if q.kind.asksLicense() {
 		return "POST, OPTIONS"
 	}
 	return "GET, HEAD, OPTIONS"

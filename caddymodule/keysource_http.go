@@ -145,11 +145,12 @@ type keyTransport struct {
 	headers http.Header
 	query   url.Values // secrets that the server wants in the URL
 	maxSize int64
+	peer    string // what errors call the server
 }
 
 // transport opens nothing yet.
 func (c *KeyServerConn) transport() (*keyTransport, error) {
-	t := &keyTransport{headers: make(http.Header), maxSize: c.MaxSize}
+	t := &keyTransport{headers: make(http.Header), maxSize: c.MaxSize, peer: "the key server"}
 	if t.maxSize == 0 {
 		t.maxSize = keyServerMaxAnswer
 	}
@@ -244,40 +245,36 @@ func (c *KeyServerConn) tls() (*tls.Config, error) {
 
 // Do implements keysource.Transport.
 func (t *keyTransport) Do(ctx context.Context, r keysource.HTTPRequest) (keysource.HTTPResponse, error) {
-	target := r.URL
-	if len(t.query) > 0 {
-		separator := "?"
-		if strings.Contains(target, "?") {
-			separator = "&"
-		}
-		target += separator + t.query.Encode()
+	header := make(http.Header, len(r.Header))
+	for name, value := range r.Header {
+		header.Set(name, value)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.Method, target, bytes.NewReader(r.Body))
+	return t.exchange(ctx, r.Method, withQuery(r.URL, t.query.Encode()), header, r.Body)
+}
+
+// exchange sends header and body, with what is configured in front of them, and reads the answer within its bounds.
+func (t *keyTransport) exchange(ctx context.Context, method, target string, header http.Header, body []byte) (keysource.HTTPResponse, error) {
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		return keysource.HTTPResponse{}, errors.New("the title makes no URL")
 	}
-	for name, value := range r.Header {
-		req.Header.Set(name, value)
-	}
-	for name, values := range t.headers {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
+	maps.Copy(req.Header, t.headers)
 	res, err := t.client.Do(req)
 	if err != nil {
 		var inURL *url.Error
 		if errors.As(err, &inURL) {
 			err = inURL.Err // without the URL, whose query may hold a credential
 		}
-		return keysource.HTTPResponse{}, fmt.Errorf("asking the key server: %w", err)
+		return keysource.HTTPResponse{}, fmt.Errorf("asking %s: %w", t.peer, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, t.maxSize+1))
-	if err != nil {
-		return keysource.HTTPResponse{}, errors.New("reading the answer of the key server")
+	answer := keysource.HTTPResponse{Status: res.StatusCode, Header: make(map[string]string, len(res.Header))}
+	if answer.Body, err = io.ReadAll(io.LimitReader(res.Body, t.maxSize+1)); err != nil {
+		return keysource.HTTPResponse{}, errors.New("reading the answer of " + t.peer)
 	}
-	answer := keysource.HTTPResponse{Status: res.StatusCode, Header: make(map[string]string, len(res.Header)), Body: body}
-	if int64(len(body)) > t.maxSize {
-		return keysource.HTTPResponse{}, fmt.Errorf("the answer of the key server is larger than %d bytes", t.maxSize)
+	if int64(len(answer.Body)) > t.maxSize {
+		return keysource.HTTPResponse{}, fmt.Errorf("the answer of %s is larger than %d bytes", t.peer, t.maxSize)
 	}
 	for name, values := range res.Header {
 		if len(values) > 0 {

@@ -114,20 +114,8 @@ func (k *WidevineKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return err
 	}
 	return eachOption(d, k.connOptions(d).with(options{
-		"signer": func() error { return oneArg(d, &k.Signer) },
-		"signing_key": func() error {
-			args := d.RemainingArgs()
-			if len(args) != 2 {
-				return d.ArgErr()
-			}
-			for _, arg := range args {
-				if err := checkSecretPlaceholder(arg); err != nil {
-					return d.Err(err.Error())
-				}
-			}
-			k.SigningKey, k.SigningIV = args[0], args[1]
-			return nil
-		},
+		"signer":        func() error { return oneArg(d, &k.Signer) },
+		"signing_key":   func() error { return secretPair(d, &k.SigningKey, &k.SigningIV) },
 		"rsa_key":       func() error { return secretArg(d, &k.RSAKey) },
 		"content_id":    func() error { return oneArg(d, &k.ContentID) },
 		"policy":        func() error { return oneArg(d, &k.Policy) },

@@ -51,7 +51,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	for _, step := range []func(caddy.Context) error{
-		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileGroups, h.compileDelivery, h.compileToken, h.compileEntitlement, h.compileGeo, h.compileRights, h.compileLimit,
+		h.resolveSecret, h.openKeySource, h.compilePatterns, h.compileGroups, h.compileDelivery, h.compileToken, h.compileEntitlement, h.compileGeo, h.compileRights, h.compileLimit, h.compileLicenseServers,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -241,6 +241,7 @@ func (h *Handler) closeWhenIdle() {
 	if h.source != nil {
 		h.source.Close()
 	}
+	h.License.close()
 	if h.Token != nil {
 		h.Token.Entitlement.close()
 		if h.Token.close != nil {

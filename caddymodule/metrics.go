@@ -54,7 +54,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 	if registry == nil {
 		return nil
 	}
-	for _, collector := range slices.Concat([]prometheus.Collector{metricRequests, metricBytes, metricRefusals, metricObserved}, memoryMetrics, stateMetrics) {
+	for _, collector := range slices.Concat([]prometheus.Collector{metricRequests, metricBytes, metricRefusals, metricObserved, metricLicenses}, memoryMetrics, stateMetrics) {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(collector); err != nil && !errors.As(err, &already) {
 			return err
@@ -64,7 +64,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 }
 
 // counters of the hot path, looked up once per kind instead of once per request.
-var servedCounters = func() (counters [kindRawKey + 1]struct{ requests, bytes prometheus.Counter }) {
+var servedCounters = func() (counters [kindCount]struct{ requests, bytes prometheus.Counter }) {
 	for kind := range counters {
 		label := requestKind(kind).String()
 		counters[kind].requests = metricRequests.WithLabelValues(label)

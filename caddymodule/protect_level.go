@@ -17,18 +17,14 @@ import (
 
 var errLevel = errors.New("the device of the viewer cannot have this rendition")
 
-// levelNeeded is the level that a class of track needs in a group: UHD needs all that the group asks for, HD one step less, and what is
-// smaller, and audio, none.
+// levelNeeded is the level that a class of track needs in a group. Sound needs none of its own: who may not see may listen.
 func levelNeeded(group drm.Group, class drm.TrackClass) drm.Level {
 	switch class {
-	case drm.ClassUHD1, drm.ClassUHD2:
-		return group.Level
-	case drm.ClassHD:
-		if group.Level == drm.LevelHigh {
-			return drm.LevelMedium
-		}
+	case drm.ClassHD, drm.ClassUHD1, drm.ClassUHD2:
+		return group.ForClass(class).Level
+	default:
+		return drm.LevelLow
 	}
-	return drm.LevelLow
 }
 
 // allowsClass reports whether the device of the viewer may have tracks of a class.

@@ -28,7 +28,7 @@ type signal struct {
 func (t keyedTrack) signals(window address.Window) ([]signal, error) {
 	var all []signal
 	for _, system := range t.p.group.SignaledSystems() {
-		s := signal{system: system, licenseURL: t.p.licenseTemplate(system)}
+		s := signal{system: system, licenseURL: t.licenseURLFor(system, window)}
 		var err error
 		switch system {
 		case drm.SystemClearKey:
@@ -36,9 +36,8 @@ func (t keyedTrack) signals(window address.Window) ([]signal, error) {
 		case drm.SystemWidevine:
 			s.pssh = drm.AppendWidevinePssh(nil, t.widevineInit())
 		case drm.SystemPlayReady:
-			s.pro, s.pssh, err = t.playReady(s.licenseURL)
+			s.pro, s.pssh, err = t.playReady(t.playReadyURL(s.licenseURL))
 		case drm.SystemFairPlay:
-			s.licenseURL = ""
 			s.skd = t.p.q.License.skd.URI(drm.SKD{KID: t.key.KID(), Asset: string(t.p.asset), Group: t.title.Group, IV: t.key.ConstantIV()})
 		}
 		if err != nil {
@@ -196,6 +195,22 @@ func (p *titleProtector) licenseTemplate(system drm.SystemID) string {
 		repl = caddy.NewReplacer()
 	}
 	return repl.ReplaceAll(template, "")
+}
+
+// licenseURLFor returns the license URL of a system: the one that the operator gives, or ours if the site has a license server for it.
+func (t keyedTrack) licenseURLFor(system drm.SystemID, window address.Window) string {
+	if given := t.p.licenseTemplate(system); given != "" || t.p.q.License.servers[system] == nil {
+		return given
+	}
+	return t.p.q.licenseURL(t.p.asset, t.p.session, system.Word(), t.licenseSeal(window))
+}
+
+// playReadyURL returns what may stand as LA_URL in an object, where no session of one viewer can: it is base64, and the same for all.
+func (t keyedTrack) playReadyURL(licenseURL string) string {
+	if len(t.p.session) > 0 && t.p.licenseTemplate(drm.SystemPlayReady) == "" {
+		return ""
+	}
+	return licenseURL
 }
 
 // licenseTemplates returns all of them, for names of what depends on them.

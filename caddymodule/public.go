@@ -62,11 +62,12 @@ func (q *request) licenseURL(asset address.Path, session []string, endpoint ...s
 	session, query := address.SessionToQuery(q.sessionQuery(), session, "")
 	elements := append(append([]string{address.EndpointElement}, session...), endpoint...)
 	path := publicPrefix(q.r) + asset.Escaped() + strings.Join(elements, "/")
-	if q.License.URL == "" {
+	elsewhere := !strings.Contains(q.License.URL, licensePathPlaceholder)
+	if q.License.URL == "" || elsewhere && isProxied(endpoint) {
 		return withQuery(q.publicScheme()+"://"+q.r.Host+path, query)
 	}
-	if !strings.Contains(q.License.URL, licensePathPlaceholder) {
-		query = "" // it leads elsewhere, and the session is nothing for others
+	if elsewhere {
+		query = "" // the session is nothing for others
 	}
 	repl, ok := q.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {

@@ -110,6 +110,19 @@ func (q *request) licenseGenerations(visit func(title keysource.Title) bool) {
 	}
 }
 
+// licensedTitles calls visit for each generation and crypto period that the license of the request may hold keys of, until it returns
+// false.
+func (q *request) licensedTitles(visit func(title keysource.Title) bool) {
+	q.licenseGenerations(func(title keysource.Title) bool {
+		goOn := true
+		q.licensePeriods(title, func(title keysource.Title) bool {
+			goOn = visit(title)
+			return goOn
+		})
+		return goOn
+	})
+}
+
 // licensedKeys returns those of the asked keys that a license under the seal of the request may hold.
 func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	if !q.servesClearKey() {
@@ -121,17 +134,14 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	var keys []drm.ContentKey
 	var err error
 	missing := len(asked)
-	q.licenseGenerations(func(title keysource.Title) bool {
-		q.licensePeriods(title, func(title keysource.Title) bool {
-			var found []drm.ContentKey
-			if found, err = q.keysNamed(q.r.Context(), title, asked); err != nil {
-				return false
-			}
-			keys = append(keys, found...)
-			missing -= len(found)
-			return missing > 0
-		})
-		return err == nil && missing > 0
+	q.licensedTitles(func(title keysource.Title) bool {
+		var found []drm.ContentKey
+		if found, err = q.keysNamed(q.r.Context(), title, asked); err != nil {
+			return false
+		}
+		keys = append(keys, found...)
+		missing -= len(found)
+		return missing > 0
 	})
 	if err != nil {
 		return nil, err

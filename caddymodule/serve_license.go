@@ -30,6 +30,7 @@ func (q *request) serveClearKeyLicense() error {
 	if err != nil {
 		return err
 	}
+	q.license.challenge.KIDs = asked.KIDs
 	keys, err := q.licensedKeys(asked.KIDs)
 	if err != nil {
 		return err
@@ -41,6 +42,7 @@ func (q *request) serveClearKeyLicense() error {
 	if err := q.grantLicense(keys); err != nil {
 		return err
 	}
+	q.auditGrant(licenseOutcome{result: resultGrant, keys: grantedAs(keys)})
 	q.writeSecret("application/json", license)
 	return nil
 }
@@ -51,7 +53,8 @@ func (q *request) serveRawKey() error {
 	if err != nil {
 		return errNotOurs
 	}
-	keys, err := q.licensedKeys([]drm.KID{kid})
+	q.license.challenge.KIDs = []drm.KID{kid}
+	keys, err := q.licensedKeys(q.license.challenge.KIDs)
 	if err != nil {
 		return err
 	}
@@ -62,8 +65,18 @@ func (q *request) serveRawKey() error {
 	if err := q.grantLicense(keys); err != nil {
 		return err
 	}
+	q.auditGrant(licenseOutcome{result: resultGrant, keys: grantedAs(keys)})
 	q.writeSecret("application/octet-stream", key)
 	return nil
+}
+
+// grantedAs is for keys whose class does not matter.
+func grantedAs(keys []drm.ContentKey) []licensing.GrantedKey {
+	granted := make([]licensing.GrantedKey, len(keys))
+	for i, key := range keys {
+		granted[i].Key = key
+	}
+	return granted
 }
 
 // writeSecret sends keys to the one who asked, and to no cache.

@@ -100,7 +100,8 @@ func (q *request) mintSession(claims token.Claims) (string, error) {
 			claims.Playback = before.Playback
 		}
 	}
-	if q.tellsPlaybacksApart() && claims.Playback == [8]byte{} {
+	// The session of a player configuration asks for licenses: the stream is that of the manifest, and of its segments.
+	if q.tellsPlaybacksApart() && claims.Playback == [8]byte{} && q.kind != kindPlayerConfig {
 		claims.Playback = q.identity.playback
 	}
 	q.startPlayback(&claims)

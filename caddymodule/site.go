@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/policy"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
+	"github.com/caddy-drm/caddy-drm/state"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
@@ -19,6 +20,7 @@ const (
 	labelSeal    = "caddy-drm seal v1"
 	labelIV      = "caddy-drm iv v1"
 	labelSession = "caddy-drm session v1"
+	labelAudit   = "caddy-drm license audit v1"
 )
 
 // maxSites bounds the tenants that one handler keeps at hand. Without a configured tenant the Host header names it.
@@ -34,6 +36,8 @@ type site struct {
 	ivSecret [32]byte
 	caches   *caches
 	parse    segcrypt.ParseOptions
+	// pseudonyms stand for viewers in audits, and for vendors of licenses.
+	pseudonyms *state.Digester
 }
 
 // siteFor returns the site of a request: that of the configured tenant, or of the address that players see, which is the
@@ -65,6 +69,8 @@ func (h *Handler) newSite(tenant string) *site {
 		ivSecret: h.secret.Derive(labelIV, tenant),
 		caches:   h.app.caches,
 		parse:    h.parse,
+
+		pseudonyms: state.NewDigester(h.secret.Derive(labelAudit, tenant)),
 	}
 	if h.Token != nil {
 		// Two blocks of one tenant that trust other issuers do not open each other's sessions.

@@ -34,7 +34,7 @@ type identity struct {
 // one further down. The cookie comes last because browsers send it on their own. What becomes of a session in its last part
 // is for the policy to say.
 func (q *request) identifyViewer() (policy.Viewer, error) {
-	viewer := policy.Viewer{Request: q.tokenRequest(), Agent: q.r.UserAgent()}
+	viewer := policy.Viewer{Request: q.tokenRequest(), Agent: q.r.UserAgent(), BeginsNothing: q.beginsNothing()}
 	if q.expandsPlaceholders() {
 		viewer.Expand = q.expand
 	}
@@ -83,7 +83,7 @@ func (k requestKind) use() policy.Use {
 	switch k {
 	case kindMedia:
 		return policy.UseMedia
-	case kindClearKey, kindRawKey:
+	case kindClearKey, kindRawKey, kindWidevine, kindPlayReady, kindFairPlay, kindCertificate:
 		return policy.UseLicense
 	case kindSidecar:
 		return policy.UseSidecar
@@ -110,7 +110,7 @@ func headerTokens(header http.Header, name string) []string {
 // decideAccess asks the policy of the site about the clean path of the request.
 func (q *request) decideAccess(viewer policy.Viewer) policy.Decision {
 	decision := q.policy.Decide(q.entitlementScope(q.r.Context()), q.now(), q.policyAsset(), viewer)
-	q.identity.request = viewer.Request
+	q.identity.request, q.license.subject = viewer.Request, decision.Claims.Subject
 	q.identity.request.ASN = viewer.Place.ASN
 	if decision.Allowed || q.observes() { // without a good token or session there are none
 		q.identity.claims, q.identity.session.renewal = decision.Claims, decision.Renewal

@@ -4,6 +4,7 @@ package docs_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -141,6 +142,10 @@ func provision(t *testing.T, config []byte) {
 	t.Setenv("KEY_SERVER_TOKEN", "test-token-of-the-documentation-0123456789")
 	t.Setenv("WIDEVINE_KEY", strings.Repeat("1f", 32))
 	t.Setenv("WIDEVINE_IV", strings.Repeat("2e", 16))
+	t.Setenv("AXINOM_KEY", base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32))))
+	t.Setenv("DOVERUNNER_SITE_KEY", strings.Repeat("s", 32))
+	t.Setenv("DOVERUNNER_ACCESS_KEY", strings.Repeat("a", 32))
+	t.Setenv("DRMTODAY_SECRET", strings.Repeat("5e", 64))
 	var parsed caddy.Config
 	if err := caddy.StrictUnmarshalJSON(config, &parsed); err != nil {
 		t.Fatal(err)
@@ -164,6 +169,7 @@ var fixtures = map[string]string{
 	"/etc/caddy/recipient.pem":        "keysource/cpix/testdata/recipient.pem",
 	"/etc/caddy/gateway.pem":          "keysource/cpix/testdata/recipient.pem",
 	"/etc/caddy/ca.pem":               "keysource/cpix/testdata/signer.pem",
+	"/etc/caddy/fairplay.pem":         "keysource/cpix/testdata/signer.pem",
 	"/etc/caddy/signer.pem":           "keysource/cpix/testdata/signer.pem",
 	"/etc/caddy/keys.cpix":            "keysource/cpix/testdata/encrypted.xml",
 	"{file./run/secrets/akamai-key}":  "{file.testdata/tokens/akamai.key}",

@@ -57,6 +57,8 @@ type Viewer struct {
 	Found []token.Credential
 	// Playback is the one that a session gets which this request may start; all zero if it starts none that is told apart.
 	Playback [8]byte
+	// BeginsNothing is set for a request that belongs to no playback: it counts as no stream.
+	BeginsNothing bool
 	// Agent is the User-Agent, and Expand returns what a placeholder stands for. Nil: every placeholder is empty.
 	Agent  string
 	Expand func(placeholder string) string

@@ -44,10 +44,12 @@ type StreamVerdict struct {
 // lead to no playback, such as those of link previews, of players that look at a title first, and of pages that are loaded again.
 // The stream begins with the first request that carries the session. Sidecars are no streams.
 func (p *Policy) judgeStreams(q *question) {
-	if p.Streams == nil || q.asset.Use == UseSidecar {
+	claims := q.decision.Claims
+	// A session without a playback was made to ask for licenses: the stream is that of the session with which segments are asked for.
+	forLicenses := q.asset.Use == UseLicense && claims.Session && claims.Playback == [8]byte{}
+	if p.Streams == nil || q.asset.Use == UseSidecar || q.viewer.BeginsNothing || forLicenses {
 		return
 	}
-	claims := q.decision.Claims
 	s := Stream{
 		Subject: claims.Subject, Device: claims.Device, Asset: q.asset.Name, Agent: q.viewer.Agent, Playback: claims.Playback,
 		Addr: q.viewer.Request.Addr, MaxStreams: maxStreams(claims.MaxStreams, q.decision.Title), Ends: claims.Expires,

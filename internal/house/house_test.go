@@ -58,14 +58,17 @@ var rooms = map[string]room{
 	"entitlement": {ours: []string{"token", "drm", "address"}, libraries: []string{"golang.org/x/sync"}, free: true},
 	"keysource":   {ours: []string{"drm", "address"}, libraries: []string{"github.com/dgraph-io/ristretto/v2", "golang.org/x/sync"}},
 	"licensing":   {ours: []string{"drm", "address"}},
-	"inspect":     {ours: []string{"drm"}, libraries: []string{"github.com/Eyevinn/mp4ff"}},
-	"probe":       {ours: []string{"inspect", "drm"}},
-	"segcache":    {libraries: []string{"github.com/dgraph-io/ristretto/v2"}},
-	"inflight":    {std: []string{"os", "syscall"}}, // spools to files without a name
-	"policy":      {ours: []string{"geo", "token", "rights", "drm", "address"}, libraries: []string{"golang.org/x/time"}},
-	"state":       {ours: []string{"token", "drm", "address"}, free: true},
-	"usage":       {ours: []string{"token", "geo", "drm", "address"}, free: true},
-	"web":         {free: true},
+	"licensing/vendor": {
+		ours: []string{"licensing", "drm", "address"},
+	},
+	"inspect":  {ours: []string{"drm"}, libraries: []string{"github.com/Eyevinn/mp4ff"}},
+	"probe":    {ours: []string{"inspect", "drm"}},
+	"segcache": {libraries: []string{"github.com/dgraph-io/ristretto/v2"}},
+	"inflight": {std: []string{"os", "syscall"}}, // spools to files without a name
+	"policy":   {ours: []string{"geo", "token", "rights", "drm", "address"}, libraries: []string{"golang.org/x/time"}},
+	"state":    {ours: []string{"token", "drm", "address"}, free: true},
+	"usage":    {ours: []string{"token", "geo", "drm", "address"}, free: true},
+	"web":      {free: true},
 	"keysource/cpix": {
 		ours:      []string{"keysource", "drm", "address"},
 		libraries: []string{"github.com/russellhaering/goxmldsig", "github.com/beevik/etree"}, // XML signatures
@@ -77,7 +80,7 @@ var rooms = map[string]room{
 		ours: []string{"keysource", "drm", "address"},
 	},
 	"caddymodule": {free: true, ours: []string{
-		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "state", "usage", "geo", "token", "token/signedurl", "rights",
+		"policy", "manifest/dash", "manifest/hls", "segcrypt", "keysource", "licensing", "licensing/vendor", "state", "usage", "geo", "token", "token/signedurl", "rights",
 		"address", "drm", "web", "segcache", "inflight", "entitlement", "inspect", "probe",
 	}},
 	".": {ours: []string{"caddymodule"}, free: true},

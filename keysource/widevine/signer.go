@@ -57,6 +57,12 @@ func newSigner(name string, sign func([]byte) ([]byte, error)) (*Signer, error) 
 	return &Signer{name: name, sign: sign}, nil
 }
 
+// Name returns the name of the provider.
+func (s *Signer) Name() string { return s.name }
+
+// Sign returns the signature of a message, for requests other than those for keys.
+func (s *Signer) Sign(message []byte) ([]byte, error) { return s.signature(message) }
+
 func (s *Signer) signature(message []byte) ([]byte, error) {
 	digest := sha1.Sum(message) //nolint:gosec // see the import
 	return s.sign(digest[:])

@@ -1,0 +1,58 @@
+package licensing
+
+import (
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+)
+
+// Grant is what a viewer's license may give.
+type Grant struct {
+	System drm.SystemID
+	// Group is the DRM group, with terms that end no later than what the admission rests on.
+	Group         drm.Group
+	Tenant, Asset string
+	// Subject is a pseudonym of the viewer, 32 hexadecimal digits; empty if nobody knows who asks.
+	Subject string
+	// Keys are those of the title that the viewer may have.
+	Keys []GrantedKey
+	// Now is when the license is asked for, and Ends when the last of it has to be over; zero if nothing ends it.
+	Now, Ends time.Time
+	// Nonce is random, for identifiers that are used once.
+	Nonce [16]byte
+}
+
+// GrantedKey is a key and the class of the tracks that it is for.
+type GrantedKey struct {
+	Class drm.TrackClass
+	Key   drm.ContentKey
+}
+
+// LimitTerms returns terms that hold for a license which is issued now and ends no later than until: of the durations of the group and
+// the time that is left the shorter. A zero until leaves them as they are. Time below a second counts as none.
+func LimitTerms(terms drm.LicenseTerms, now, until time.Time) (limited drm.LicenseTerms, open bool) {
+	if until.IsZero() {
+		return terms, true
+	}
+	left := until.Sub(now).Truncate(time.Second)
+	if left <= 0 {
+		return drm.LicenseTerms{}, false
+	}
+	shorter := func(d time.Duration) time.Duration {
+		if d == 0 || d > left {
+			return left
+		}
+		return d
+	}
+	terms.Duration = shorter(terms.Duration)
+	if terms.Rental > 0 {
+		terms.Rental = shorter(terms.Rental)
+	}
+	if terms.Playback > 0 {
+		terms.Playback = shorter(terms.Playback)
+	}
+	if terms.Renew >= terms.Duration { // over before it would be renewed
+		terms.Renew = 0
+	}
+	return terms, true
+}
