@@ -34,7 +34,7 @@ func rekeyWhileWatching(t *testing.T, nodes *nodesOf, s *player.Session) {
 			t.Fatal("manifests still name keys that were replaced")
 		}
 	}
-	playInTime(t, s, at+1+2*rekeyGrace.Seconds())
+	playInTime(t, s, at+1+1.6*rekeyGrace.Seconds())
 	result := resultOf(t, s)
 	if p, err := s.Read(testContext(t)); err != nil || !p.Corners {
 		t.Errorf("after the re-key there is no whole picture: %v", err)

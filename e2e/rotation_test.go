@@ -108,7 +108,7 @@ func TestAWrongKeyOfOneCryptoPeriod(t *testing.T) {
 				}
 			}
 			s := mustPlay(t, player.Options{
-				Player: c.player, URL: r.url + "/wrong/demo/" + c.with("drm="+c.scheme.String()), Timeout: 20 * time.Second,
+				Player: c.player, URL: r.url + "/wrong/demo/" + c.with("drm="+c.scheme.String()), Timeout: 10 * time.Second,
 			})
 			checkFrames(t, s, 5.6, 12.4)
 			p, err := s.SeekAndRead(testContext(t), 25.2)
@@ -143,6 +143,9 @@ func TestIndependentToolsDecryptEveryCryptoPeriod(t *testing.T) {
 		}
 		for i, tr := range tracks {
 			period := i * demoPeriods / len(tracks)
+			if tr.folder == titles[0].lowFolder {
+				continue // as the other rendition
+			}
 			t.Run(fmt.Sprintf("%s period %d %s", scheme, period, tr.folder), func(t *testing.T) {
 				other := tracks[(i+len(titles[0].tracks))%len(tracks)]
 				checkDecryptsPeriod(t, tr, contentKey(t, tr.license, tr.kid), contentKey(t, other.license, other.kid))
