@@ -30,6 +30,7 @@ func FuzzRotate(f *testing.F) {
 		g := newGateway()
 		o := options(g)
 		o.Rotation = dash.Rotation{Length: time.Duration(length) * time.Second, Now: time.Unix(int64(now), 0)}
+		o.ClearLead = 7 * time.Second
 		out, err := dash.Rewrite(t.Context(), mpd, o)
 		if err != nil {
 			if out != nil {
@@ -43,6 +44,13 @@ func FuzzRotate(f *testing.F) {
 		}
 		if err := checkResult(g, out, o.From); err != nil {
 			t.Fatalf("%v in\n%s", err, out)
+		}
+		for _, set := range g.sets {
+			for _, r := range set.Representations {
+				if (r.ClearUntil.Ticks > 0) != (r.ClearUntil.Timescale > 0) || r.ClearUntil.Ticks < 0 {
+					t.Fatalf("%+v in\n%s", r.ClearUntil, mpd)
+				}
+			}
 		}
 		if length == 0 || len(mpd) > 1<<16 {
 			return

@@ -157,9 +157,10 @@ func FuzzRewrite(f *testing.F) {
 		mediaTop + "#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=6,CAN-BLOCK-RELOAD=YES\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n" + mapIn + "#EXT-X-PART:DURATION=1,INDEPENDENT=YES,URI=\"a.mp4\",BYTERANGE=\"5@0\"\n#EXT-X-PART:DURATION=1,URI=\"a.mp4\",BYTERANGE=\"6\"\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"a.mp4\",BYTERANGE-START=11,BYTERANGE-LENGTH=4\n#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init.mp4\"\n",
 		liveTop + mapIn + seg("a") + date0 + "#EXT-X-PART:DURATION=1,URI=\"b.0\"\n" + seg("b") + wholeIn + date0 + seg("c") + theirKeys + seg("d") + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"e.0\"\n",
 		vodTop + seg("a.ts") + seg("b.ts") + "#EXT-X-PLAYLIST-TYPE:EVENT\n" + seg("c.aac"), liveTop + "#EXT-X-MEDIA-SEQUENCE:9\n" + mapIn + seg("a"),
+		vodTop + mapIn + seg("a") + "#EXT-X-MAP:URI=\"two.mp4\"\n" + seg("b") + mapIn + seg("c") + seg("d"),
 		"#EXTM3U\n" + theirs + "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"v\",URI=\"m\"\n#EXT-X-STREAM-INF:BANDWIDTH=2,VIDEO=\"v\"\na\n#EXT-X-STREAM-INF:BANDWIDTH=5,RESOLUTION=1x1,HDCP-LEVEL=NONE,ALLOWED-CPC=\"x:A/B,y:C\"\nb\n",
 	} {
-		for flags := range byte(8) {
+		for flags := range byte(16) {
 			f.Add([]byte(seed), uint16(flags), flags)
 		}
 	}
@@ -184,13 +185,16 @@ func FuzzRewrite(f *testing.F) {
 		if err == ErrNotPlaylist && onlyDropped(before) {
 			return
 		}
-		if err != nil || is.Kind != was.Kind || rotate == 0 && is.references > was.references {
+		if err != nil || is.Kind != was.Kind || rotate == 0 && o.ClearLead == 0 && is.references > was.references {
 			t.Fatalf("from %+v to %+v, %v\n%s", was, is, err, out)
 		}
 		if fault := unsealed(string(out), o.From); fault != "" {
 			t.Fatalf("%q\n%s", fault, out)
 		}
 		for _, s := range protector.segments {
+			if s.ClearLead && (o.ClearLead == 0 || s.IFrame || len(s.Lead) > 0) {
+				t.Fatalf("in a clear lead: %+v", s)
+			}
 			if s.Range.End() > 1<<63-1 || s.Range.Length == 0 && s.Range.Offset != 0 || len(s.Lead) > maxLead {
 				t.Fatalf("asked for %+v", s)
 			}
@@ -201,12 +205,15 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// fuzzOptions are testOptions with crypto periods of some seconds, and a bit each for keys that stay, keys that are replaced, and
-// a protector that judges variants.
+// fuzzOptions are testOptions with crypto periods of some seconds, and a bit each for keys that stay, keys that are replaced, a
+// protector that judges variants, and a clear lead.
 func fuzzOptions(rotate uint16, flags byte) (Options, *testProtector) {
 	o, protector := testOptions()
 	o.Rotation.Length = time.Duration(rotate) * time.Second
 	o.PassProtected, o.ReplaceProtection = flags&1 != 0, flags&2 != 0
+	if flags&8 != 0 {
+		o.ClearLead = 3 * time.Second
+	}
 	if flags&4 != 0 {
 		o.Protector = &judge{testProtector: protector, keys: []Key{{Method: "SAMPLE-AES", URI: "k"}}, terms: func(v Variant) VariantTerms {
 			cpc := []AllowedCPC{{"com.example", []string{"A"}}}
