@@ -60,7 +60,8 @@ func ParsePlayReadyChallenge(body []byte) (Challenge, error) {
 // unwrapPlayReady returns the SOAP message in a PlayReadyKeyMessage, or what is none as it is.
 func unwrapPlayReady(body []byte) ([]byte, error) {
 	text := body
-	if len(body) >= 2 && (body[0] == '<' && body[1] == 0 || body[0] == 0xff && body[1] == 0xfe) {
+	isWide := len(body) >= 2 && (body[0] == '<' && body[1] == 0 || body[0] == 0xff && body[1] == 0xfe)
+	if isWide {
 		var err error
 		if text, err = utf8From16(body); err != nil {
 			return nil, err
@@ -68,7 +69,7 @@ func unwrapPlayReady(body []byte) ([]byte, error) {
 	}
 	var challenge strings.Builder
 	found, wrapped := 0, false
-	err := walkXML(text, func(path []string, token xml.Token) error {
+	err := walkXML(text, isWide, func(path []string, token xml.Token) error {
 		switch t := token.(type) {
 		case xml.StartElement:
 			if len(path) == 1 && t.Name.Local != "PlayReadyKeyMessage" {
@@ -120,7 +121,7 @@ func utf8From16(b []byte) ([]byte, error) {
 // readSOAP notes the keys that a message names, and returns the element in its body.
 func (c *Challenge) readSOAP(soap []byte) (action string, err error) {
 	var value strings.Builder
-	err = walkXML(soap, func(path []string, token xml.Token) error {
+	err = walkXML(soap, false, func(path []string, token xml.Token) error {
 		switch t := token.(type) {
 		case xml.StartElement:
 			switch {
@@ -167,11 +168,14 @@ func (c *Challenge) namePlayReady(text string) error {
 	return c.name(kid)
 }
 
-// walkXML visits the tokens of a document with the local names of the elements around them, their own included. It refuses document
-// types, with which a document could say something else to another reader, and a document without an element.
-func walkXML(text []byte, visit func(path []string, token xml.Token) error) error {
+// walkXML visits the tokens of a document in UTF-8 with the local names of the elements around them, their own included. It refuses what
+// could say something else to another reader, document types and other encodings, and a document without an element. wasWide is set for
+// one that was in UTF-16 and may still say so.
+func walkXML(text []byte, wasWide bool, visit func(path []string, token xml.Token) error) error {
 	decoder := xml.NewDecoder(bytes.NewReader(text))
-	decoder.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil } // it is UTF-8 by now
+	if wasWide {
+		decoder.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
+	}
 	var path []string
 	elements := false
 	for {

@@ -47,7 +47,7 @@ func (b *Breaker) Settle(now time.Time, answered bool) {
 		b.failures, b.broken = 0, 0
 		return
 	}
-	if b.failures++; b.failures < breakAfter {
+	if b.failures++; b.failures < breakAfter || now.Before(b.until) { // of those who asked before it was left alone, many may fail
 		return
 	}
 	b.broken = min(max(2*b.broken, breakFor), breakForMost)

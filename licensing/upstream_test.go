@@ -18,6 +18,9 @@ func TestBreaker(t *testing.T) {
 		}
 		b.Settle(now, false)
 	}
+	for range 20 { // who asked at the same time
+		b.Settle(now, false)
+	}
 	for _, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second} {
 		if b.Allow(now.Add(wait - time.Millisecond)) {
 			t.Errorf("asked before %v", wait)

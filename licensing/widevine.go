@@ -153,9 +153,23 @@ func (c *Challenge) nameWidevine(data []byte) error {
 	if err != nil {
 		return err
 	}
-	c.Unread = c.Unread || len(init.KIDs) == 0 || len(init.ContentID) > 0
-	return c.name(init.KIDs...)
+	if len(init.KIDs) == 0 {
+		c.Unread = true
+	}
+	if err := c.name(init.KIDs...); err != nil {
+		return err
+	}
+	return eachField(data, func(f wireField) error {
+		if f.number >= 64 || initFields&(1<<f.number) == 0 {
+			c.Unread = true
+		}
+		return nil
+	})
 }
+
+// initFields are the fields of WidevinePsshData that say no more than which keys are meant and how they are used: algorithm, key IDs,
+// provider, track type, crypto period and its length, and the scheme. Others name content, a policy, or groups of keys.
+const initFields = 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<7 | 1<<9 | 1<<10
 
 // Wire types of Protocol Buffers.
 const (
