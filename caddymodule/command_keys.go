@@ -132,7 +132,7 @@ func (o *keysOptions) run(ctx context.Context, out, warnings io.Writer, title st
 	for period := first; ; period++ {
 		for _, scheme := range schemes {
 			of := keysource.Title{Tenant: site.tenant, Group: group.Name, Asset: string(site.asset), Scheme: scheme, Period: period, Generation: report.Generation}
-			if err := o.list(ctx, &report, site.handler.source, of, group); err != nil {
+			if err := o.list(ctx, &report, site.handler.sourceOf(group.Name), of, group); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +21,8 @@ type GroupConfig struct {
 	Level string `json:"level,omitempty"`
 	// License says how long licenses last. Default: temporary, as long as the session.
 	License *GroupLicense `json:"license,omitempty"`
+	// KeysRaw is the source of the content keys of the group's titles. Default: that of the site.
+	KeysRaw json.RawMessage `json:"keys,omitempty" caddy:"namespace=drm.key_sources inline_key=source"`
 	// Rotate is the length of a crypto period. Default: keys do not rotate.
 	Rotate caddy.Duration `json:"rotate,omitempty"`
 	// Scheme is `auto` (default), `cenc`, `cbcs` or `aes-128`, as in the handler's setting.
@@ -219,9 +222,9 @@ func (h *Handler) compileGroups(caddy.Context) (err error) {
 func (h *Handler) checkRotation() error {
 	for _, g := range h.groups.all() {
 		switch {
-		case g.Rotate > 0 && h.fixedKeys:
+		case g.Rotate > 0 && h.keysOf(g.Name).fixed:
 			return fmt.Errorf("group %q: a list of fixed keys has none for other crypto periods: leave out rotate, or derive the keys", g.Name)
-		case (g.Rotate > 0 || !h.oneKey) && slices.Contains(g.SignaledSystems(), drm.SystemFairPlay) && !h.License.skd.NamesKey():
+		case (g.Rotate > 0 || !h.keysOf(g.Name).oneKey) && slices.Contains(g.SignaledSystems(), drm.SystemFairPlay) && !h.License.skd.NamesKey():
 			return fmt.Errorf("group %q: license_url fairplay: titles with more than one key need {kid} in it", g.Name)
 		}
 	}
@@ -249,11 +252,11 @@ func (h *Handler) siteGroup(name string) (drm.Group, error) {
 
 // warnOfSharedKeys logs what groups say of keys that audio and video share.
 func (h *Handler) warnOfSharedKeys() {
-	if !h.oneKey {
-		return
-	}
 	warned := make(map[string]bool)
 	for _, g := range h.groups.all() {
+		if !h.keysOf(g.Name).oneKey {
+			continue
+		}
 		_, before := g.Check(false)
 		_, warnings := g.Check(true)
 		for _, warning := range warnings[len(before):] {

@@ -22,6 +22,7 @@ import (
 //		rotate           <duration>|<minutes>|off
 //		scheme           auto|cenc|cbcs|aes-128
 //		systems          <system...>
+//		keys             <source> …
 //		hdcp             none|1|2.0|2.1|2.2|2.3
 //		clear_lead       <duration>
 //		playready_header 4.0|4.1|4.2|4.3
@@ -41,10 +42,14 @@ func (a *App) unmarshalGroup(d *caddyfile.Dispenser) error {
 	c := new(GroupConfig)
 	a.Groups[name] = c
 	return eachOption(d, options{
-		"level":            func() error { return parsedArg(d, &c.Level, drm.ParseLevel) },
-		"license":          func() error { return c.unmarshalLicense(d) },
-		"rotate":           func() error { return c.unmarshalRotate(d) },
-		"scheme":           func() error { return wordArg(d, &c.Scheme, schemeAuto, "cenc", "cbcs", "aes-128") },
+		"level":   func() error { return parsedArg(d, &c.Level, drm.ParseLevel) },
+		"license": func() error { return c.unmarshalLicense(d) },
+		"rotate":  func() error { return c.unmarshalRotate(d) },
+		"scheme":  func() error { return wordArg(d, &c.Scheme, schemeAuto, "cenc", "cbcs", "aes-128") },
+		"keys": func() (err error) {
+			c.KeysRaw, err = unmarshalGuest(d, "drm.key_sources.", "source")
+			return err
+		},
 		"systems":          func() error { return c.unmarshalSystems(d) },
 		"hdcp":             func() error { return parsedArg(d, &c.HDCP, drm.ParseHDCP) },
 		"clear_lead":       func() error { return durationArg(d, &c.ClearLead) },

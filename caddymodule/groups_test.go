@@ -114,12 +114,12 @@ func TestGroupFor(t *testing.T) {
 func TestWarningsOfSharedKeys(t *testing.T) {
 	core, logs := observer.New(zapcore.WarnLevel)
 	high := drm.Group{Name: "high", Level: drm.LevelHigh, Systems: []drm.SystemID{drm.SystemWidevine}}
-	h := &Handler{logger: zap.New(core), oneKey: true, groups: siteGroups{standard: high, paths: []groupPattern{{group: high}, {group: drm.Group{Name: "low"}}}}}
+	h := &Handler{logger: zap.New(core), keys: openKeys{oneKey: true}, groups: siteGroups{standard: high, paths: []groupPattern{{group: high}, {group: drm.Group{Name: "low"}}}}}
 	h.warnOfSharedKeys()
 	if entries := logs.All(); len(entries) != 1 || entries[0].ContextMap()["group"] != "high" || entries[0].ContextMap()["option"] != "level" {
 		t.Errorf("%v", entries)
 	}
-	h.oneKey = false
+	h.keys.oneKey = false
 	h.warnOfSharedKeys()
 	if logs.Len() != 1 {
 		t.Error("it is said of keys that are not shared")
@@ -199,4 +199,46 @@ func base64URL(t *testing.T, kid string) string {
 		t.Fatal(err)
 	}
 	return parsed.Base64URL()
+}
+
+// TestKeysOfAGroup: a group's own source gives the keys of its titles, and the site's those of all others.
+func TestKeysOfAGroup(t *testing.T) {
+	g := newGateway(t)
+	kids := func(groups, title string) []string {
+		g.load(t, withGroups(groups)+`
+http://:PORT {
+	root TESTDATA
+	drm {
+		tenant keys
+		license_server clearkey
+		group split /demo
+	}
+	file_server
+}
+`)
+		seen := make(map[string]bool)
+		var list []string
+		for _, match := range defaultKIDPattern.FindAllStringSubmatch(string(g.mustGet(t, title).body), -1) {
+			if !seen[match[1]] {
+				seen[match[1]] = true
+				list = append(list, match[1])
+			}
+		}
+		return list
+	}
+	own := "\t\tgroup split {\n\t\t\tkeys derived {\n\t\t\t\tper track_class\n\t\t\t}\n\t\t}\n"
+	if got := kids(own, "/demo/manifest.mpd"); len(got) != 2 {
+		t.Errorf("keys %v of a group with one for each class", got)
+	}
+	if got := kids(own, "/demo-av1/manifest.mpd"); len(got) != 1 {
+		t.Errorf("keys %v outside of the group", got)
+	}
+	if got := kids("\t\tgroup split {\n\t\t}\n", "/demo/manifest.mpd"); len(got) != 1 {
+		t.Errorf("keys %v of a group without a source of its own", got)
+	}
+	for _, l := range g.links(t, "/demo/manifest.mpd") {
+		if l.isMedia() {
+			g.mustGet(t, l.url)
+		}
+	}
 }

@@ -106,16 +106,15 @@ type Handler struct {
 
 	app        *App
 	secret     keysource.Secret
-	source     *keysource.Cached
-	id         string // tells caches of this handler from those of others
+	keys       openKeys            // of the site
+	groupKeys  map[string]openKeys // of groups that have a source of their own
+	id         string              // tells caches of this handler from those of others
 	keyFormats hls.KeyFormats
 	parse      segcrypt.ParseOptions
 	origins    []*url.URL
 	assets     []pathPattern
 	shared     []pathPattern
 	groups     siteGroups
-	oneKey     bool // audio and video of a title share a key
-	fixedKeys  bool // a title has the same keys at all times
 	rights     policy.Rights
 	limits     []policy.Limits
 	state      *SharedState

@@ -103,7 +103,7 @@ func (q *request) checkLicense() error {
 	if playback == ([8]byte{}) {
 		return errLicenseRequired
 	}
-	key, err := q.source.ContentKey(q.r.Context(), keysource.Request{Title: q.sealedTitle(), Class: q.seal.Class})
+	key, err := q.sourceOf(q.seal.Group).ContentKey(q.r.Context(), keysource.Request{Title: q.sealedTitle(), Class: q.seal.Class})
 	if err != nil {
 		return fmt.Errorf("selecting the content key: %w", err)
 	}

@@ -18,7 +18,7 @@ func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
 	missing := len(asked)
 	periods := 0
 	q.licensedTitles(func(title keysource.Title) bool {
-		if len(asked) > 0 && !q.source.MayHold(title, asked) {
+		if len(asked) > 0 && !q.sourceOf(title.Group).MayHold(title, asked) {
 			return true
 		}
 		var found []licensing.GrantedKey
@@ -46,12 +46,12 @@ func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
 // classKeys returns the keys of a title in one crypto period with their classes.
 func (q *request) classKeys(title keysource.Title) ([]licensing.GrantedKey, error) {
 	classes := []drm.TrackClass{drm.ClassShared}
-	if q.source.Split() {
+	if q.sourceOf(title.Group).Split() {
 		classes = drm.SplitClasses[:]
 	}
 	var keys []licensing.GrantedKey
 	for _, class := range classes {
-		key, err := q.source.ContentKey(q.r.Context(), keysource.Request{Title: title, Class: class})
+		key, err := q.sourceOf(title.Group).ContentKey(q.r.Context(), keysource.Request{Title: title, Class: class})
 		switch {
 		case errors.Is(err, keysource.ErrUnknownKey): // the title has no such track
 		case err != nil:
@@ -72,7 +72,7 @@ func (q *request) permitted(keys []licensing.GrantedKey, asked []drm.KID) ([]lic
 		kid := key.Key.KID()
 		var refused error
 		switch {
-		case q.source.Split() && q.identity.claims.Level != "" && !q.allowsClass(group, key.Class):
+		case q.sourceOf(q.seal.Group).Split() && q.identity.claims.Level != "" && !q.allowsClass(group, key.Class):
 			refused = errLevel
 		case q.state.Revocations.AnyKeyRevoked() && q.state.Revocations.KeyRevoked(q.now(), q.tenant, kid):
 			refused = errKeyRevoked

@@ -95,28 +95,25 @@ type KeySource interface {
 	Source(secret keysource.Secret, scheme drm.ProtectionScheme) (keysource.Source, error)
 }
 
-// openKeySource loads the source of content keys and puts the cache in front of it.
-func (h *Handler) openKeySource(ctx caddy.Context) error {
-	var module KeySource = new(DerivedKeys)
-	if h.KeysRaw != nil {
-		loaded, err := ctx.LoadModule(h, "KeysRaw")
-		if err != nil {
-			return fmt.Errorf("keys: %w", err)
-		}
-		module, _ = loaded.(KeySource)
-	}
-	if module == nil {
-		return errors.New("keys: the module is no key source")
-	}
-	_, h.fixedKeys = module.(*StaticKeys)
+// openKeySource opens the source of content keys of the site, and those of groups that have one of their own.
+func (h *Handler) openKeySource(ctx caddy.Context) (err error) {
 	scheme, _ := drm.ParseProtectionScheme(h.Scheme) // zero for auto
-	source, err := module.Source(h.secret, scheme)
-	if err != nil {
-		return fmt.Errorf("keys: %w", err)
+	if h.keys, err = h.openKeys(ctx, h, h.KeysRaw, scheme); err != nil {
+		return err
 	}
-	h.oneKey = !source.Split()
-	if h.source, err = keysource.NewCached(source, time.Now, h.KeyCache.options()); err != nil {
-		return fmt.Errorf("key_cache: %w", err)
+	h.groupKeys = make(map[string]openKeys)
+	for _, name := range sortedKeys(h.app.Groups) {
+		c := h.app.Groups[name]
+		if c.KeysRaw == nil {
+			continue
+		}
+		of := scheme
+		if group := h.app.groups[name]; group.Scheme.Valid() {
+			of = group.Scheme
+		}
+		if h.groupKeys[name], err = h.openKeys(ctx, c, c.KeysRaw, of); err != nil {
+			return fmt.Errorf("group %q: %w", name, err)
+		}
 	}
 	return nil
 }
@@ -216,7 +213,7 @@ func isHTTPURL(text string) bool {
 // connections that were just accepted are about to begin one. So what they need is closed once nobody has used the
 // handler for a while.
 func (h *Handler) Cleanup() error {
-	if h.source != nil || h.state != nil || h.Token != nil {
+	if h.keys.source != nil || h.state != nil || h.Token != nil {
 		go h.closeWhenIdle()
 	}
 	return nil
@@ -238,8 +235,8 @@ func (h *Handler) closeWhenIdle() {
 			served, quiet = now, -1
 		}
 	}
-	if h.source != nil {
-		h.source.Close()
+	if h.keys.source != nil {
+		h.closeKeys()
 	}
 	h.License.close()
 	if h.Token != nil {

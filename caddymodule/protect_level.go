@@ -61,7 +61,7 @@ func (q *request) checkLevel() error {
 
 // withheld returns the names of the keys of a title that the device of the viewer cannot have. Where all tracks share one, there are none.
 func (q *request) withheld(ctx context.Context, title keysource.Title) (kids []drm.KID, err error) {
-	if q.identity.claims.Level == "" || !q.source.Split() {
+	if q.identity.claims.Level == "" || !q.sourceOf(title.Group).Split() {
 		return nil, nil
 	}
 	group, _ := q.groupNamed(title.Group)
@@ -69,7 +69,7 @@ func (q *request) withheld(ctx context.Context, title keysource.Title) (kids []d
 		if q.allowsClass(group, class) {
 			continue
 		}
-		key, err := q.source.ContentKey(ctx, keysource.Request{Title: title, Class: class})
+		key, err := q.sourceOf(title.Group).ContentKey(ctx, keysource.Request{Title: title, Class: class})
 		switch {
 		case errors.Is(err, keysource.ErrUnknownKey): // the title has no such track
 		case err != nil:

@@ -267,7 +267,7 @@ func (h *Handler) unmarshalLicenseURL(d *caddyfile.Dispenser) error {
 // media playlists. Which keys those playlists will name is known if there is one for the whole title at all times, and all of its media
 // is protected here.
 func (p hlsProtector) SessionKeys(ctx context.Context) ([]hls.Key, error) {
-	if p.q.passesProtected() || p.q.source.Split() || p.group.Rotate > 0 || !p.title.Scheme.Common() {
+	if p.q.passesProtected() || p.q.sourceOf(p.group.Name).Split() || p.group.Rotate > 0 || !p.title.Scheme.Common() {
 		return nil, nil
 	}
 	t, err := track{p: p.titleProtector, class: drm.ClassShared}.keyed(ctx, p.title)

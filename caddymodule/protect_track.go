@@ -45,13 +45,14 @@ func (t track) keyed(ctx context.Context, title keysource.Title) (keyedTrack, er
 		return k, nil
 	}
 	q := t.p.q
-	k.class = keysource.ClassFor(q.source, t.class)
+	source := q.sourceOf(title.Group)
+	k.class = keysource.ClassFor(source, t.class)
 	var err error
 	asked := keysource.Request{Title: title, Class: k.class}
-	if k.key, err = q.source.ContentKey(ctx, asked); err != nil {
+	if k.key, err = source.ContentKey(ctx, asked); err != nil {
 		return keyedTrack{}, fmt.Errorf("selecting the content key: %w", err)
 	}
-	if k.told, _, err = q.source.Signals(ctx, asked); err != nil {
+	if k.told, _, err = source.Signals(ctx, asked); err != nil {
 		return keyedTrack{}, fmt.Errorf("asking what is to be signaled: %w", err)
 	}
 	if t.init == nil || !title.Scheme.Common() {

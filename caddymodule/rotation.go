@@ -70,7 +70,7 @@ func (q *request) periodSlack(clock address.Clock) int64 {
 // title that is whole, and of a live one those from the beginning of its window to the next that is announced.
 func (q *request) licensePeriods(title keysource.Title, visit func(title keysource.Title) bool) {
 	w, most := q.seal.Window, uint32(maxLicensePeriods)
-	if !q.source.Names() {
+	if !q.sourceOf(title.Group).Names() {
 		most = maxAskedPeriods
 	}
 	first, last := title.Period, title.Period+min(w.Further, most)
@@ -152,10 +152,10 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 // keysNamed returns the keys of a title in one crypto period that have one of the names. A source that can tell names without keys is not
 // asked for keys that are not wanted.
 func (q *request) keysNamed(ctx context.Context, title keysource.Title, asked []drm.KID) (keys []drm.ContentKey, err error) {
-	if !q.source.MayHold(title, asked) {
+	if !q.sourceOf(title.Group).MayHold(title, asked) {
 		return nil, nil
 	}
-	all, err := q.source.ContentKeys(ctx, title)
+	all, err := q.sourceOf(title.Group).ContentKeys(ctx, title)
 	if err != nil {
 		return nil, err
 	}
@@ -208,10 +208,10 @@ func (q *request) prefetchKeys(group drm.Group, title keysource.Title) {
 	}
 	title.Period = uint32(q.now().Unix()/int64(group.Rotate/time.Second)) + 1
 	classes := []drm.TrackClass{drm.ClassShared}
-	if q.source.Split() {
+	if q.sourceOf(title.Group).Split() {
 		classes = drm.SplitClasses[:]
 	}
 	for _, class := range classes {
-		q.source.Prefetch(keysource.Request{Title: title, Class: class})
+		q.sourceOf(title.Group).Prefetch(keysource.Request{Title: title, Class: class})
 	}
 }

@@ -78,7 +78,7 @@ func (q *request) openMedia(ctx context.Context) (*media, error) {
 		return m, nil
 	}
 	title := q.sealedTitle()
-	if m.key, err = q.source.ContentKey(ctx, keysource.Request{Title: title, Class: q.seal.Class}); err != nil {
+	if m.key, err = q.sourceOf(title.Group).ContentKey(ctx, keysource.Request{Title: title, Class: q.seal.Class}); err != nil {
 		return nil, fmt.Errorf("selecting the content key: %w", err)
 	}
 	if q.keyDigest(m.key) != q.seal.KeyDigest {
@@ -135,7 +135,7 @@ var errIndex = errors.New("the segment index names a range that cannot be")
 func (q *request) protectorFor(
 	ctx context.Context, init *segcrypt.Init, title keysource.Title, key drm.ContentKey, clearUntil uint64,
 ) (*segcrypt.Protector, error) {
-	keys, err := q.source.ContentKeys(ctx, title)
+	keys, err := q.sourceOf(title.Group).ContentKeys(ctx, title)
 	if err != nil {
 		return nil, fmt.Errorf("listing the content keys of the title: %w", err)
 	}

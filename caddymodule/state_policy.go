@@ -88,7 +88,7 @@ func (q *request) checkMediaKey() error {
 		return nil
 	}
 	title := q.sealedTitle()
-	key, err := q.source.ContentKey(q.r.Context(), keysource.Request{Title: title, Class: q.seal.Class})
+	key, err := q.sourceOf(q.seal.Group).ContentKey(q.r.Context(), keysource.Request{Title: title, Class: q.seal.Class})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,63 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
+)
+
+// openKeys is a source of content keys that is in use.
+type openKeys struct {
+	source *keysource.Cached
+	oneKey bool // audio and video of a title share a key
+	fixed  bool // a title has the same keys at all times
+}
+
+// openKeys loads the module that raw of owner, the field KeysRaw, names, and puts the cache in front of it. Without raw keys are derived.
+func (h *Handler) openKeys(ctx caddy.Context, owner any, raw json.RawMessage, scheme drm.ProtectionScheme) (openKeys, error) {
+	var module KeySource = new(DerivedKeys)
+	if raw != nil {
+		loaded, err := ctx.LoadModule(owner, "KeysRaw")
+		if err != nil {
+			return openKeys{}, fmt.Errorf("keys: %w", err)
+		}
+		module, _ = loaded.(KeySource)
+	}
+	if module == nil {
+		return openKeys{}, errors.New("keys: the module is no key source")
+	}
+	source, err := module.Source(h.secret, scheme)
+	if err != nil {
+		return openKeys{}, fmt.Errorf("keys: %w", err)
+	}
+	keys := openKeys{oneKey: !source.Split()}
+	_, keys.fixed = module.(*StaticKeys)
+	if keys.source, err = keysource.NewCached(source, time.Now, h.KeyCache.options()); err != nil {
+		return openKeys{}, fmt.Errorf("key_cache: %w", err)
+	}
+	return keys, nil
+}
+
+// keysOf returns the source of the keys of a group's titles: its own, or that of the site.
+func (h *Handler) keysOf(group string) openKeys {
+	if keys, ok := h.groupKeys[group]; ok {
+		return keys
+	}
+	return h.keys
+}
+
+// sourceOf is the source of keysOf.
+func (h *Handler) sourceOf(group string) *keysource.Cached { return h.keysOf(group).source }
+
+func (h *Handler) closeKeys() {
+	h.keys.source.Close()
+	for _, keys := range h.groupKeys {
+		keys.source.Close()
+	}
+}
