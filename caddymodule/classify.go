@@ -115,7 +115,7 @@ func (q *request) classifyEndpoint() error {
 	case len(rest) == 3 && rest[0] == endpointFairPlay && rest[1] == endpointCertificate:
 		q.kind = kindCertificate
 		return q.openSeal(rest[2], address.SealLicense)
-	case len(rest) == 2 && rest[0] == endpointConfig && len(q.License.servers) > 0:
+	case len(rest) == 2 && rest[0] == endpointConfig:
 		q.kind = kindPlayerConfig
 		return nil // it names what a manifest would name, and is judged like one
 	default:

@@ -36,7 +36,7 @@ type hostedCertificate struct {
 // openCertificate reads a file now, and a URL when somebody wants the certificate.
 func openCertificate(from string, transport *keyTransport) (*hostedCertificate, error) {
 	c := &hostedCertificate{transport: transport}
-	if isHTTPS(from) {
+	if isURL(from) {
 		c.url = from
 		return c, checkKeyServerURL(from)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -223,12 +222,6 @@ func (c *LicenseConfig) unmarshalServer(d *caddyfile.Dispenser, word string) err
 		"spc":         func() error { return wordArg(d, &server.SPC, "raw", "form", "json") },
 		"certificate": func() error { return oneArg(d, &server.Certificate) },
 	}))
-}
-
-// isHTTPS reports whether a text is a URL rather than the name of a file.
-func isHTTPS(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
 const wordRefuse = "refuse"

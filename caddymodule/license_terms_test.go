@@ -270,6 +270,20 @@ func TestPlayerConfig(t *testing.T) {
 	wantReply(t, "POST", l.sendBody(t, http.MethodPost, "/demo/.drm/config/premium.json?token="+l.token, nil), 405, "method_not_allowed")
 }
 
+// TestPlayerConfigOfClearKey: a site without license servers has one as well, and its license URL gives keys.
+func TestPlayerConfigOfClearKey(t *testing.T) {
+	g := startGateway(t, "http://:PORT {\n\tdrm {\n\ttenant plain\n\tscheme cenc\n\tlicense_server clearkey\n}\n\tfile_server {\n\troot TESTDATA\n}\n}\n")
+	var config struct{ Shaka shakaConfig }
+	if err := json.Unmarshal(g.mustGet(t, "/demo/.drm/config/default.json").body, &config); err != nil {
+		t.Fatal(err)
+	}
+	kid := kidsIn(t, string(g.mustGet(t, "/demo/manifest.mpd").body))[0]
+	res := g.sendBody(t, http.MethodPost, config.Shaka.DRM.Servers["org.w3.clearkey"], []byte(`{"kids":["`+kid.Base64URL()+`"]}`))
+	if res.status != 200 || !strings.Contains(string(res.body), kid.Base64URL()) {
+		t.Errorf("%d %s %s", res.status, res.reason(), res.body)
+	}
+}
+
 // TestCertificateFile: a certificate in PEM is handed out in DER.
 func TestCertificateFile(t *testing.T) {
 	der := startUpstreams(t).cert
@@ -321,5 +335,35 @@ func TestLicenseServerMistakes(t *testing.T) {
 				t.Errorf("%v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestLicenseURLs: a fixed URL of ClearKey is that of ClearKey alone, and one with the path is the front of all.
+func TestLicenseURLs(t *testing.T) {
+	for template, want := range map[string][2]string{
+		"https://ck.example/keys":                          {"https://ck.example/keys", "http://"},
+		"https://front.example{http.drm.license_path}?a=1": {"https://front.example/demo/.drm/clearkey/", "https://front.example/demo/.drm/widevine/"},
+	} {
+		g := newGateway(t)
+		g.load(t, withGroups("\t\tgroup both {\n\t\t\tscheme cenc\n\t\t\tsystems clearkey widevine playready\n\t\t}\n")+"http://:PORT {\n\tdrm {\n\ttenant urls\n\tgroup both\n\tlicense_server clearkey {\n\turl "+template+
+			"\n}\n\tlicense_server widevine https://127.0.0.1:1/\n\tlicense_server playready https://127.0.0.1:1/\n}\n\tfile_server {\n\troot TESTDATA\n}\n}\n")
+		mpd := string(g.mustGet(t, "/demo/manifest.mpd").body)
+		if at := licenseURLIn(t, mpd, drm.SystemClearKey); !strings.HasPrefix(at, want[0]) {
+			t.Errorf("%s: ClearKey at %s", template, at)
+		}
+		if at := licenseURLIn(t, mpd, drm.SystemWidevine); !strings.HasPrefix(at, want[1]) || !strings.Contains(at, "/demo/.drm/widevine/") {
+			t.Errorf("%s: Widevine at %s", template, at)
+		}
+		records, err := drm.ParsePlayReadyObject(textOf(t, descriptor(t, mpd, drm.SystemPlayReady), "mspr:pro"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		header, err := drm.ParsePlayReadyHeader(records[0].Value)
+		if err != nil || header.LicenseURL != licenseURLIn(t, mpd, drm.SystemPlayReady) {
+			t.Errorf("%s: without sessions PlayReady's object names %s, %v", template, header.LicenseURL, err)
+		}
+		if err := caddy.Stop(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

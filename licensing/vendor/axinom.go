@@ -83,15 +83,12 @@ type axinomPolicy struct {
 	} `json:"fairplay"`
 }
 
-// axinomTokenLife is how long the message itself is good: it is used at once.
-const axinomTokenLife = 5 * time.Minute
-
 // Ask implements Vendor. The service knows no windows of rental and playback apart: the license lasts as long as the shorter of them and
 // its duration.
 func (a *Axinom) Ask(g licensing.Grant, _ licensing.Challenge) (Request, error) {
 	terms := g.Group.License
 	envelope := axinomEnvelope{
-		Version: 1, KeyID: a.keyID, Begin: axinomTime(g.Now.Add(-time.Minute)), Expiration: axinomTime(g.Now.Add(axinomTokenLife)),
+		Version: 1, KeyID: a.keyID, Begin: axinomTime(g.Now.Add(-time.Minute)), Expiration: axinomTime(g.Now.Add(tokenLife)),
 		Message: axinomMessage{Type: "entitlement_message", Version: 2, License: axinomLicense{AllowPersistence: terms.Persistent}},
 	}
 	for _, d := range []time.Duration{terms.Duration, terms.Rental, terms.Playback} {

@@ -92,7 +92,7 @@ func (b *BuyDRM) data(g licensing.Grant) keyOSData {
 	const form = "2006-01-02 15:04:05"
 	terms := g.Group.License
 	d := keyOSData{
-		Generated: g.Now.UTC().Format(form), Expires: g.Now.Add(axinomTokenLife).UTC().Format(form), UniqueID: uuid(g.Nonce), KeyID: b.keyID,
+		Generated: g.Now.UTC().Format(form), Expires: g.Now.Add(tokenLife).UTC().Format(form), UniqueID: uuid(g.Nonce), KeyID: b.keyID,
 		License: keyOSLicense{Type: "simple"},
 	}
 	for _, key := range g.Keys {

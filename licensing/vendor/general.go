@@ -56,12 +56,9 @@ var generalWords = map[string]func(licensing.Grant) string{
 	"kids":             kidList,
 }
 
-// generalLife is how long a token is good: it is used at once.
-const generalLife = 5 * time.Minute
-
 // tokenEnd is never after what the license rests on.
 func tokenEnd(g licensing.Grant) time.Time {
-	end := g.Now.Add(generalLife)
+	end := g.Now.Add(tokenLife)
 	if !g.Ends.IsZero() && g.Ends.Before(end) {
 		return g.Ends
 	}

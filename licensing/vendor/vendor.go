@@ -52,6 +52,9 @@ func (Generic) Binds() bool { return false }
 
 var errSecret = errors.New("want the secret that the vendor issued")
 
+// tokenLife is how long tokens are good: they are used at once.
+const tokenLife = 5 * time.Minute
+
 // anonymous is who asks where nobody knows.
 const anonymous = "anonymous"
 
