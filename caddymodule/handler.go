@@ -214,8 +214,10 @@ type request struct {
 	addr     address.Address
 	seal     address.Seal // of a sealed playlist, media segment, sidecar or license
 	identity identity     // who asks, once identifyViewer is done
-	reason   string       // why the request was refused, for the placeholder
-	license  licenseState // of a license request
+	// ungranted is the license that a segment needs which is not of the clear lead; nil once it is settled.
+	ungranted *[16]byte
+	reason    string       // why the request was refused, for the placeholder
+	license   licenseState // of a license request
 }
 
 // serve answers a request that is allowed.

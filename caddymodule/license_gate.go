@@ -9,8 +9,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/segcrypt"
 	"github.com/caddy-drm/caddy-drm/state"
 )
 
@@ -96,7 +98,7 @@ func (q *request) grantLicense(keys []drm.ContentKey) error {
 // checkLicense lets a segment through if the session has a license for its key, or gets one within a moment. Without one it is given the
 // init segment and the first segment of each track, since players ask for a license when they have seen these.
 func (q *request) checkLicense() error {
-	if q.RequireLicense == nil || q.seal.Passes || q.seal.Clear || q.wantsInit() || q.observes() {
+	if q.RequireLicense == nil || q.seal.Passes || q.seal.Clear || q.seal.ClearUntil == address.ClearAlways || q.wantsInit() || q.observes() {
 		return nil
 	}
 	playback := q.identity.claims.Playback
@@ -108,11 +110,35 @@ func (q *request) checkLicense() error {
 		return fmt.Errorf("selecting the content key: %w", err)
 	}
 	grant := q.grantOf(key.KID())
+	if q.seal.ClearUntil == 0 {
+		return q.admitSegment(grant)
+	}
+	err = q.awaitGrant(grant, 0)
+	if errors.Is(err, errLicenseRequired) { // whether the segment is of the lead, which needs none, it says itself
+		q.ungranted, err = &grant, nil
+	}
+	return err
+}
+
+// checkLead refuses a segment of a title with a clear lead that is not of the lead, as any other without a license.
+func (q *request) checkLead(seg *segcrypt.Segment) error {
+	if q.ungranted == nil || seg.LeavesClear() {
+		return nil
+	}
+	return q.admitSegment(*q.ungranted)
+}
+
+// admitSegment lets the first segment of a track through, and waits for the license for every other.
+func (q *request) admitSegment(grant [16]byte) error {
 	track := digest16("track", string(grant[:]), string(q.seal.Init), q.seal.Template.String())
 	if q.state.Grants.Early(track, digest16("segment", string(q.addr.Path), fmt.Sprint(q.addr.Number), q.seal.Range.Header())) {
 		return nil
 	}
-	switch err := q.state.Grants.Wait(q.r.Context(), grant, q.RequireLicense.wait()); {
+	return q.awaitGrant(grant, q.RequireLicense.wait())
+}
+
+func (q *request) awaitGrant(grant [16]byte, wait time.Duration) error {
+	switch err := q.state.Grants.Wait(q.r.Context(), grant, wait); {
 	case errors.Is(err, state.ErrNotGranted):
 		return errLicenseRequired
 	case err != nil && q.r.Context().Err() == nil:

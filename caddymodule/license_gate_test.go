@@ -68,3 +68,31 @@ func TestRequireLicenseNeedsSessions(t *testing.T) {
 }
 
 const gatedTokenOptions = "token jwt {\n\talgorithms HS256\n\tsecret {env.TEST_TOKEN_SECRET}\n\t}\n"
+
+// TestTheLeadNeedsNoLicense: what is clear is given before the license, and so is the first segment behind it.
+func TestTheLeadNeedsNoLicense(t *testing.T) {
+	for _, cache := range []string{"segment_cache off", "segment_cache 16MiB"} {
+		g := newGateway(t)
+		g.load(t, strings.Replace(withGroups("\t\tgroup lead {\n\t\t\tclear_lead 6s\n\t\t}\n"), "segment_cache off", cache, 1)+
+			strings.Replace(gatedSite, "require_license 300ms", "require_license 100ms\n\tgroup lead", 1))
+		at := "http://" + g.addr + "/demo/manifest.mpd?token=" + viewerToken(t, "viewer", nil)
+		mpd := g.mustGet(t, at).body
+		segment := func(number string) reply {
+			return g.get(t, linkTo(t, mpdLinks(t, at, mpd), "media", "/video/360p/seg_"+number+".m4s").url)
+		}
+		for range 2 { // the second time they may be in the cache
+			for _, number := range []string{"1", "2", "3"} {
+				wantReply(t, "segment "+number+" of the lead", segment(number), 200, "")
+			}
+			wantReply(t, "the first behind it", segment("4"), 200, "")
+			wantReply(t, "the second behind it", segment("5"), http.StatusForbidden, "license_required")
+		}
+		keys, _ := g.license(t, laurlPattern.FindStringSubmatch(string(mpd))[1], defaultKIDPattern.FindStringSubmatch(string(mpd))[1])
+		if len(keys) != 1 {
+			t.Fatal("no license")
+		}
+		wantReply(t, "the second behind it, with the license", segment("5"), 200, "")
+		links := g.links(t, strings.Replace(at, "manifest.mpd", "master.m3u8", 1))
+		wantReply(t, "a segment of the lead in HLS, under another session", g.get(t, linkTo(t, links, "media", "/video/360p/seg_2.m4s").url), 200, "")
+	}
+}

@@ -59,7 +59,7 @@ func (q *request) plan(m *media, clear *clearResource, claim *claim) (*segcrypt.
 		seg, err = q.planBehindLead(m, clear, claim)
 	}
 	if err == nil {
-		if err = q.checkPeriod(seg); err != nil {
+		if err = errors.Join(q.checkPeriod(seg), q.checkLead(seg)); err != nil {
 			seg.Release()
 			return nil, err
 		}

@@ -35,7 +35,7 @@ func (q *request) serveMedia() error {
 	if err := q.checkLicense(); err != nil {
 		return err
 	}
-	if !q.wantsInit() && q.app.segments.Enabled() {
+	if !q.wantsInit() && q.app.segments.Enabled() && q.ungranted == nil { // the cache does not tell the lead from the rest
 		return q.serveCached()
 	}
 	m, err := q.openMedia(q.r.Context())

@@ -194,7 +194,7 @@ func (l *liveSegment) send(chunk []byte) error {
 	}
 	defer seg.Release()
 	if !l.begun { // the crypto period of a segment is that of its beginning
-		if err := l.q.checkPeriod(seg); err != nil {
+		if err := errors.Join(l.q.checkPeriod(seg), l.q.checkLead(seg)); err != nil {
 			return err
 		}
 	}

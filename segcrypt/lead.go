@@ -53,6 +53,9 @@ func (pl *plan) inLead(t *trackFragment) bool {
 	return high < endHigh || high == endHigh && low < endLow
 }
 
+// LeavesClear reports whether the segment is of the clear lead.
+func (s *Segment) LeavesClear() bool { return s.leaves }
+
 // clearTwins returns the clear sample entries of t, to come in behind the protected ones, and counts them in the stsd of patched.
 func (t *initTrack) clearTwins(patched, clear []byte) insertion {
 	stsd := t.path[len(t.path)-1]
