@@ -157,7 +157,7 @@ func (q *request) openSeal(text string, kind address.SealKind) error {
 	if err != nil || q.isReplaced(seal) {
 		return errNotOurs
 	}
-	if _, known := q.groupNamed(seal.Group); !known {
+	if _, known := q.app.groups[seal.Group]; !known && seal.Group != "" {
 		return errNotOurs
 	}
 	switch {

@@ -99,8 +99,8 @@ func (q *request) groupNamed(name string) (drm.Group, bool) {
 
 // onThisSite fills in the scheme of the site where the group leaves it open.
 func (q *request) onThisSite(g drm.Group) drm.Group {
-	if scheme, err := drm.ParseProtectionScheme(q.Scheme); err == nil && !g.Scheme.Valid() {
-		g.Scheme = scheme
+	if !g.Scheme.Valid() {
+		g.Scheme, _ = groupScheme(q.Scheme) // zero for auto
 	}
 	return g
 }
