@@ -96,7 +96,7 @@ unit:
 alone: build .cache/caddy-race
 	packages=$$($(LIST) | grep -E '$(ALONE)'); \
 	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_RACE_BINARY='$(CURDIR)/.cache/caddy-race' \
-	$(GO) test $(FLAGS) -timeout 25m -p 1 $$packages
+	$(GO) test $(FLAGS) -timeout 40m -p 1 $$packages
 
 .PHONY: .cache/caddy-race
 .cache/caddy-race:
