@@ -43,6 +43,7 @@ var (
 	errRotation        = errors.New("crypto period below a second")
 	errSequence        = errors.New("sequence number or count is malformed")
 	errTwice           = errors.New("stands twice")
+	errValue           = errors.New("value holds what a player might follow")
 	errVariable        = errors.New("variable reference is malformed or not defined")
 	errVariableName    = errors.New("variable definition is malformed")
 	errVersion         = errors.New("version is not a number")

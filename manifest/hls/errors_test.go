@@ -49,6 +49,7 @@ func TestRewriteErrors(t *testing.T) {
 		{"media sequence behind a part", mediaTop + "#EXT-X-PART:DURATION=1,URI=\"a.vtt\"\n#EXT-X-MEDIA-SEQUENCE:3\n", 5, tagSequence, errOrder},
 		{"media sequence behind a delta update", mediaTop + "#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n#EXT-X-MEDIA-SEQUENCE:3\n", 5, tagSequence, errOrder},
 		{"two media sequences", mediaTop + "#EXT-X-MEDIA-SEQUENCE:3\n#EXT-X-MEDIA-SEQUENCE:3\n", 5, tagSequence, errTwice},
+		{"date with a reference in it", mediaTop + "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z,URI=\"https://origin.example/a\"\n", 4, tagDateTime, errValue},
 		{"media sequence that is no number", mediaTop + "#EXT-X-MEDIA-SEQUENCE:0x3\n", 4, tagSequence, errSequence},
 		{"media sequence of 64 bits", mediaTop + "#EXT-X-MEDIA-SEQUENCE:9223372036854775808\n", 4, tagSequence, errSequence},
 		{"segment without EXTINF", mediaTop + inf + "a.vtt\nb.vtt\n", 6, "", errNoInf},

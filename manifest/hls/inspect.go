@@ -152,6 +152,11 @@ func hasAttributes(tag string) bool {
 	}
 }
 
+// isPlain reports whether the value of a known tag is a number, a word or a date.
+func isPlain(tag string) bool {
+	return isKnown(tag) && tag != tagInf && tag != tagSteering && !hasAttributes(tag)
+}
+
 // hasReference reports whether an attribute of a tag that we keep can be a reference.
 func hasReference(tag string) bool {
 	switch tag {

@@ -110,6 +110,8 @@ func (r *rewriter) rewriteLine(l line, handle func(line) error) error {
 	switch {
 	case l.hidesTag() && isKnown(l.tag):
 		return r.fault(errInsideTag)
+	case isPlain(l.tag) && reachesOut(l.value): // no number and no date holds a reference
+		return r.fault(errValue)
 	case l.hidesTag(), l.tag != "" && !isKnown(l.tag) && reachesOut(l.body):
 		return nil
 	case !l.isURI() && !isKnown(l.tag): // comments, blank lines, unknown tags
