@@ -276,27 +276,17 @@ func TestCountsRecover(t *testing.T) {
 	}
 }
 
-func TestNoRequestWaitsLongerThanDeclared(t *testing.T) {
+func TestNoRequestWaitsForAStuckStore(t *testing.T) {
 	c := newClock()
 	store := &faultyStore{MemoryStreams: NewMemoryStreams(c.now)}
 	n := newNode(t, store, c, FailOpen, subjects(2))
 	stuck := make(chan struct{})
 	store.stuck.Store(&stuck)
-	var longest atomic.Int64
 	var all sync.WaitGroup
 	for i := range 2 * maxQuestions {
-		all.Go(func() {
-			start := time.Now()
-			n.want(t, fmt.Sprint(i/4), OutcomeAdmitted, nil)
-			for took := int64(time.Since(start)); took > longest.Load(); {
-				longest.Store(took)
-			}
-		})
+		all.Go(func() { n.want(t, fmt.Sprint(i/4), OutcomeAdmitted, nil) })
 	}
-	all.Wait()
-	if took := time.Duration(longest.Load()); took > 500*time.Millisecond {
-		t.Errorf("a request waited for %s, the limit is 50ms", took)
-	}
+	all.Wait() // for how long at most, TestTheDeclaredTimeIsExact says
 	asked := store.holds.Load()
 	n.want(t, "later", OutcomeAdmitted, nil)
 	if store.holds.Load() != asked {
