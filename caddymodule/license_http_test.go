@@ -226,15 +226,14 @@ func TestSlowLicenseServer(t *testing.T) {
 	for range cap(done) {
 		go func() { done <- l.sendBody(t, http.MethodPost, widevine, challenge) }()
 	}
-	start := time.Now()
-	if res := l.sendBody(t, http.MethodPost, licenseURLIn(t, mpd, drm.SystemFairPlay), fairPlayContext()); res.status != 200 || time.Since(start) > 1800*time.Millisecond {
-		t.Errorf("a license of another system: %d %s after %v", res.status, res.reason(), time.Since(start))
+	if res := l.sendBody(t, http.MethodPost, licenseURLIn(t, mpd, drm.SystemFairPlay), fairPlayContext()); res.status != 200 || len(done) > 0 {
+		t.Errorf("a license of another system: %d %s, behind %d answers", res.status, res.reason(), len(done))
 	}
 	for range cap(done) {
 		wantReply(t, "a server that does not answer", <-done, 503, "license_server_unavailable")
 	}
 	close(release)
-	start = time.Now()
+	start := time.Now()
 	wantReply(t, "the next viewer", l.sendBody(t, http.MethodPost, widevine, challenge), 503, "license_server_unavailable")
 	if took := time.Since(start); took > 1800*time.Millisecond {
 		t.Errorf("the next viewer waited %v", took)

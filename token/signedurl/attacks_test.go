@@ -291,7 +291,7 @@ func TestWildcards(t *testing.T) {
 	hostile := strings.Repeat("*a", 190)
 	start := time.Now()
 	matchWildcards(hostile, strings.Repeat("a", 2000)+"b", false)
-	if took := time.Since(start); took > 50*time.Millisecond {
+	if took := time.Since(start); took > 10*time.Second { // it would take years
 		t.Errorf("a hostile pattern took %s", took)
 	}
 }
