@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/licensing"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 	"github.com/caddy-drm/caddy-drm/state"
 )
@@ -76,7 +77,7 @@ func digest16(fields ...string) [16]byte {
 }
 
 // grantLicense remembers that keys were given to the session, before they leave: who cannot be remembered could not watch.
-func (q *request) grantLicense(keys []drm.ContentKey) error {
+func (q *request) grantLicense(keys []licensing.GrantedKey) error {
 	if q.RequireLicense == nil {
 		return nil
 	}
@@ -88,7 +89,7 @@ func (q *request) grantLicense(keys []drm.ContentKey) error {
 		return errLicenseRequired
 	}
 	for _, key := range keys {
-		if err := q.state.Grants.Add(q.r.Context(), q.grantOf(key.KID()), claims.Expires.Add(grantBeyond)); err != nil {
+		if err := q.state.Grants.Add(q.r.Context(), q.grantOf(key.Key.KID()), claims.Expires.Add(grantBeyond)); err != nil {
 			return fmt.Errorf("%w: %w", errGrantsUnavailable, err)
 		}
 	}

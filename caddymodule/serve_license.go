@@ -1,8 +1,6 @@
 package caddymodule
 
 import (
-	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -21,10 +19,9 @@ const (
 // for, as far as they were asked for (EME, Clear Key). The Content-Type of the request says nothing reliable: players
 // send none, or JSON, or octets.
 func (q *request) serveClearKeyLicense() error {
-	_ = http.NewResponseController(q.w).SetReadDeadline(time.Now().Add(licenseRequestTimeout)) // not every writer has one
-	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, maxLicenseRequest))
+	body, err := q.readLicenseBody(maxLicenseRequest)
 	if err != nil {
-		return errors.Join(errBody, err)
+		return err
 	}
 	asked, err := licensing.ParseClearKeyRequest(body)
 	if err != nil {
@@ -39,10 +36,9 @@ func (q *request) serveClearKeyLicense() error {
 	if err != nil {
 		return err
 	}
-	if err := q.grantLicense(keys); err != nil {
+	if err := q.recordGrant(grantedAs(keys)); err != nil {
 		return err
 	}
-	q.auditGrant(licenseOutcome{result: resultGrant, keys: grantedAs(keys)})
 	q.writeSecret("application/json", license)
 	return nil
 }
@@ -62,11 +58,19 @@ func (q *request) serveRawKey() error {
 	if err != nil {
 		return errNotOurs
 	}
+	if err := q.recordGrant(grantedAs(keys)); err != nil {
+		return err
+	}
+	q.writeSecret("application/octet-stream", key)
+	return nil
+}
+
+// recordGrant remembers and audits keys that are about to leave in clear.
+func (q *request) recordGrant(keys []licensing.GrantedKey) error {
 	if err := q.grantLicense(keys); err != nil {
 		return err
 	}
-	q.auditGrant(licenseOutcome{result: resultGrant, keys: grantedAs(keys)})
-	q.writeSecret("application/octet-stream", key)
+	q.auditGrant(licenseOutcome{result: resultGrant, keys: keys})
 	return nil
 }
 

@@ -116,12 +116,13 @@ func (q *request) serveProxiedLicense() error {
 	if err != nil {
 		return err
 	}
-	if challenge.Purpose != licensing.PurposeCertificate {
-		if err := q.grantLicense(keysOf(grant.Keys)); err != nil {
+	result := resultOf(challenge)
+	if result == resultGrant || result == resultRenewal { // a certificate opens nothing, and who releases a license gives it up
+		if err := q.grantLicense(grant.Keys); err != nil {
 			return err
 		}
 	}
-	q.auditGrant(licenseOutcome{result: resultOf(challenge), keys: grant.Keys, ends: licenseEnd(grant)})
+	q.auditGrant(licenseOutcome{result: result, keys: grant.Keys, ends: licenseEnd(grant)})
 	q.writeSecret(contentType, license)
 	return nil
 }
@@ -223,12 +224,4 @@ func (q *request) passRefusal(answer keysource.HTTPResponse) error {
 	q.w.WriteHeader(answer.Status)
 	_, _ = q.w.Write(answer.Body) // the client may be gone
 	return nil
-}
-
-func keysOf(granted []licensing.GrantedKey) []drm.ContentKey {
-	keys := make([]drm.ContentKey, len(granted))
-	for i, k := range granted {
-		keys[i] = k.Key
-	}
-	return keys
 }
