@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-drm/caddy-drm/drm"
 )
 
 const gatedSite = "http://:PORT {\n\tdrm {\n\ttenant gated\n\tlicense_server clearkey\n\ttoken jwt {\n\talgorithms HS256\n\tsecret {env.TEST_TOKEN_SECRET}\n\t}\n" +
@@ -94,5 +96,33 @@ func TestTheLeadNeedsNoLicense(t *testing.T) {
 		wantReply(t, "the second behind it, with the license", segment("5"), 200, "")
 		links := g.links(t, strings.Replace(at, "manifest.mpd", "master.m3u8", 1))
 		wantReply(t, "a segment of the lead in HLS, under another session", g.get(t, linkTo(t, links, "media", "/video/360p/seg_2.m4s").url), 200, "")
+	}
+}
+
+// TestAReleasedLicenseGrantsNothing: who gives a license back gets no segments for it, and who gets one does.
+func TestAReleasedLicenseGrantsNothing(t *testing.T) {
+	l := startLicensed(t, "", "require_license 100ms")
+	at := "http://" + l.addr + "/demo/manifest.mpd?token=" + l.token
+	mpd := l.manifest(t, l.token)
+	links := mpdLinks(t, at, []byte(mpd))
+	segment := func(number string) reply {
+		return l.get(t, linkTo(t, links, "media", "/video/360p/seg_"+number+".m4s").url)
+	}
+	url, kids := licenseURLIn(t, mpd, drm.SystemWidevine), kidsIn(t, mpd)
+	wantReply(t, "the first segment", segment("1"), 200, "")
+	content := append(wireField(1, []byte("client")), wireField(2, wireField(3, wireField(1, []byte("id"))))...)
+	release := append([]byte{8, 1}, wireField(2, append(content, 3<<3, 3))...)
+	for _, step := range []struct {
+		name      string
+		challenge []byte
+		status    int
+		reason    string
+	}{
+		{"a release", release, http.StatusForbidden, "license_required"}, {"a request", widevineChallenge(1, kids...), 200, ""},
+	} {
+		if res := l.sendBody(t, http.MethodPost, url, step.challenge); res.status != 200 {
+			t.Fatalf("%s: %d %s", step.name, res.status, res.reason())
+		}
+		wantReply(t, "the second segment", segment("2"), step.status, step.reason)
 	}
 }
