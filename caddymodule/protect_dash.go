@@ -22,7 +22,7 @@ type dashProtector struct {
 // between keys inside of a set.
 func (p dashProtector) AdaptationSet(ctx context.Context, set dash.AdaptationSet) (dash.Protection, error) {
 	a := setAnswer{p: p, title: p.title}
-	a.title.Period = set.CryptoPeriod
+	a.title.Period, a.title.Generation = set.CryptoPeriod, set.Generation
 	for i, representation := range set.Representations {
 		if err := a.add(ctx, representation); err != nil {
 			return dash.Protection{}, fmt.Errorf("representation %d of its set: %w", i+1, err)

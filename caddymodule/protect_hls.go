@@ -82,53 +82,53 @@ func (p hlsProtector) Sidecar(_ context.Context, target address.Target) ([]strin
 // hlsTrack adapts track to hls.Track.
 type hlsTrack struct {
 	track
-	ctx     context.Context //nolint:containedctx // of the rewriting, which asks for keys as it comes to new crypto periods
-	title   keysource.Title // without its period
-	periods map[uint32]keyedTrack
-	failed  map[uint32]error // a key that was not there for EXT-X-KEY is not used for the segments behind it either
+	ctx    context.Context //nolint:containedctx // of the rewriting, which asks for keys as it comes to new crypto periods
+	title  keysource.Title // in no epoch
+	epochs map[hls.Epoch]keyedTrack
+	failed map[hls.Epoch]error // a key that was not there for EXT-X-KEY is not used for the segments behind it either
 }
 
-// newHLSTrack finds out whether the track can be protected, unless that depends on a period that is not known yet.
+// newHLSTrack finds out whether the track can be protected, unless that depends on an epoch that is not known yet.
 func (p hlsProtector) newHLSTrack(ctx context.Context, t track, title keysource.Title) (hls.Track, error) {
-	h := hlsTrack{track: t, ctx: ctx, title: title, periods: make(map[uint32]keyedTrack), failed: make(map[uint32]error)}
-	if p.group.Rotate > 0 && !t.passes() {
+	h := hlsTrack{track: t, ctx: ctx, title: title, epochs: make(map[hls.Epoch]keyedTrack), failed: make(map[hls.Epoch]error)}
+	if (p.group.Rotate > 0 || len(p.replaced) > 0) && !t.passes() {
 		return h, nil
 	}
-	_, err := h.in(0)
+	_, err := h.in(hls.Epoch{})
 	return h, err
 }
 
-// in returns the track in a crypto period.
-func (t hlsTrack) in(period uint32) (keyedTrack, error) {
-	if err := t.failed[period]; err != nil {
+// in returns the track in an epoch.
+func (t hlsTrack) in(epoch hls.Epoch) (keyedTrack, error) {
+	if err := t.failed[epoch]; err != nil {
 		return keyedTrack{}, err
 	}
-	if keyed, ok := t.periods[period]; ok {
+	if keyed, ok := t.epochs[epoch]; ok {
 		return keyed, nil
 	}
 	title := t.title
-	title.Period = period
+	title.Period, title.Generation = epoch.CryptoPeriod, epoch.Generation
 	keyed, err := t.keyed(t.ctx, title)
 	if err != nil {
-		t.failed[period] = err
+		t.failed[epoch] = err
 		return keyedTrack{}, err
 	}
-	t.periods[period] = keyed
+	t.epochs[epoch] = keyed
 	return keyed, nil
 }
 
-// Keys implements hls.Track. Without the key of the period there are none; Elements says why, before anything is written.
-func (t hlsTrack) Keys(period uint32) []hls.Key {
+// Keys implements hls.Track. Without the key of the epoch there are none; Elements says why, before anything is written.
+func (t hlsTrack) Keys(epoch hls.Epoch) []hls.Key {
 	if t.isText() || t.passes() {
 		return nil
 	}
-	keyed, err := t.in(period)
+	keyed, err := t.in(epoch)
 	if err != nil {
 		return nil
 	}
 	keys, err := keyed.hlsKeys()
 	if err != nil {
-		t.failed[period] = err
+		t.failed[epoch] = err
 	}
 	return keys
 }
@@ -149,7 +149,7 @@ func (t hlsTrack) Elements(segment hls.Segment) ([]string, error) {
 	if err := t.p.admit(path); err != nil {
 		return nil, err
 	}
-	keyed, err := t.in(segment.CryptoPeriod)
+	keyed, err := t.in(segment.Epoch)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func (t hlsTrack) dependsOnLead() bool {
 type hlsText struct{ hlsProtector }
 
 // Keys implements hls.Track.
-func (hlsText) Keys(uint32) []hls.Key { return nil }
+func (hlsText) Keys(hls.Epoch) []hls.Key { return nil }
 
 // Passes implements hls.Track.
 func (hlsText) Passes() bool { return false }

@@ -176,7 +176,7 @@ func (t keyedTrack) systemKeys() ([]hls.Key, error) {
 func (t keyedTrack) identityKey() hls.Key {
 	key := hls.Key{
 		Method: t.title.Scheme.HLSMethod(), KeyFormat: hls.KeyFormatIdentity,
-		URI: t.p.q.licenseURL(t.p.asset, t.p.session, endpointRawKey, t.licenseSeal(address.Window{}), t.key.KID().Hex()),
+		URI: t.p.q.licenseURL(t.p.asset, t.p.session, endpointRawKey, t.keySeal(), t.key.KID().Hex()),
 	}
 	if t.init == nil && t.title.Scheme.Common() {
 		key.IV, key.HasIV = t.key.ConstantIV(), true // without it the IV would be the media sequence number

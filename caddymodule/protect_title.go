@@ -18,7 +18,10 @@ type titleProtector struct {
 	q          *request
 	asset      address.Path
 	group      drm.Group
-	title      keysource.Title // without its crypto period
+	title      keysource.Title // without its crypto period, and with the newest generation
+	replaced   drm.Generations // when its keys were replaced
+	oldest     uint32          // generation whose keys are still given
+	licensed   uint32          // oldest generation that its licenses are for
 	session    []string        // path elements
 	keyFormats hls.KeyFormats
 }
@@ -37,11 +40,12 @@ func (q *request) newTitleProtector() (*titleProtector, error) {
 		return nil, fmt.Errorf("starting a session: %w", err)
 	}
 	asset := q.asset()
-	title := keysource.Title{
-		Tenant: q.tenant, Group: group.Name, Asset: string(asset), Scheme: scheme,
-		Generation: q.generations(group.Name, asset).Current(),
-	}
-	return &titleProtector{q: q, asset: asset, group: group, title: title, session: session}, nil
+	replaced := q.generations(group.Name, asset)
+	title := keysource.Title{Tenant: q.tenant, Group: group.Name, Asset: string(asset), Scheme: scheme, Generation: replaced.Current()}
+	return &titleProtector{
+		q: q, asset: asset, group: group, title: title, session: session,
+		replaced: replaced, oldest: replaced.Oldest(q.now(), q.app.rekeyGrace()), licensed: replaced.Current(),
+	}, nil
 }
 
 // elements returns what a reference carries: the session, if it goes by path, and the seal.

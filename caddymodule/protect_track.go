@@ -80,16 +80,25 @@ func (t keyedTrack) seal() address.Seal {
 	return seal
 }
 
-// licenseSeal returns the seal of the license endpoints for the keys of the track's scheme, in the crypto periods of window.
+// licenseSeal returns the seal of the license endpoints for the keys of the track's scheme, in the crypto periods of window and in all
+// generations that the manifest may name: players keep to the first URL that they see.
 func (t keyedTrack) licenseSeal(window address.Window) string {
 	seal := address.Seal{
 		Kind: address.SealLicense, Group: t.title.Group, Asset: t.p.asset, Scheme: t.title.Scheme,
-		Period: t.title.Period, Generation: t.title.Generation, Window: window,
+		Period: t.title.Period, Generation: t.p.licensed, Window: window,
 	}
 	if window != (address.Window{}) {
-		seal.Period = 0 // one URL for all periods: players keep to the first that they see
+		seal.Period = 0 // one URL for all periods
 	}
 	return t.p.q.sealer.Seal(seal, t.p.asset)
+}
+
+// keySeal returns the seal of the endpoint of the key itself.
+func (t keyedTrack) keySeal() string {
+	return t.p.q.sealer.Seal(address.Seal{
+		Kind: address.SealLicense, Group: t.title.Group, Asset: t.p.asset, Scheme: t.title.Scheme,
+		Period: t.title.Period, Generation: t.title.Generation,
+	}, t.p.asset)
 }
 
 // classOf returns the track class that an init segment stands for: that of its most valuable track.

@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
+	"github.com/caddy-drm/caddy-drm/manifest/hls"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
 
@@ -174,24 +175,52 @@ func (q *request) keysNamed(ctx context.Context, title keysource.Title, asked []
 // dashRotation returns how an MPD is cut, and the crypto periods of its licenses, which have one URL for all of its Periods.
 func (p *titleProtector) dashRotation(mpd []byte) (dash.Rotation, address.Window, error) {
 	length := p.group.Rotate
-	if length <= 0 {
+	if length <= 0 && len(p.replaced) == 0 {
 		return dash.Rotation{}, address.Window{}, nil
 	}
 	info, err := dash.Inspect(mpd)
 	if err != nil {
 		return dash.Rotation{}, address.Window{}, err
 	}
-	rotation := dash.Rotation{Length: length, Generation: p.title.Generation, Now: p.q.now(), Cut: p.q.app.caches.cuts.of(p.q.cacheKey(p.q.origin, address.Resource{Path: p.q.addr.Path}))}
+	rotation := dash.Rotation{Length: length, Now: p.q.now(), Cut: p.q.app.caches.cuts.of(p.q.cacheKey(p.q.origin, address.Resource{Path: p.q.addr.Path}))}
 	if info.Live {
+		rotation.Replaced, rotation.Oldest = p.replaced, p.oldest
+		p.licensed = p.oldest
+	} else {
+		rotation.Generation = p.title.Generation
+	}
+	return rotation, p.dashWindow(info), nil
+}
+
+// newKeysForAll is the rotation of a live MPD that cannot be cut where keys were replaced. Players that watch may stop.
+func (p *titleProtector) newKeysForAll(r dash.Rotation) dash.Rotation {
+	r.Replaced, r.Oldest, r.Generation = nil, 0, p.title.Generation
+	return r
+}
+
+// dashWindow returns the crypto periods of the licenses of an MPD.
+func (p *titleProtector) dashWindow(info dash.Info) address.Window {
+	length := p.group.Rotate
+	switch {
+	case length <= 0:
+		return address.Window{}
+	case info.Live:
 		p.q.prefetchKeys(p.group, p.title)
 		depth := min(max(info.Depth, defaultDepth), maxDepth)
-		return rotation, address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}, nil
+		return address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}
+	case info.Duration > 0:
+		return address.Window{Further: uint32(min(info.Duration/length+1, maxLicensePeriods))}
+	default:
+		return address.Window{Further: maxLicensePeriods} // of a title that does not say how long it is
 	}
-	further := maxLicensePeriods // of a title that does not say how long it is
-	if info.Duration > 0 {
-		further = int(min(info.Duration/length+1, maxLicensePeriods))
+}
+
+// hlsRotation returns how a media playlist is divided.
+func (p *titleProtector) hlsRotation(playlist []byte) hls.Rotation {
+	if len(p.replaced) > 0 && isLivePlaylist(playlist) {
+		p.licensed = p.oldest
 	}
-	return rotation, address.Window{Further: uint32(further)}, nil
+	return hls.Rotation{Length: p.group.Rotate, Replaced: p.replaced, Oldest: p.oldest, Now: p.q.now()}
 }
 
 const (

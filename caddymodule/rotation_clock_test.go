@@ -164,10 +164,10 @@ func TestNoSegmentWithoutItsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if keys := track.Keys(7); len(keys) > 0 {
+	if keys := track.Keys(hls.Epoch{CryptoPeriod: 7}); len(keys) > 0 {
 		t.Fatal("the source did not fail")
 	}
-	segment := hls.Segment{CryptoPeriod: 7, Resource: hls.Resource{Target: address.Target{Path: "/demo/1.ts"}}}
+	segment := hls.Segment{Epoch: hls.Epoch{CryptoPeriod: 7}, Resource: hls.Resource{Target: address.Target{Path: "/demo/1.ts"}}}
 	if _, err := track.Elements(segment); err == nil {
 		t.Error("a segment is listed whose key is not")
 	}

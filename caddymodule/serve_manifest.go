@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -26,11 +27,17 @@ func (q *request) serveMPD() error {
 		if err != nil {
 			return nil, err
 		}
-		return dash.Rewrite(q.r.Context(), clear, dash.Options{
+		options := dash.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p, window},
 			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation,
 			ClearLead: p.dashClearLead(), SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
-		})
+		}
+		out, err := dash.Rewrite(q.r.Context(), clear, options)
+		if options.Rotation.Replaced != nil && errors.As(err, new(*dash.SyntaxError)) {
+			options.Rotation = p.newKeysForAll(rotation)
+			out, err = dash.Rewrite(q.r.Context(), clear, options)
+		}
+		return out, err
 	})
 }
 
@@ -53,7 +60,7 @@ func (q *request) servePlaylist() error {
 		}
 		return hls.Rewrite(q.r.Context(), clear, hls.Options{
 			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
-			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: hls.Rotation{Length: p.group.Rotate}, ClearLead: p.group.ClearLead,
+			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: p.hlsRotation(clear), ClearLead: p.group.ClearLead,
 			Query:        func(name string) (string, bool) { return query.Get(name), query.Has(name) },
 			SessionQuery: q.sessionQuery(),
 		})

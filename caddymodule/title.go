@@ -8,7 +8,6 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/rights"
-	"github.com/caddy-drm/caddy-drm/state"
 )
 
 // defaultRekeyGrace is how long what was announced under older keys goes on after an emergency re-key: long enough for players to come
@@ -114,7 +113,7 @@ func (q *request) sealedTitle() keysource.Title {
 }
 
 // generations says when the keys of a title were replaced.
-func (q *request) generations(group string, asset address.Path) state.Generations {
+func (q *request) generations(group string, asset address.Path) drm.Generations {
 	return q.state.Revocations.Generations(q.tenant, group, string(asset))
 }
 

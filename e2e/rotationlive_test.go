@@ -20,11 +20,11 @@ import (
 // The keys of the channel change every rotateEvery. After an emergency re-key what was announced before goes on for rekeyGrace.
 const (
 	rotateEvery = 10 * time.Second
-	rekeyGrace  = 6 * time.Second
+	rekeyGrace  = 16 * time.Second // players are 8 s behind the edge
 )
 
-// rotatingNodes serves a channel from two gateways that share a state.
-func rotatingNodes(t *testing.T, root string) *nodesOf {
+// channelNodes serves a channel from two gateways that share a state, in a group with the given options.
+func channelNodes(t *testing.T, root, group string) *nodesOf {
 	t.Helper()
 	redis, err := redistest.Start("single", t.TempDir())
 	if err != nil {
@@ -37,7 +37,7 @@ func rotatingNodes(t *testing.T, root string) *nodesOf {
 		secret {env.DRM_SECRET}
 		rekey_grace %s
 		group channels {
-			rotate %s
+			%s
 		}
 		state redis {
 			address %s
@@ -53,7 +53,7 @@ http://:%d {
 	}
 	file_server
 }
-`, rekeyGrace, rotateEvery, strings.Join(redis.Addresses, " "), port, root)
+`, rekeyGrace, group, strings.Join(redis.Addresses, " "), port, root)
 	})
 }
 
@@ -75,9 +75,7 @@ func liveWays(scheme drm.ProtectionScheme) map[player.Player]liveWay {
 		player.DashJS: {player.DashJS, "live.mpd" + query, map[string]any{"streaming": map[string]any{
 			"delay": map[string]any{"liveDelay": 8}, "utcSynchronization": map[string]any{"enabled": false}, // it would ask a server far away
 		}}, true},
-		player.HlsJS: {player.HlsJS, "master.m3u8" + query + "&keyformat=clearkey", map[string]any{
-			"ignorePlaylistParsingErrors": true, // after a re-key segments have other addresses
-		}, false},
+		player.HlsJS: {player.HlsJS, "master.m3u8" + query + "&keyformat=clearkey", nil, false},
 	}
 }
 
@@ -87,7 +85,7 @@ func TestPlayersWatchAChannelWhoseKeysRotate(t *testing.T) {
 	long(t)
 	startBrowser(t)
 	channel := startChannel(t, false)
-	nodes := rotatingNodes(t, channel.root)
+	nodes := channelNodes(t, channel.root, "rotate "+rotateEvery.String())
 	for _, c := range []liveWay{
 		liveWays(drm.SchemeCenc)[player.Shaka], liveWays(drm.SchemeCbcs)[player.DashJS], liveWays(drm.SchemeCbcs)[player.HlsJS],
 	} {
@@ -159,14 +157,14 @@ func (w *frameWatch) playUntil(at float64) {
 	w.check(p, before, resultOf(w.t, w.s).Presented)
 }
 
-// playInTime plays on until a time, which must not take longer than it lasts.
+// playInTime plays on until a time, which must not take much longer than it lasts: where a machine is busy, clocks of players are slow.
 func playInTime(t *testing.T, s *player.Session, at float64) {
 	t.Helper()
 	from, began := resultOf(t, s).CurrentTime, time.Now()
 	if err := s.PlayUntil(testContext(t), at); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began).Seconds(); took > max(0, at-from)+2*longStall {
+	if took := time.Since(began).Seconds(); took > 1.5*max(0, at-from)+2*longStall {
 		t.Errorf("from %.2f to %.2f s took %.1f s:\n%s", from, at, took, resultOf(t, s))
 	}
 }
@@ -187,7 +185,7 @@ func (w *frameWatch) check(p player.Picture, from, to float64) {
 	w.t.Helper()
 	frame := func(at float64) int { return int(at*channelRate + 0.5) }
 	const frames = 1 << 10 // the barcode counts so far
-	late := func() int { return (p.Frame-frame(from)-w.offset+5*frames/2)%frames - frames/2 }
+	late := func() int { return ((p.Frame-frame(from)-w.offset)%frames+3*frames/2)%frames - frames/2 }
 	moves := from < to
 	if !w.origin && (w.known == 0 || w.known == 1 && !moves && max(late(), -late()) <= 3) {
 		w.offset += late()

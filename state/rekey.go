@@ -54,25 +54,13 @@ func NewRekey(kind RevocationKind, tenant, value, note string, now time.Time) (R
 // IsRekey reports whether the entry gives new keys instead of revoking anything.
 func (r Revocation) IsRekey() bool { return r.Kind == RekeyTitle || r.Kind == RekeyGroup }
 
-// Generations are the times, in Unix seconds and ascending, at which a title got new keys. Their number is its generation. Nil: never.
-type Generations []int64
-
-// Current is the generation of keys that new manifests name.
-func (g Generations) Current() uint32 { return uint32(len(g)) }
-
-// Live reports whether a generation is the current one, or one that another took the place of within the grace time. One that is
-// higher than the current one is live, too: another node knows already what is yet to come here.
-func (g Generations) Live(generation uint32, now time.Time, grace time.Duration) bool {
-	return generation >= g.Current() || now.Before(time.Unix(g[generation], 0).Add(grace))
-}
-
 // Generations returns when a title got new keys: by its own path, by those above it, or with its group.
-func (r *Revocations) Generations(tenant, group, asset string) Generations {
+func (r *Revocations) Generations(tenant, group, asset string) drm.Generations {
 	known := r.copy.Load()
 	if len(known.rekeyed) == 0 {
 		return nil
 	}
-	var times Generations
+	var times drm.Generations
 	collect := func(what rekeyed) {
 		for _, entry := range known.rekeyed[what] {
 			if entry.tenant == "" || entry.tenant == tenant {

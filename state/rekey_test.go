@@ -53,30 +53,6 @@ func TestGenerations(t *testing.T) {
 	})
 }
 
-func TestOldGenerationsLiveForTheGraceTime(t *testing.T) {
-	now := time.Unix(1_800_000_000, 0)
-	g := Generations{now.Add(-time.Hour).Unix(), now.Unix()}
-	for _, test := range []struct {
-		generation uint32
-		at         time.Time
-		want       bool
-	}{
-		{2, now, true},
-		{3, now, true}, // another node knows more
-		{1, now.Add(59 * time.Second), true},
-		{1, now.Add(time.Minute), false},
-		{0, now, false},
-		{0, now.Add(-time.Hour + 59*time.Second), true},
-	} {
-		if got := g.Live(test.generation, test.at, time.Minute); got != test.want {
-			t.Errorf("generation %d at %s: %t", test.generation, test.at, got)
-		}
-	}
-	if !Generations(nil).Live(0, now, 0) {
-		t.Error("the first generation is dead before there is another")
-	}
-}
-
 func TestNewRekeyRefuses(t *testing.T) {
 	for _, test := range []struct {
 		kind          RevocationKind

@@ -10,9 +10,12 @@ import (
 
 // cut is where a part of a Period begins.
 type cut struct {
-	index uint32 // of its crypto period
-	start int64  // in nanoseconds from the start of the Period
-	first int64  // segment of the reference
+	index      uint32 // of its crypto period
+	generation uint32
+	rekeyed    bool  // it is where keys were replaced
+	start      int64 // in nanoseconds from the start of the Period
+	first      int64 // segment of the reference
+	end        int64 // of its epoch, as start
 }
 
 // maxParts bounds the parts of one Period.
@@ -21,7 +24,7 @@ const maxParts = maxRepresentations
 // nearEnough is how far from the cut of the video another AdaptationSet may be cut, in nanoseconds.
 const nearEnough = 100_000_000
 
-// cutReference finds the crypto periods of the segments that decide them. A part whose first segment may have left begins where
+// cutReference finds the epochs of the segments that decide them. A part whose first segment may have left begins where
 // segments of the same duration would have put it.
 func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
 	first, last := int64(0), int64(math.MaxInt64)
@@ -35,20 +38,19 @@ func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
 				return nil, err
 			}
 		}
-		last = r.cryptoPeriod(p.times, now)
+		last = r.epochAt(p.times, now).index
 	}
 	var cuts []cut
-	origin := r.cryptoPeriod(p.times, 0)
 	for n := first; n < t.total; {
 		tick, end := t.at(n)
-		index := r.cryptoPeriod(p.times, mulDiv(tick-t.offset, nanosPerSecond, t.scale))
-		if index > math.MaxUint32 || len(cuts) == maxParts {
+		keys := r.epochAt(p.times, mulDiv(tick-t.offset, nanosPerSecond, t.scale))
+		if keys.index > math.MaxUint32 || len(cuts) == maxParts {
 			return nil, r.doc.errorf(p.node, "%w: crypto periods", ErrLimit)
 		}
-		next := t.from(t.ticks(r.boundary(p.times, index+1)))
-		c := cut{index: uint32(index), first: n}
-		if index > origin {
-			border := t.ticks(r.boundary(p.times, index))
+		next := t.from(t.ticks(keys.to))
+		c := cut{index: uint32(keys.index), generation: keys.generation, rekeyed: keys.rekeyed, first: n, end: keys.to}
+		if keys.from > 0 {
+			border := t.ticks(keys.from)
 			began := tick
 			if r.dynamic() {
 				began -= (tick - border) / (end - tick) * (end - tick)
@@ -66,7 +68,7 @@ func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
 			c.first = 0
 		}
 		cuts = append(cuts, c)
-		if index > last {
+		if keys.index > last || keys.to == math.MaxInt64 {
 			break
 		}
 		n = max(next, n+1)
@@ -74,15 +76,16 @@ func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
 	return cuts, r.rememberCuts(p, cuts, t.byClock)
 }
 
-// earliest returns the earliest cut that may come behind those of a live Period: other sets may list segments of the next crypto
-// period before the reference does.
+// earliest returns the earliest cut that may come behind those of a live Period: other sets may list segments of the next epoch
+// before the reference does.
 func (r *rewriter) earliest(p *periodPlan, t *timing, cuts []cut) []cut {
 	if !r.dynamic() || t.byClock {
 		return nil
 	}
 	_, end := t.at(t.total - 1)
-	start := max(t.nanos(end), r.boundary(p.times, int64(cuts[len(cuts)-1].index)+1))
-	if p.times.hasLength && start >= p.times.length-rounding {
+	next := cuts[len(cuts)-1].end
+	start := max(t.nanos(end), next)
+	if next == math.MaxInt64 || p.times.hasLength && start >= p.times.length-rounding {
 		return nil
 	}
 	return []cut{{start: start, first: t.total}}
@@ -108,7 +111,7 @@ func (r *rewriter) rememberCuts(p *periodPlan, cuts []cut, counted bool) error {
 		if c.start == 0 {
 			continue
 		}
-		start, err := r.Rotation.Cut(p.times.id, partName(p.times.id, c.index), time.Duration(p.times.start+c.start))
+		start, err := r.Rotation.Cut(p.times.id, r.cutName(p, c), time.Duration(p.times.start+c.start))
 		if err != nil {
 			return fmt.Errorf("remembering where Periods begin: %w", err)
 		}
@@ -193,10 +196,13 @@ func (p *periodPlan) reference() *track {
 // them: more of them mean that this set has stopped.
 const edges = 3
 
-// listed returns which parts [from, to) are listed. In a dynamic MPD those wait, or go, in which an audio or video set has no
-// segment yet, or any more: one player never starts with an empty SegmentTimeline.
+// listed returns which parts [from, to) are listed: of those whose keys are still given. In a dynamic MPD those wait, or go, in which an
+// audio or video set has no segment yet, or any more: one player never starts with an empty SegmentTimeline.
 func (r *rewriter) listed(p *periodPlan, cuts []cut) (from, to int) {
 	from, to = 0, len(cuts)
+	for from < to && cuts[from].generation < r.Rotation.Oldest {
+		from++
+	}
 	reference := p.reference()
 	if !r.dynamic() || reference.timing.byClock {
 		return from, to

@@ -42,8 +42,9 @@ type Representation struct {
 // AdaptationSet is what a Protector learns about an AdaptationSet, or one crypto period of it.
 type AdaptationSet struct {
 	Period int // index of the Period in the document, from 0
-	// CryptoPeriod is the index of the crypto period; zero without Options.Rotation.
+	// CryptoPeriod is the index of the crypto period; zero without Options.Rotation. Generation is that of its keys.
 	CryptoPeriod    uint32
+	Generation      uint32
 	ID, ContentType string
 	Representations []Representation
 }
@@ -210,6 +211,8 @@ type rewriter struct {
 	hasVideo bool   // one is left
 	parts    int    // Periods that were written, with Rotation
 	counted  bool   // which of them exist follows from the clock
+	edge     int64  // where the segments that are listed end, in nanoseconds since 1970
+	replaced bool   // some of them have keys that were replaced
 	// runs are the SegmentTimelines that were read.
 	runs map[*node]readTimeline
 	// clearLeads is how much of each Period is in the clear lead, in nanoseconds; nil without one.
@@ -232,7 +235,7 @@ func (r *rewriter) rewriteMPD(mpd *node) error {
 		}
 	}
 	r.readClearLeads(periods)
-	if r.Rotation.Length > 0 {
+	if r.Rotation.cuts() {
 		return r.rotatePeriods(periods, base)
 	}
 	for index, n := range periods {
@@ -240,7 +243,10 @@ func (r *rewriter) rewriteMPD(mpd *node) error {
 		if err != nil {
 			return err
 		}
-		if err := r.writePeriod(period, &part{period: index}); err != nil {
+		if r.dynamic() && r.Rotation.Generation > 0 {
+			r.setAttribute(n, "id", r.partID(r.givenID(n, index), 0, r.Rotation.Generation))
+		}
+		if err := r.writePeriod(period, &part{period: index, generation: r.Rotation.Generation}); err != nil {
 			return err
 		}
 	}
@@ -265,6 +271,9 @@ func (r *rewriter) rotatePeriods(periods []*node, base place) error {
 	}
 	if len(periods) > 0 && r.parts == 0 {
 		return r.doc.errorf(r.doc.root, "%w: no Period has segments yet", ErrStructure)
+	}
+	if err := r.checkEdge(); err != nil {
+		return err
 	}
 	return r.keepReloading()
 }

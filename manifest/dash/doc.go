@@ -46,6 +46,9 @@
 //	refused             Periods of which the start is not known, S@n, S@k and patterns, $Time$ without SegmentTimeline, audio and video of
 //	                    which only one is listed in a dynamic MPD, shared SegmentTemplates for tracks that count in different ticks.
 //
+// With Rotation.Replaced a dynamic MPD is also cut where all of its keys were replaced; what begins there has "-g" and the generation
+// in its @id, and what is older goes when its keys are no longer given.
+//
 // A dynamic MPD whose segments follow from the clock lists one crypto period ahead, and a minimumUpdatePeriod of at most half
 // of one.
 //

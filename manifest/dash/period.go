@@ -2,8 +2,11 @@ package dash
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
+
+	"github.com/caddy-drm/caddy-drm/drm"
 )
 
 // Rotation is when keys change. A Period becomes one Period for each crypto period: the one with index
@@ -27,7 +30,20 @@ type Rotation struct {
 	// Generation counts how often all keys were replaced in between. It is part of Period@id, if above zero: some players keep the
 	// addresses of a Period that they know, but not its init segment, so that one with other keys has to be another Period.
 	Generation uint32
+	// Replaced, for dynamic MPDs, says when the keys of Generation were replaced, and those that followed: a Period is cut there as it is
+	// where crypto periods change. Players go on from what they know to what they do not, and nothing changes under them. It takes an
+	// MPD whose clock is about right, Now to tell by, and a first segment with new keys; without them there is an error, and the MPD can
+	// be written with the newest Generation for all of it.
+	Replaced drm.Generations
+	// Oldest is the lowest generation that is listed.
+	Oldest uint32
 }
+
+// cuts reports whether Periods may have to be cut.
+func (r *Rotation) cuts() bool { return r.Length > 0 || len(r.Replaced) > 0 }
+
+// newest is the generation of what comes last.
+func (r *Rotation) newest() uint32 { return r.Generation + r.Replaced.Current() }
 
 // periodTimes is when a Period of the document is, in nanoseconds of the presentation.
 type periodTimes struct {
@@ -111,14 +127,30 @@ func (r *rewriter) durationOf(n *node, name string) (nanos int64, ok bool, err e
 	return nanos, true, nil
 }
 
-// cryptoPeriod returns the index of the crypto period at a time behind the start of a Period; times in front of it count as it.
-func (r *rewriter) cryptoPeriod(times periodTimes, nanos int64) int64 {
-	return addTimes(times.zero, max(0, nanos)) / int64(r.Rotation.Length)
+// epoch is the time in which one set of keys holds: that of one crypto period and one generation.
+type epoch struct {
+	index      int64 // of the crypto period
+	generation uint32
+	from, to   int64 // in nanoseconds from the start of the Period
+	rekeyed    bool  // it begins where keys were replaced
 }
 
-// boundary returns when a crypto period begins, from the start of a Period.
-func (r *rewriter) boundary(times periodTimes, index int64) int64 {
-	return mulDiv(index, int64(r.Rotation.Length), 1) - times.zero
+// epochAt returns the epoch at a time behind the start of a Period; times in front of it count as it.
+func (r *rewriter) epochAt(times periodTimes, nanos int64) epoch {
+	clock := addTimes(times.zero, max(0, nanos))
+	generation, from, to := r.Rotation.Replaced.At(clock)
+	e := epoch{generation: r.Rotation.Generation + generation, rekeyed: generation > 0}
+	if length := int64(r.Rotation.Length); length > 0 {
+		e.index = clock / length
+		began := mulDiv(e.index, length, 1)
+		e.rekeyed = e.rekeyed && from > began
+		from, to = max(from, began), min(to, mulDiv(e.index+1, length, 1))
+	}
+	e.from, e.to = addTimes(from, -times.zero), addTimes(to, -times.zero)
+	if to == math.MaxInt64 {
+		e.to = to // never
+	}
+	return e
 }
 
 // present returns what time it is, from the start of a Period.

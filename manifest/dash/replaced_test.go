@@ -39,7 +39,7 @@ func TestReplacedKeysAreOtherPeriods(t *testing.T) {
 		t.Errorf("ids %v, want %v", ids, want)
 	}
 	replaced, sameStarts, sameNames := rewrite(2)
-	if want := []string{"p-k0-g2", "p-k1-g2", "p-k2-g2"}; !slices.Equal(replaced, want) {
+	if want := []string{"p-k0-g2-whole", "p-k1-g2-whole", "p-k2-g2-whole"}; !slices.Equal(replaced, want) {
 		t.Errorf("ids with replaced keys %v, want %v", replaced, want)
 	}
 	if !slices.Equal(starts, sameStarts) || !slices.Equal(remembered, sameNames) || len(remembered) != 2 {

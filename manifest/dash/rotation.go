@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -13,6 +12,7 @@ import (
 type part struct {
 	period       int // index in the document
 	cryptoPeriod uint32
+	generation   uint32
 	// rotated is set for a part that begins at a cut: the number-th of them, from start in nanoseconds behind the Period's own.
 	rotated bool
 	number  int
@@ -22,20 +22,6 @@ type part struct {
 // isEmpty reports whether none of a track's segments are in a part.
 func (p *part) isEmpty(t *track) bool {
 	return p.rotated && (t.timing == nil || t.spans[p.number].first >= t.spans[p.number].end)
-}
-
-// partName names a part, whichever keys it has.
-func partName(original string, index uint32) string {
-	return original + "-k" + strconv.FormatUint(uint64(index), 10)
-}
-
-// partID is the id of a part.
-func (o *Options) partID(original string, index uint32) string {
-	name := partName(original, index)
-	if o.Rotation.Generation > 0 {
-		name += "-g" + strconv.FormatUint(uint64(o.Rotation.Generation), 10)
-	}
-	return name
 }
 
 // checkRotation refuses options that no MPD could be cut by.
@@ -48,11 +34,11 @@ func (o *Options) checkRotation() error {
 
 // rotatePeriod writes a Period as one for each crypto period.
 func (r *rewriter) rotatePeriod(p *periodPlan) error {
-	origin := r.cryptoPeriod(p.times, 0)
-	if origin > math.MaxUint32 {
+	origin := r.epochAt(p.times, 0)
+	if origin.index > math.MaxUint32 {
 		return r.doc.errorf(p.node, "%w: crypto periods", ErrLimit)
 	}
-	whole := &part{period: p.index, cryptoPeriod: uint32(origin)}
+	whole := &part{period: p.index, cryptoPeriod: uint32(origin.index), generation: origin.generation}
 	if err := r.readTimings(p, whole); err != nil {
 		return err
 	}
@@ -66,6 +52,7 @@ func (r *rewriter) rotatePeriod(p *periodPlan) error {
 	if err != nil {
 		return err
 	}
+	r.noteEdge(p, reference.timing, cuts)
 	if len(cuts) == 0 {
 		if !r.dynamic() {
 			return r.doc.errorf(p.node, "%w: a Period without segments", ErrStructure)
@@ -74,7 +61,7 @@ func (r *rewriter) rotatePeriod(p *periodPlan) error {
 		return nil
 	}
 	if !r.dynamic() {
-		cuts = p.fromTheStart(cuts, uint32(origin))
+		cuts = p.fromTheStart(cuts, origin)
 	}
 	p.distribute(reference, cuts, r.earliest(p, reference.timing, cuts))
 	from, to := r.listed(p, cuts)
@@ -135,7 +122,7 @@ func (r *rewriter) readTimings(p *periodPlan, whole *part) error {
 
 // fromTheStart makes the first part of a static Period begin with it, where the reference begins later: as a part without the
 // reference if other tracks have segments there.
-func (p *periodPlan) fromTheStart(cuts []cut, origin uint32) []cut {
+func (p *periodPlan) fromTheStart(cuts []cut, origin epoch) []cut {
 	if cuts[0].start == 0 {
 		return cuts
 	}
@@ -145,7 +132,7 @@ func (p *periodPlan) fromTheStart(cuts []cut, origin uint32) []cut {
 				continue
 			}
 			if _, end := t.timing.cutAt(cuts[0].start); end > 0 {
-				return append([]cut{{index: origin}}, cuts...)
+				return append([]cut{{index: uint32(origin.index), generation: origin.generation}}, cuts...)
 			}
 		}
 	}
@@ -188,9 +175,10 @@ func (t *timing) equal(other *timing) bool {
 // writePart writes the Period of one crypto period.
 func (r *rewriter) writePart(p *periodPlan, cuts []cut, i int, last bool) error {
 	c := cuts[i]
-	id, start := r.partID(p.times.id, c.index), formatDuration(addTimes(p.times.start, c.start))
-	r.setAttribute(p.node, "id", id)
-	r.setAttribute(p.node, "start", start)
+	if r.Rotation.Length > 0 || c.generation > 0 {
+		r.setAttribute(p.node, "id", r.partID(p.times.id, c.index, c.generation))
+	}
+	r.setAttribute(p.node, "start", formatDuration(addTimes(p.times.start, c.start)))
 	if _, ok := p.node.attr("duration"); ok {
 		if last && i == len(cuts)-1 {
 			r.setAttribute(p.node, "duration", formatDuration(max(0, p.times.length-c.start)))
@@ -205,12 +193,14 @@ func (r *rewriter) writePart(p *periodPlan, cuts []cut, i int, last bool) error 
 	if err := r.cutEvents(p.node, c.start, end); err != nil {
 		return err
 	}
-	return r.writePeriod(p, &part{period: p.index, cryptoPeriod: c.index, rotated: true, number: i, start: c.start})
+	return r.writePeriod(p, &part{
+		period: p.index, cryptoPeriod: c.index, generation: c.generation, rotated: true, number: i, start: c.start,
+	})
 }
 
 // keepReloading makes players ask for a dynamic MPD again in time, if it lists what the clock says: one crypto period ahead.
 func (r *rewriter) keepReloading() error {
-	if !r.counted {
+	if !r.counted || r.Rotation.Length == 0 {
 		return nil
 	}
 	const name = "minimumUpdatePeriod"

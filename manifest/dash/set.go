@@ -59,7 +59,7 @@ func (r *rewriter) ask(s *setPlan, part *part) error {
 		return r.doc.errorf(s.node, "%w: more than %d Representations", ErrLimit, maxRepresentations)
 	}
 	question := AdaptationSet{
-		Period: part.period, CryptoPeriod: part.cryptoPeriod, ID: s.node.trimmed("id"), ContentType: s.node.trimmed("contentType"),
+		Period: part.period, CryptoPeriod: part.cryptoPeriod, Generation: part.generation, ID: s.node.trimmed("id"), ContentType: s.node.trimmed("contentType"),
 		Representations: make([]Representation, len(s.tracks)),
 	}
 	for i, t := range s.tracks {

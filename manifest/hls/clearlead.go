@@ -26,7 +26,7 @@ func (r *rewriter) keysInForce(track *openTrack) ([]Key, error) {
 	if r.inClearLead(track) {
 		return nil, nil
 	}
-	return r.keysOf(track, r.media.tracks.period)
+	return r.keysOf(track, r.media.tracks.epoch)
 }
 
 // endClearLead announces the keys in front of the first segment that is encrypted, and the init segment again: hls.js asks for a
@@ -36,7 +36,7 @@ func (r *rewriter) endClearLead() error {
 	if r.media.clearLead == 0 || r.media.index != r.media.clearLead || t.mapped == nil || !t.mapped.takesLead {
 		return nil
 	}
-	keys, err := r.keysOf(t.mapped, t.period)
+	keys, err := r.keysOf(t.mapped, t.epoch)
 	if err != nil || !t.skipped && slices.Equal(keys, t.keys) { // an EXT-X-MAP stands here anyway
 		return err
 	}

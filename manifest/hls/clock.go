@@ -41,16 +41,15 @@ type dated struct {
 	at    int64
 }
 
-// readTimes finds out the crypto period of each segment of a media playlist, and of the one to come, and which of them are in the
-// clear lead.
+// readTimes finds out the epoch of each segment of a media playlist, and of the one to come, and which of them are in the clear lead.
 func (r *rewriter) readTimes(text string) error {
-	lead := r.o.ClearLead > 0 && !r.info.iFrames
-	if r.o.Rotation.Length <= 0 && !lead {
+	lead, rotates := r.o.ClearLead > 0 && !r.info.iFrames, r.o.Rotation.Length > 0
+	if !rotates && !lead && len(r.o.Rotation.Replaced) == 0 {
 		return nil
 	}
 	c, err := r.readClock(text)
-	if r.o.Rotation.Length <= 0 && err != nil {
-		return nil // what cannot be timed has no lead, and is refused below if it is no playlist
+	if !rotates && err != nil {
+		return nil // what cannot be timed has no lead and one key, and is refused below if it is no playlist
 	}
 	if err != nil {
 		return err
@@ -58,14 +57,14 @@ func (r *rewriter) readTimes(text string) error {
 	if lead {
 		r.media.clearLead = c.startsBefore(r.o.ClearLead)
 	}
-	if r.o.Rotation.Length <= 0 {
-		return nil
-	}
-	periods, fault := c.periods(r.o.Rotation)
+	epochs, fault := c.epochs(r.o.Rotation)
 	if fault != nil {
 		return fault
 	}
-	r.media.periods = periods
+	r.media.epochs = epochs
+	for r.media.gone < len(epochs) && epochs[r.media.gone].Generation < r.o.Rotation.Oldest {
+		r.media.gone++
+	}
 	return nil
 }
 
@@ -142,7 +141,7 @@ func (c *clock) skip(list string) error {
 	return nil
 }
 
-// periods chooses the clock and divides it.
+// epochs chooses the clock and divides it; nil where all segments are of the same epoch.
 //
 // What has ended is timed from its own beginning, as a static MPD is, and not by its dates: it can be played at any time, and
 // the keys that a license may hold are those from period 0 to the length of the title. The price is that a live presentation
@@ -150,30 +149,64 @@ func (c *clock) skip(list string) error {
 //
 // A live playlist without dates has the same clock at each reload only if nothing that it counts from ever leaves it: the first
 // segment, as long as EXT-X-PLAYLIST-TYPE promises that it stays, and the number 0 otherwise.
-func (c *clock) periods(rotation Rotation) ([]uint32, *SyntaxError) {
-	periods := make([]uint32, len(c.starts))
-	switch {
-	case !c.ended && len(c.dates) > 0:
-		if c.dateless != nil {
-			return nil, c.dateless
+func (c *clock) epochs(rotation Rotation) ([]Epoch, *SyntaxError) {
+	dated := !c.ended && len(c.dates) > 0 && c.dateless == nil
+	if rotation.Length <= 0 {
+		if !dated {
+			return nil, nil
 		}
 		c.fromDates()
+		return c.generations(rotation, make([]Epoch, len(c.starts))), nil
+	}
+	epochs := make([]Epoch, len(c.starts))
+	switch {
+	case dated:
+		c.fromDates()
+	case !c.ended && c.dateless != nil:
+		return nil, c.dateless
 	case c.ended, c.event:
 		if c.skipped != nil {
 			return nil, c.skipped
 		}
 	case c.target == 0:
 		return nil, &SyntaxError{Line: 1, Err: fmt.Errorf("%w: neither dates nor a target duration to time a live playlist by", ErrUnsupported)}
-	default:
-		for i := range periods {
-			periods[i] = sequencePeriod(c.sequence+uint64(i), c.target, rotation.Length)
-		}
-		return periods, nil
 	}
 	for i, start := range c.starts {
-		periods[i] = rotation.Period(time.Duration(start))
+		if !dated && !c.ended && !c.event {
+			epochs[i].CryptoPeriod = sequencePeriod(c.sequence+uint64(i), c.target, rotation.Length)
+		} else {
+			epochs[i].CryptoPeriod = rotation.Period(time.Duration(start))
+		}
+		epochs[i].Generation = rotation.Replaced.Current()
 	}
-	return periods, nil
+	if dated {
+		return c.generations(rotation, epochs), nil
+	}
+	return epochs, nil
+}
+
+// maxLag is how far the dates of a live playlist may be off for keys to be replaced by them. Encoders and their storage are some seconds
+// late.
+const maxLag = 30 * time.Second
+
+// generations finds out the generation of each segment by its date. All have the newest, if the dates are those of another clock, or
+// nothing would be left.
+func (c *clock) generations(rotation Rotation, epochs []Epoch) []Epoch {
+	newest, last := rotation.Replaced.Current(), len(c.starts)-1
+	of := func(i int) uint32 {
+		generation, _, _ := rotation.Replaced.At(c.starts[i] + int64(cutSlack))
+		return generation
+	}
+	lag := rotation.Now.Sub(time.Unix(0, c.starts[last]))
+	whole := of(0) < newest && lag.Abs() > maxLag || last == 0 || of(last-1) < rotation.Oldest
+	listed := uint32(0)
+	for i := range epochs {
+		if epochs[i].Generation = newest; !whole {
+			listed = max(listed, of(i)) // a date that jumps back gives no keys back
+			epochs[i].Generation = listed
+		}
+	}
+	return epochs
 }
 
 // fromDates moves the starts to the dates: each segment counts from the last date up to its own, and those in front of the

@@ -12,15 +12,16 @@ type mediaState struct {
 	partRanges rangeChain
 	ranges     rangeChain
 
-	sequence  uint64   // of the segment that comes next
-	index     int      // of the same, in this playlist
-	periods   []uint32 // crypto periods, by index; nil without rotation
-	clearLead int      // how many of its segments, from the first on, are in the clear lead
-	numbered  bool     // EXT-X-MEDIA-SEQUENCE was seen
-	skip      bool     // EXT-X-SKIP was seen
-	began     bool     // a segment or a part was seen
-	inf       int      // where the pending EXTINF begins in the output
-	gap       bool     // of the next segment
+	sequence  uint64  // of the segment that comes next
+	index     int     // of the same, in this playlist
+	epochs    []Epoch // by index; nil where all are of one
+	gone      int     // how many of its segments, from the first on, have keys that are not given any more
+	clearLead int     // how many of its segments, from the first on, are in the clear lead
+	numbered  bool    // EXT-X-MEDIA-SEQUENCE was seen
+	skip      bool    // EXT-X-SKIP was seen
+	began     bool    // a segment or a part was seen
+	inf       int     // where the pending EXTINF begins in the output
+	gap       bool    // of the next segment
 	byteRange byteRange
 	whose     whose // who protected the media
 
@@ -145,6 +146,11 @@ func (r *rewriter) segmentInf(l line) error {
 	if err := r.endClearLead(); err != nil {
 		return err
 	}
+	if r.isGone() && !r.media.gap {
+		r.media.gap = true
+		r.out = append(append(append(r.out, '#'), tagGap...), r.eol...)
+		r.version.required = max(r.version.required, 8) // 8216bis, 8
+	}
 	r.pending, r.media.inf = l, len(r.out)
 	r.copyLine(l)
 	return nil
@@ -168,7 +174,7 @@ func (r *rewriter) segmentURI(l line) error {
 	if err != nil {
 		return r.fault(err)
 	}
-	segment := Segment{Resource: resource, Sequence: m.sequence, IFrame: r.info.iFrames, Gap: m.gap, CryptoPeriod: r.cryptoPeriod()}
+	segment := Segment{Resource: resource, Sequence: m.sequence, IFrame: r.info.iFrames, Gap: m.gap, Epoch: r.ownEpoch()}
 	track, err := r.trackFor(segment, m.inf)
 	if err != nil {
 		return err

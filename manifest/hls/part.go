@@ -71,7 +71,7 @@ func (r *rewriter) partTag() error {
 	if err != nil {
 		return r.fault(err)
 	}
-	part := Segment{Resource: resource, Sequence: r.media.sequence, IFrame: r.info.iFrames, Gap: r.says("GAP", "YES"), CryptoPeriod: r.cryptoPeriod()}
+	part := Segment{Resource: resource, Sequence: r.media.sequence, IFrame: r.info.iFrames, Gap: r.isGone() || r.says("GAP", "YES"), Epoch: r.ownEpoch()}
 	part.Lead = r.media.lead.next(resource, r.says("INDEPENDENT", "YES"), part.Gap)
 	if err := r.rotate(); err != nil {
 		return err
@@ -85,14 +85,18 @@ func (r *rewriter) partTag() error {
 	if err != nil {
 		return err
 	}
-	err = r.writeAttributes(edit{name: attrURI, value: text}, edit{name: attrByteRange, drop: true})
+	edits := []edit{{name: attrURI, value: text}, {name: attrByteRange, drop: true}}
+	if part.Gap {
+		edits = append(edits, edit{name: "GAP", value: "YES", add: true})
+	}
+	err = r.writeAttributes(edits...)
 	r.media.inf = len(r.out) // should an EXTINF wait for its URI, its keys must not stand in front of those of the part
 	return err
 }
 
 // preloadHint rewrites the hint for a part, or for an init segment that is known already (8216bis, 4.4.5.3). A hint is
 // optional. It is dropped when there is no track for it yet, and when its range is open at the end: what it names is
-// whole only when it is listed. It is also dropped when it begins a crypto period, whose keys stand in front of the first part or
+// whole only when it is listed. It is also dropped when it begins an epoch, whose keys stand in front of the first part or
 // segment that is listed.
 func (r *rewriter) preloadHint() error {
 	_, ranged := find(r.attrs, attrRangeStart)
@@ -112,7 +116,7 @@ func (r *rewriter) preloadHint() error {
 		return err
 	}
 	s, track := r.hintedSegment(hinted, isMap)
-	if track == nil || r.beginsPeriod(track) {
+	if track == nil || r.beginsEpoch(track) {
 		return nil
 	}
 	text, err := r.seal(track, s)
@@ -128,9 +132,9 @@ func (r *rewriter) hintedSegment(hinted Resource, isMap bool) (Segment, *openTra
 	m := &r.media
 	if isMap {
 		m.mapHinted, m.hintedMap = true, m.tracks.byInit[hinted]
-		return Segment{Resource: hinted, CryptoPeriod: r.cryptoPeriod()}, m.hintedMap
+		return Segment{Resource: hinted, Epoch: r.epoch()}, m.hintedMap
 	}
-	part := Segment{Resource: hinted, Sequence: m.sequence, IFrame: r.info.iFrames, Lead: m.lead.hint(), CryptoPeriod: r.cryptoPeriod()}
+	part := Segment{Resource: hinted, Sequence: m.sequence, IFrame: r.info.iFrames, Lead: m.lead.hint(), Epoch: r.epoch()}
 	switch {
 	case !m.mapHinted:
 		return part, m.tracks.known(hinted.Target)

@@ -139,7 +139,7 @@ func play(playlist string) (fetched []fetch, fault string) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(reference, "~"), "/")
 		name, _, _ = strings.Cut(name, ".")
 		want := map[string]string{}
-		for _, k := range (testTrack{name: name}).Keys(0) {
+		for _, k := range (testTrack{name: name}).Keys(Epoch{}) {
 			want[k.format()] = k.URI
 		}
 		if strings.HasPrefix(l, "#EXT-X-MAP") && strings.HasPrefix(name, "whole") {

@@ -29,9 +29,9 @@ type Protector interface {
 
 // Track is what one init segment describes, or what the segments without one have in common.
 type Track interface {
-	// Keys returns the EXT-X-KEY lines of the track in a crypto period, one per KEYFORMAT; none when there is nothing to
-	// protect. It is called at most once for each period, which is 0 without rotation.
-	Keys(period uint32) []Key
+	// Keys returns the EXT-X-KEY lines of the track in an epoch, one per KEYFORMAT; none when there is nothing to protect. It is
+	// called at most once for each.
+	Keys(epoch Epoch) []Key
 	// Passes reports that the media came protected: nothing is announced for it, and keys of the origin stay.
 	Passes() bool
 	// KeysAfterMap reports that the keys cover whole resources and the init segment is clear: the keys then stand behind
@@ -41,7 +41,7 @@ type Track interface {
 	// without EXT-X-MAP and of keys behind it, which have no lead.
 	TakesClearLead() bool
 	// Elements returns the elements for a media segment, a part, or the init segment, which is a Segment with nothing
-	// but its Resource, its CryptoPeriod, in each of which it has a URL, since it names the key, and its ClearLead.
+	// but its Resource, its Epoch, in each of which it has a URL, since it names the key, and its ClearLead.
 	Elements(s Segment) (elements []string, err error)
 }
 
@@ -58,11 +58,10 @@ type Segment struct {
 	Sequence uint64
 	// IFrame reports a playlist with EXT-X-I-FRAMES-ONLY, whose ranges may end inside a chunk.
 	IFrame bool
-	// Gap reports that the origin has no such resource (EXT-X-GAP, GAP=YES). Players do not ask for it.
+	// Gap reports that the origin has no such resource (EXT-X-GAP, GAP=YES), or that its keys are not given any more. Players do not ask for it.
 	Gap bool
-	// CryptoPeriod is the one that the segment begins in, modulo 2^32; a part has that of its segment. It is 0 without rotation,
-	// and for tracks that pass.
-	CryptoPeriod uint32
+	// Epoch is the one that the segment begins in, its crypto period modulo 2^32; a part has that of its segment.
+	Epoch
 	// ClearLead reports that the segment stays clear, and of an init segment that it is for segments which do. No key is in force for
 	// them: the EXT-X-KEY lines begin with the first segment that is encrypted, and there the init segment comes again without it.
 	ClearLead bool

@@ -62,7 +62,7 @@ type testTrack struct {
 	name      string
 }
 
-func (t testTrack) Keys(uint32) []Key {
+func (t testTrack) Keys(Epoch) []Key {
 	key := Key{Method: "SAMPLE-AES", URI: "k/" + t.name, KeyFormat: KeyFormatClearKey, KeyFormatVersions: "1", KID: testKID}
 	switch {
 	case strings.HasPrefix(t.name, "text"), t.name == "vtt":
@@ -116,7 +116,7 @@ func (p fixedProtector) Sidecar(context.Context, address.Target) ([]string, erro
 func (p fixedProtector) Track(context.Context, Resource) (Track, error) { return p, nil }
 func (p fixedProtector) Bare(context.Context, Segment) (Track, error)   { return p, nil }
 func (p fixedProtector) Elements(Segment) ([]string, error)             { return p.elements, nil }
-func (p fixedProtector) Keys(uint32) []Key                              { return p.keys }
+func (p fixedProtector) Keys(Epoch) []Key                               { return p.keys }
 func (p fixedProtector) TakesClearLead() bool                           { return true }
 func (p fixedProtector) KeysAfterMap() bool                             { return false }
 func (p fixedProtector) Passes() bool                                   { return false }

@@ -208,7 +208,7 @@ func readRotated(playlist string) (periods map[string]uint32, fault string) {
 		}
 		name, number, file := m[1], m[2], m[3]
 		want := map[string]string{}
-		for _, k := range (testTrack{name: name}).Keys(0) {
+		for _, k := range (testTrack{name: name}).Keys(Epoch{}) {
 			want[k.format()] = k.URI + "/" + number
 		}
 		isMap := strings.HasPrefix(l, "#EXT-X-MAP:")

@@ -4,13 +4,27 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// Rotation says how long a key encrypts.
+// Rotation says when keys change.
 type Rotation struct {
 	// Length is that of a crypto period, at least a second. Zero: keys do not rotate, and everything is of period 0.
 	Length time.Duration
+	// Replaced says when all keys were replaced in between. In a live playlist with dates, what begins behind that has the new ones; all
+	// of any other has the newest.
+	Replaced drm.Generations
+	// Oldest is the lowest generation whose keys are still given. Segments of a lower one stay as they were, but as gaps: players that know
+	// them take no other address for them, and nobody loads them.
+	Oldest uint32
+	// Now tells whether the dates of a live playlist are about right, without which keys are not replaced by them.
+	Now time.Time
 }
+
+// Epoch says which keys hold: those of a crypto period and a generation. It is zero without rotation, for tracks that pass, and where no
+// keys were replaced.
+type Epoch struct{ CryptoPeriod, Generation uint32 }
 
 // Period returns the crypto period of what begins at clock: since 1970 for what has dates, else since the beginning of its
 // playlist. It has the last 32 bits of ⌊(clock + 100 ms) / Length⌋, and is 0 for a clock that is negative and without rotation.
@@ -31,18 +45,26 @@ func (r Rotation) validate() error {
 // maxPeriods bounds the crypto periods of all tracks of a playlist, for each of which the caller may have to fetch keys.
 const maxPeriods = 20_000
 
-// cryptoPeriod returns the crypto period of the segment at hand, which is also that of its parts and of the EXT-X-MAP in front
-// of it: keys never change inside a segment.
-func (r *rewriter) cryptoPeriod() uint32 {
-	if r.media.periods == nil {
-		return 0
+// epoch returns the epoch of the keys in force for the segment at hand, which is also that of its parts and of the EXT-X-MAP in front of
+// it: keys never change inside a segment. Segments that are gone have no keys in force; those behind them hold already.
+func (r *rewriter) epoch() Epoch { return r.epochAt(max(r.media.index, r.media.gone)) }
+
+// ownEpoch returns the epoch of the segment at hand.
+func (r *rewriter) ownEpoch() Epoch { return r.epochAt(r.media.index) }
+
+func (r *rewriter) epochAt(index int) Epoch {
+	if r.media.epochs == nil {
+		return Epoch{Generation: r.o.Rotation.Replaced.Current()}
 	}
-	return r.media.periods[r.media.index]
+	return r.media.epochs[index]
 }
 
-// keysOf returns the keys of a track in a crypto period.
-func (r *rewriter) keysOf(track *openTrack, period uint32) ([]Key, error) {
-	if keys, ok := track.keys[period]; ok {
+// isGone reports whether the keys of the segment at hand were replaced, and are not given any more.
+func (r *rewriter) isGone() bool { return r.media.index < r.media.gone }
+
+// keysOf returns the keys of a track in an epoch.
+func (r *rewriter) keysOf(track *openTrack, epoch Epoch) ([]Key, error) {
+	if keys, ok := track.keys[epoch]; ok {
 		return keys, nil
 	}
 	t := &r.media.tracks
@@ -50,10 +72,10 @@ func (r *rewriter) keysOf(track *openTrack, period uint32) ([]Key, error) {
 		return nil, r.fault(fmt.Errorf("%w: over %d crypto periods", ErrTooLarge, maxPeriods))
 	}
 	if track.keys == nil {
-		track.keys = make(map[uint32][]Key)
+		track.keys = make(map[Epoch][]Key)
 	}
-	keys := slices.Clone(track.Keys(period))
-	track.keys[period] = keys
+	keys := slices.Clone(track.Keys(epoch))
+	track.keys[epoch] = keys
 	return keys, nil
 }
 
@@ -64,20 +86,20 @@ type mapInForce struct {
 	attrs []attribute
 }
 
-// rotate writes the keys and the EXT-X-MAP in force again when the segment at hand begins another crypto period: the init segment
+// rotate writes the keys and the EXT-X-MAP in force again when the segment at hand begins another epoch: the init segment
 // names its key. The media goes on, so that there is no EXT-X-DISCONTINUITY.
 func (r *rewriter) rotate() error {
 	t := &r.media.tracks
-	period, before := r.cryptoPeriod(), t.period
-	if t.mapped == nil || period == before || t.mapped.passes {
+	epoch, before := r.epoch(), t.epoch
+	if t.mapped == nil || epoch == before || t.mapped.passes {
 		return nil
 	}
-	t.period = period
+	t.epoch = epoch
 	was, err := r.keysOf(t.mapped, before)
 	if err != nil {
 		return err
 	}
-	is, err := r.keysOf(t.mapped, period)
+	is, err := r.keysOf(t.mapped, epoch)
 	if err != nil || len(was) == 0 && len(is) == 0 {
 		return err
 	}
@@ -87,7 +109,7 @@ func (r *rewriter) rotate() error {
 // restate writes the EXT-X-MAP in force and its keys as they are for the segment at hand.
 func (r *rewriter) restate() error {
 	t := &r.media.tracks
-	text, err := r.seal(t.mapped, Segment{Resource: t.restated.init, CryptoPeriod: t.period, ClearLead: r.inClearLead(t.mapped)})
+	text, err := r.seal(t.mapped, Segment{Resource: t.restated.init, Epoch: t.epoch, ClearLead: r.inClearLead(t.mapped)})
 	if err != nil {
 		return err
 	}
@@ -98,8 +120,7 @@ func (r *rewriter) restate() error {
 	return err
 }
 
-// beginsPeriod reports that the segment at hand is of another crypto period than the keys in force, which nothing has announced
-// yet.
-func (r *rewriter) beginsPeriod(track *openTrack) bool {
-	return !track.passes && r.cryptoPeriod() != r.media.tracks.period
+// beginsEpoch reports that the segment at hand is of another epoch than the keys in force, which nothing has announced yet.
+func (r *rewriter) beginsEpoch(track *openTrack) bool {
+	return !track.passes && r.epoch() != r.media.tracks.epoch
 }

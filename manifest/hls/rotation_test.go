@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,15 +44,23 @@ type rotatingTrack struct {
 	rotator *rotator
 }
 
-func (t rotatingTrack) Keys(period uint32) []Key {
-	asked := fmt.Sprintf("%s/%d", t.name, period)
+// String names epochs of the first generation by their number alone.
+func (e Epoch) String() string {
+	if e.Generation == 0 {
+		return strconv.Itoa(int(e.CryptoPeriod))
+	}
+	return fmt.Sprintf("%dg%d", e.CryptoPeriod, e.Generation)
+}
+
+func (t rotatingTrack) Keys(epoch Epoch) []Key {
+	asked := fmt.Sprintf("%s/%s", t.name, epoch)
 	t.rotator.asked = append(t.rotator.asked, asked)
 	if slices.Contains(t.rotator.clear, asked) {
 		return nil
 	}
-	keys := t.testTrack.Keys(period)
+	keys := t.testTrack.Keys(epoch)
 	for i := range keys {
-		keys[i].URI += fmt.Sprintf("/%d", period)
+		keys[i].URI += "/" + epoch.String()
 		keys[i].KID = [16]byte{}
 	}
 	return keys
@@ -65,7 +74,7 @@ func (t rotatingTrack) Elements(s Segment) ([]string, error) {
 	if !isPlainElement(name) {
 		name = "x"
 	}
-	return t.protector.seal(fmt.Sprintf("~%s_%d%s", name, s.CryptoPeriod, rangeElement(s.Range)), s.Target)
+	return t.protector.seal(fmt.Sprintf("~%s_%s%s", name, s.Epoch, rangeElement(s.Range)), s.Target)
 }
 
 // rewriteRotating rewrites a playlist with crypto periods of the given length.
@@ -275,7 +284,7 @@ func TestRotationPeriod(t *testing.T) {
 		{0, time.Hour, 0}, {time.Minute, -time.Hour, 0}, {time.Minute, 0, 0}, {time.Minute, 59_899_999_999, 0}, {time.Minute, 59_900 * time.Millisecond, 1},
 		{time.Minute, 119 * time.Second, 1}, {time.Second, (1<<32 + 7) * time.Second, 7}, {7 * 24 * time.Hour, 2_000_000_000 * time.Second, 3306},
 	} {
-		if got := (Rotation{test.length}).Period(test.clock); got != test.want {
+		if got := (Rotation{Length: test.length}).Period(test.clock); got != test.want {
 			t.Errorf("%+v: got %d", test, got)
 		}
 	}
@@ -299,7 +308,7 @@ func TestSequencePeriod(t *testing.T) {
 // TestFirstPeriodOfBare has Bare told of the period that it is asked in.
 func TestFirstPeriodOfBare(t *testing.T) {
 	_, r, err := rewriteRotating(t, 10*time.Second, liveTop+date0+seg("1.ts"))
-	want := []Segment{{Resource: Resource{Target: address.Target{Path: "/vod/demo/1.ts"}}, CryptoPeriod: period0}}
+	want := []Segment{{Resource: Resource{Target: address.Target{Path: "/vod/demo/1.ts"}}, Epoch: Epoch{CryptoPeriod: period0}}}
 	if diff := cmp.Diff(want, r.bare); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}

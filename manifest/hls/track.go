@@ -10,7 +10,7 @@ import (
 // openTrack is a track that the Protector was asked for, with its keys, which may be costly to make.
 type openTrack struct {
 	Track
-	keys             map[uint32][]Key // by crypto period, as far as they were asked for
+	keys             map[Epoch][]Key // as far as they were asked for
 	afterMap, passes bool
 	takesLead        bool // TakesClearLead, which passing tracks cannot
 }
@@ -23,7 +23,7 @@ type tracks struct {
 	bare        *openTrack // of the last segment, as long as there is no EXT-X-MAP
 
 	keys     []Key      // in force, as our lines have announced them
-	period   uint32     // theirs
+	epoch    Epoch      // theirs
 	periods  int        // that keys were asked for, of all tracks
 	restated mapInForce // with rotation, and with a clear lead
 	skipped  bool       // an EXT-X-SKIP has hidden which keys are in force, until the next EXT-X-MAP
@@ -53,7 +53,7 @@ func (r *rewriter) mapTag() error {
 	if err := r.settleTrack(track); err != nil {
 		return err
 	}
-	text, err := r.seal(track, Segment{Resource: init, CryptoPeriod: r.cryptoPeriod(), ClearLead: r.inClearLead(track)})
+	text, err := r.seal(track, Segment{Resource: init, Epoch: r.epoch(), ClearLead: r.inClearLead(track)})
 	if err != nil {
 		return err
 	}
@@ -61,8 +61,8 @@ func (r *rewriter) mapTag() error {
 	if track != t.mapped {
 		r.media.lead.cut()
 	}
-	t.mapped, t.period = track, r.cryptoPeriod()
-	if r.media.periods != nil || r.media.clearLead > 0 {
+	t.mapped, t.epoch = track, r.epoch()
+	if r.media.epochs != nil || r.media.clearLead > 0 {
 		t.restated = mapInForce{init, r.line, slices.Clone(r.attrs)}
 	}
 	return r.writeMap(track, text)
@@ -150,15 +150,15 @@ func (r *rewriter) trackFor(s Segment, at int) (*openTrack, error) {
 		track.takesLead = false
 		t.byExtension[extension] = track
 	}
-	if track != t.bare || s.CryptoPeriod != t.period {
-		keys, err := r.keysOf(track, s.CryptoPeriod)
+	if epoch := r.epoch(); track != t.bare || epoch != t.epoch {
+		keys, err := r.keysOf(track, epoch)
 		if err != nil {
 			return nil, err
 		}
 		if err := r.announce(at, keys); err != nil {
 			return nil, err
 		}
-		t.bare, t.period = track, s.CryptoPeriod
+		t.bare, t.epoch = track, epoch
 	}
 	return track, nil
 }
@@ -190,9 +190,13 @@ func (r *rewriter) checkTracks() error {
 // seal returns a reference to what a track describes, as seen from the request.
 func (r *rewriter) seal(track *openTrack, s Segment) (string, error) {
 	if track.passes {
-		s.CryptoPeriod = 0
+		s.Epoch = Epoch{}
 	}
 	elements, err := track.Elements(s)
+	if err != nil && s.Gap && r.isGone() {
+		s.Epoch = r.epoch() // of a key that is gone for us, too
+		elements, err = track.Elements(s)
+	}
 	if err != nil {
 		return "", r.refused(err)
 	}

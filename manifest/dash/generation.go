@@ -1,0 +1,66 @@
+package dash
+
+import (
+	"strconv"
+	"time"
+)
+
+// partID is the id of a part that begins with an epoch. The first of a Period whose keys never changed has that of the Period: its
+// viewers know no other when they do.
+func (r *rewriter) partID(original string, index, generation uint32) string {
+	id := original
+	if r.Rotation.Length > 0 {
+		id += "-k" + strconv.FormatUint(uint64(index), 10)
+	}
+	if generation > 0 {
+		id += "-g" + strconv.FormatUint(uint64(generation), 10)
+		if r.dynamic() && r.Rotation.Replaced == nil {
+			id += "-whole" // where it is cut, it begins later
+		}
+	}
+	return id
+}
+
+// cutName names a cut: where crypto periods change, whatever the keys.
+func (r *rewriter) cutName(p *periodPlan, c *cut) string {
+	if !c.rekeyed {
+		return r.partID(p.times.id, c.index, 0)
+	}
+	return r.partID(p.times.id, c.index, c.generation)
+}
+
+// givenID is the @id of a Period, or what stands for it as long as it has a @start.
+func (r *rewriter) givenID(n *node, index int) string {
+	if id, _ := n.attr("id"); id != "" {
+		return id
+	}
+	if start := n.trimmed("start"); start != "" {
+		return "p" + start
+	}
+	return "p" + strconv.Itoa(index)
+}
+
+// maxLag is how far the clock of a live MPD may be off for it to be cut where keys were replaced. Encoders and their storage are some
+// seconds late.
+const maxLag = 30 * time.Second
+
+// noteEdge looks where the segments of a Period end, and whether keys of some were replaced.
+func (r *rewriter) noteEdge(p *periodPlan, t *timing, cuts []cut) {
+	if len(cuts) == 0 || t.byClock {
+		return
+	}
+	_, end := t.at(t.total - 1)
+	r.edge = max(r.edge, addTimes(p.times.zero, t.nanos(end)))
+	r.replaced = r.replaced || cuts[0].generation < r.Rotation.newest()
+}
+
+// checkEdge refuses to cut, where keys were replaced, by a clock that is not ours.
+func (r *rewriter) checkEdge() error {
+	if !r.replaced || r.edge == 0 {
+		return nil
+	}
+	if lag := r.Rotation.Now.Sub(time.Unix(0, r.edge)); lag.Abs() > maxLag {
+		return r.doc.errorf(r.doc.root, "%w: a clock that is %s behind", ErrUnsupported, lag.Round(time.Second))
+	}
+	return nil
+}
