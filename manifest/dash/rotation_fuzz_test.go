@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 )
 
@@ -31,6 +32,9 @@ func FuzzRotate(f *testing.F) {
 		o := options(g)
 		o.Rotation = dash.Rotation{Length: time.Duration(length) * time.Second, Now: time.Unix(int64(now), 0)}
 		o.ClearLead = 7 * time.Second
+		if length%2 == 1 {
+			o.Rotation.Replaced, o.Rotation.Oldest = drm.Generations{int64(now) - int64(length), int64(now) - 5}, uint32(length/2%2)
+		}
 		out, err := dash.Rewrite(t.Context(), mpd, o)
 		if err != nil {
 			if out != nil {

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
 )
 
 // TestRewriteIsReversible takes out what the rewriter is known to add, our key lines and path elements, and wants the
@@ -160,7 +161,7 @@ func FuzzRewrite(f *testing.F) {
 		vodTop + mapIn + seg("a") + "#EXT-X-MAP:URI=\"two.mp4\"\n" + seg("b") + mapIn + seg("c") + seg("d"),
 		"#EXTM3U\n" + theirs + "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"v\",URI=\"m\"\n#EXT-X-STREAM-INF:BANDWIDTH=2,VIDEO=\"v\"\na\n#EXT-X-STREAM-INF:BANDWIDTH=5,RESOLUTION=1x1,HDCP-LEVEL=NONE,ALLOWED-CPC=\"x:A/B,y:C\"\nb\n",
 	} {
-		for flags := range byte(16) {
+		for flags := range byte(64) {
 			f.Add([]byte(seed), uint16(flags), flags)
 		}
 	}
@@ -185,7 +186,7 @@ func FuzzRewrite(f *testing.F) {
 		if err == ErrNotPlaylist && onlyDropped(before) {
 			return
 		}
-		if err != nil || is.Kind != was.Kind || rotate == 0 && o.ClearLead == 0 && is.references > was.references {
+		if err != nil || is.Kind != was.Kind || rotate == 0 && o.ClearLead == 0 && o.Rotation.Replaced == nil && is.references > was.references {
 			t.Fatalf("from %+v to %+v, %v\n%s", was, is, err, out)
 		}
 		if fault := unsealed(string(out), o.From); fault != "" {
@@ -206,13 +207,17 @@ func FuzzRewrite(f *testing.F) {
 }
 
 // fuzzOptions are testOptions with crypto periods of some seconds, and a bit each for keys that stay, keys that are replaced, a
-// protector that judges variants, and a clear lead.
+// protector that judges variants, a clear lead, a re-key, and one whose grace is over.
 func fuzzOptions(rotate uint16, flags byte) (Options, *testProtector) {
 	o, protector := testOptions()
 	o.Rotation.Length = time.Duration(rotate) * time.Second
 	o.PassProtected, o.ReplaceProtection = flags&1 != 0, flags&2 != 0
 	if flags&8 != 0 {
 		o.ClearLead = 3 * time.Second
+	}
+	if flags&16 != 0 {
+		o.Rotation.Replaced, o.Rotation.Now = drm.Generations{2_000_000_005}, time.Unix(2_000_000_010, 0)
+		o.Rotation.Oldest = uint32(flags >> 5 & 1)
 	}
 	if flags&4 != 0 {
 		o.Protector = &judge{testProtector: protector, keys: []Key{{Method: "SAMPLE-AES", URI: "k"}}, terms: func(v Variant) VariantTerms {
@@ -225,14 +230,14 @@ func fuzzOptions(rotate uint16, flags byte) (Options, *testProtector) {
 	return o, protector
 }
 
-// splitSegment names a segment whose parts are not all of one crypto period. Init segments are told by their number, 0.
+// splitSegment names a segment whose parts are not all of one epoch. Init segments are told by their number, 0.
 func splitSegment(segments []Segment) string {
-	periods := map[uint64]uint32{}
+	epochs := map[uint64]Epoch{}
 	for _, s := range segments {
-		if period, ok := periods[s.Sequence]; ok && period != s.CryptoPeriod && s.Sequence != 0 {
-			return fmt.Sprintf("segment %d is of the periods %d and %d", s.Sequence, period, s.CryptoPeriod)
+		if epoch, ok := epochs[s.Sequence]; ok && epoch != s.Epoch && s.Sequence != 0 {
+			return fmt.Sprintf("segment %d is of the epochs %s and %s", s.Sequence, epoch, s.Epoch)
 		}
-		periods[s.Sequence] = s.CryptoPeriod
+		epochs[s.Sequence] = s.Epoch
 	}
 	return ""
 }
