@@ -119,6 +119,7 @@ type Handler struct {
 	limits     []policy.Limits
 	state      *SharedState
 	logger     *zap.Logger
+	strangers  strangerRecords
 
 	geoDatabases geo.Databases
 	geoRule      geo.Rule

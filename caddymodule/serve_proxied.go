@@ -29,6 +29,7 @@ var (
 // licenseState is what is known of a license request on its way.
 type licenseState struct {
 	subject   string // of the token or session that was judged, also if it was refused
+	admitted  bool   // the policy allows it
 	body      []byte // what has been read of it in front of the decision
 	bodyRead  bool
 	challenge licensing.Challenge
