@@ -120,6 +120,7 @@ type Handler struct {
 	state      *SharedState
 	logger     *zap.Logger
 	strangers  strangerRecords
+	issued     issuedLicenses
 
 	geoDatabases geo.Databases
 	geoRule      geo.Rule

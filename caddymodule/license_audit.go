@@ -36,19 +36,10 @@ type licenseOutcome struct {
 	ends   time.Time
 }
 
-func resultOf(c licensing.Challenge) string {
-	switch c.Purpose {
-	case licensing.PurposeCertificate:
-		return resultCertificate
-	case licensing.PurposeRenewal:
-		return resultRenewal
-	case licensing.PurposeRelease:
-		return resultRelease
-	case licensing.PurposeAcknowledgment:
-		return resultStored
-	default:
-		return resultGrant
-	}
+// purposeResults are what comes of license requests that are answered, by what they are for.
+var purposeResults = map[licensing.Purpose]string{
+	licensing.PurposeLicense: resultGrant, licensing.PurposeRenewal: resultRenewal, licensing.PurposeRelease: resultRelease,
+	licensing.PurposeCertificate: resultCertificate, licensing.PurposeAcknowledgment: resultStored,
 }
 
 // licenseEnd is when a license is over that was issued on these terms; zero if nothing ends it.

@@ -299,21 +299,23 @@ func TestMistakes(t *testing.T) {
 		return err
 	}
 	for name, err := range map[string]error{
-		"axinom, short":       second(NewAxinom("id", []byte(secret)[:31], true)),
-		"axinom, no ID":       second(NewAxinom("", []byte(secret), true)),
-		"doverunner, short":   second(NewDoveRunner(DoveRunnerConfig{SiteID: "A", SiteKey: secret[1:], AccessKey: secret})),
-		"drmtoday, short":     second(NewDRMtoday(DRMtodayConfig{Merchant: "m", Secret: []byte(secret)})),
-		"drmtoday, nobody":    second(NewDRMtoday(DRMtodayConfig{Secret: []byte(secret + secret)})),
-		"buydrm, no key":      second(NewBuyDRM("id", nil)),
-		"widevine, no signer": second(NewWidevineCloud(nil, "")),
-		"general, none":       general(func(c *GeneralConfig) { c.Algorithm = "none" }),
-		"general, short":      general(func(c *GeneralConfig) { c.Secret = c.Secret[:31] }),
-		"general, nowhere":    general(func(c *GeneralConfig) { c.Header = "" }),
-		"general, twice":      general(func(c *GeneralConfig) { c.Query = "q" }),
-		"general, empty":      general(func(c *GeneralConfig) { c.Claims = "" }),
-		"general, no JSON":    general(func(c *GeneralConfig) { c.Claims = "{asset}" }),
-		"general, unknown":    general(func(c *GeneralConfig) { c.Claims = `{"a":"{key}"}` }),
-		"general, format":     general(func(c *GeneralConfig) { c.HMAC, c.Format = true, "base32" }),
+		"axinom, short":        second(NewAxinom("id", []byte(secret)[:31], true)),
+		"axinom, no ID":        second(NewAxinom("", []byte(secret), true)),
+		"doverunner, short":    second(NewDoveRunner(DoveRunnerConfig{SiteID: "A", SiteKey: secret[1:], AccessKey: secret})),
+		"drmtoday, short":      second(NewDRMtoday(DRMtodayConfig{Merchant: "m", Secret: []byte(secret)})),
+		"drmtoday, nobody":     second(NewDRMtoday(DRMtodayConfig{Secret: []byte(secret + secret)})),
+		"buydrm, no key":       second(NewBuyDRM("id", nil)),
+		"widevine, no signer":  second(NewWidevineCloud(nil, "")),
+		"general, none":        general(func(c *GeneralConfig) { c.Algorithm = "none" }),
+		"general, short":       general(func(c *GeneralConfig) { c.Secret = c.Secret[:31] }),
+		"general, nowhere":     general(func(c *GeneralConfig) { c.Header = "" }),
+		"general, twice":       general(func(c *GeneralConfig) { c.Query = "q" }),
+		"general, empty":       general(func(c *GeneralConfig) { c.Claims = "" }),
+		"general, no JSON":     general(func(c *GeneralConfig) { c.Claims = "{asset}" }),
+		"general, unknown":     general(func(c *GeneralConfig) { c.Claims = `{"a":"{key}"}` }),
+		"general, keys quoted": general(func(c *GeneralConfig) { c.Claims = `{"a":"{keys}"}` }),
+		"general, bare text":   general(func(c *GeneralConfig) { c.Claims = `{"a":{level}}` }),
+		"general, format":      general(func(c *GeneralConfig) { c.HMAC, c.Format = true, "base32" }),
 	} {
 		if err == nil || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%s: %v", name, err)
