@@ -21,8 +21,9 @@ type Request struct {
 	Method, URL string
 	// Range is the value of a Range field, if not empty.
 	Range string
-	// Body is JSON.
-	Body []byte
+	// Body is that of a POST. ContentType and SOAPAction are the fields of those names, if not empty.
+	Body                    []byte
+	ContentType, SOAPAction string
 	// Limit is how many bytes of the answer are wanted at most.
 	Limit int64
 }
