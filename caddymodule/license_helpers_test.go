@@ -39,6 +39,7 @@ type licenseUpstreams struct {
 }
 
 type seenRequest struct {
+	host   string
 	target string
 	header http.Header
 	body   []byte
@@ -50,7 +51,7 @@ func startUpstreams(t *testing.T) *licenseUpstreams {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		u.mu.Lock()
-		u.seen = append(u.seen, seenRequest{r.URL.RequestURI(), r.Header, body})
+		u.seen = append(u.seen, seenRequest{r.Host, r.URL.RequestURI(), r.Header, body})
 		answer := u.answer
 		u.mu.Unlock()
 		if answer != nil {

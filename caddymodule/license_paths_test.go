@@ -50,7 +50,7 @@ func (l licensed) paths(t *testing.T, token string) map[string]licensePath {
 	mpd := l.manifest(t, token)
 	kid := kidsIn(t, mpd)[0]
 	wv, pr, fp := licenseURLIn(t, mpd, drm.SystemWidevine), licenseURLIn(t, mpd, drm.SystemPlayReady), licenseURLIn(t, mpd, drm.SystemFairPlay)
-	ck, raw := licenseURLIn(t, mpd, drm.SystemClearKey), linkTo(t, l.links(t, "/demo/master.m3u8?keyformat=identity&token="+token), "key", "").url
+	ck, raw := licenseURLIn(t, mpd, drm.SystemClearKey), rawKeyURLIn(t, l.links(t, "/demo/master.m3u8?keyformat=identity&token="+token))
 	clearKey := func(kid drm.KID) (string, []byte) { return ck, []byte(`{"kids":["` + kid.Base64URL() + `"]}`) }
 	widevine := func(kid drm.KID) (string, []byte) { return wv, widevineChallenge(1, kid) }
 	playReady := func(kid drm.KID) (string, []byte) { return pr, []byte(playReadyChallenge(kid)) }
@@ -66,6 +66,16 @@ func (l licensed) paths(t *testing.T, token string) map[string]licensePath {
 		"certificate of fairplay":     {http.MethodGet, strings.Replace(fp, "/fairplay/", "/fairplay/cert/", 1), nil, "/cert", nil},
 		"configuration of the player": {http.MethodGet, "http://" + l.addr + "/demo/.drm/config/premium.json?token=" + token, nil, "", nil},
 	}
+}
+
+// rawKeyURLIn is the first URI of a key of HLS identity among links of playlists, which name other systems by data: URIs.
+func rawKeyURLIn(t *testing.T, links []link) string {
+	t.Helper()
+	at := slices.IndexFunc(links, func(l link) bool { return l.kind == "key" && strings.Contains(l.url, "/key/") })
+	if at < 0 {
+		t.Fatal("no key of HLS identity")
+	}
+	return links[at].url
 }
 
 // ask sends the request of a path.
