@@ -10,7 +10,8 @@ import (
 
 const (
 	// namesFor is how long the names of a title's keys are remembered: long enough that a flood of questions for keys that do not exist
-	// costs one look at the title, and short enough that a key which the source gets in between is not missed for long.
+	// costs one look at the title, and short enough that a key which the source gets in between is not missed for long. That a title has
+	// no key at all is remembered with the answers of the source, for an even shorter time.
 	namesFor = 15 * time.Second
 	// maxNamedTitles bounds the memory, some 200 bytes a title and crypto period.
 	maxNamedTitles = 16384
@@ -30,7 +31,7 @@ type titleNames struct {
 	until time.Time
 }
 
-// learn notes all the names of a title, none included. Where there is no room, what is over goes, and else what comes first to hand.
+// learn notes all the names of a title. Where there is no room, what is over goes, and else what comes first to hand.
 func (n *names) learn(t Title, kids []drm.KID) {
 	now := n.now()
 	n.mu.Lock()
@@ -68,9 +69,9 @@ func (n *names) mayHold(t Title, kids []drm.KID) bool {
 }
 
 // LearnNames notes the names of all keys that the source has for t, so that MayHold can tell for a moment without another question. Of a
-// source that is a Namer nothing has to be noted.
+// source that is a Namer, and of a title without keys, nothing is noted: the title may be one whose keys come with the next moment.
 func (c *Cached) LearnNames(t Title, kids []drm.KID) {
-	if c.Names() {
+	if c.Names() || len(kids) == 0 {
 		return
 	}
 	c.names.learn(t, kids)
