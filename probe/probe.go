@@ -81,7 +81,7 @@ type prober struct {
 
 	inits    map[string]*initResult
 	licenses map[licenseQuestion]licenseAnswer
-	answers  map[string]bool // license URLs that were asked without a challenge
+	answers  map[string]bool // license servers that were asked without a device
 	proven   map[drm.KID]bool
 	leaks    map[string]bool // addresses that were tried without our elements
 
