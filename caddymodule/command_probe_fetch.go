@@ -73,8 +73,11 @@ func (f *probeFetcher) Fetch(ctx context.Context, asked probe.Request) (probe.Re
 	if asked.Range != "" {
 		r.Header.Set("Range", asked.Range)
 	}
-	if len(asked.Body) > 0 {
-		r.Header.Set("Content-Type", "application/json")
+	if asked.ContentType != "" {
+		r.Header.Set("Content-Type", asked.ContentType)
+	}
+	if asked.SOAPAction != "" {
+		r.Header.Set("SOAPAction", asked.SOAPAction)
 	}
 	f.addFields(r)
 	res, err := f.client.Do(r)

@@ -119,6 +119,8 @@ type Handler struct {
 	limits     []policy.Limits
 	state      *SharedState
 	logger     *zap.Logger
+	strangers  strangerRecords
+	issued     issuedLicenses
 
 	geoDatabases geo.Databases
 	geoRule      geo.Rule

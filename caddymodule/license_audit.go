@@ -36,19 +36,10 @@ type licenseOutcome struct {
 	ends   time.Time
 }
 
-func resultOf(c licensing.Challenge) string {
-	switch c.Purpose {
-	case licensing.PurposeCertificate:
-		return resultCertificate
-	case licensing.PurposeRenewal:
-		return resultRenewal
-	case licensing.PurposeRelease:
-		return resultRelease
-	case licensing.PurposeAcknowledgment:
-		return resultStored
-	default:
-		return resultGrant
-	}
+// purposeResults are what comes of license requests that are answered, by what they are for.
+var purposeResults = map[licensing.Purpose]string{
+	licensing.PurposeLicense: resultGrant, licensing.PurposeRenewal: resultRenewal, licensing.PurposeRelease: resultRelease,
+	licensing.PurposeCertificate: resultCertificate, licensing.PurposeAcknowledgment: resultStored,
 }
 
 // licenseEnd is when a license is over that was issued on these terms; zero if nothing ends it.
@@ -73,25 +64,40 @@ func (q *request) auditGrant(o licenseOutcome) {
 	q.audit(o.result, string(policy.ReasonAllowed), fields...)
 }
 
-// auditDenial writes the record of a license request that was refused. Of what a request names before it is allowed nothing is known.
+// auditDenial writes the record of a license request that was refused. Of what a request names before it is allowed nothing is known. Not every
+// stranger has a record of his own.
 func (q *request) auditDenial(a answer) {
 	if kindSystems[q.kind] == ([16]byte{}) {
 		return
+	}
+	var more []zap.Field
+	if q.isStranger() {
+		unrecorded, ok := q.strangers.take(q.now())
+		if !ok {
+			q.countLicense(resultDenial, a.reason)
+			return
+		}
+		if unrecorded > 0 {
+			more = append(more, zap.Uint64("unrecorded", unrecorded))
+		}
 	}
 	var kids []string
 	for _, kid := range q.license.challenge.KIDs {
 		kids = append(kids, kid.String())
 	}
-	q.audit(resultDenial, a.reason, zap.Int("status", a.status), zap.Strings("kids", kids))
+	q.audit(resultDenial, a.reason, append(more, zap.Int("status", a.status), zap.Strings("kids", kids))...)
+}
+
+func (q *request) countLicense(result, reason string) {
+	metricLicenses.WithLabelValues(kindSystems[q.kind].Word(), result, reason).Inc()
 }
 
 // audit writes one record on the logger of licenses: who is a pseudonym, and no token, key or address is in it.
 func (q *request) audit(result, reason string, more ...zap.Field) {
-	system := kindSystems[q.kind].Word()
-	metricLicenses.WithLabelValues(system, result, reason).Inc()
+	q.countLicense(result, reason)
 	if entry := q.licenseLogger().Check(zap.InfoLevel, "license "+result); entry != nil {
 		entry.Write(append([]zap.Field{
-			zap.String("result", result), zap.String("reason", reason), zap.String("system", system), zap.String("tenant", q.tenant),
+			zap.String("result", result), zap.String("reason", reason), zap.String("system", kindSystems[q.kind].Word()), zap.String("tenant", q.tenant),
 			zap.String("asset", string(q.seal.Asset)), zap.String("group", q.seal.Group), zap.String("subject", q.pseudonym()),
 			zap.String("country", q.identity.place.Country.String()),
 		}, more...)...)

@@ -39,6 +39,7 @@ type licenseUpstreams struct {
 }
 
 type seenRequest struct {
+	host   string
 	target string
 	header http.Header
 	body   []byte
@@ -50,7 +51,7 @@ func startUpstreams(t *testing.T) *licenseUpstreams {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		u.mu.Lock()
-		u.seen = append(u.seen, seenRequest{r.URL.RequestURI(), r.Header, body})
+		u.seen = append(u.seen, seenRequest{r.Host, r.URL.RequestURI(), r.Header, body})
 		answer := u.answer
 		u.mu.Unlock()
 		if answer != nil {
@@ -91,8 +92,9 @@ func (u *licenseUpstreams) asked() []seenRequest {
 // licensed is a gateway in front of license servers, and a viewer of one title.
 type licensed struct {
 	*gateway
-	up    *licenseUpstreams
-	token string
+	up     *licenseUpstreams
+	token  string
+	config string // as it was loaded, with the words that pairs and load replace
 }
 
 // startLicensed runs a site with options; WIDEVINE is replaced by more options of the license server for Widevine, and FIRST in pairs by the
@@ -111,8 +113,9 @@ func startLicensed(t *testing.T, widevine, options string, pairs ...string) lice
 	site := "http://:PORT {\n\tdrm {\n\ttenant licenses\n\tgroup premium\n\tkeys derived {\n\tper track_class\n}\n" + strings.Replace(licenseOptions, "WIDEVINE", widevine, 1) +
 		"\ttoken jwt {\n\talgorithms HS256\n\tsecret {env.TEST_TOKEN_SECRET}\n\t}\n\t" + options + "\n}\n\tfile_server {\n\troot TESTDATA\n}\n}\n"
 	global := strings.Replace(withGroups(licenseGroups), "output discard", "output file DIR/gateway.log\n\t\tlevel DEBUG", 1)
-	g.load(t, strings.Replace(global, "admin off", "metrics\n\tadmin off", 1)+site)
-	return licensed{g, up, viewerToken(t, "viewer-4Kd9", nil)}
+	config := strings.Replace(global, "admin off", "metrics\n\tadmin off", 1) + site
+	g.load(t, config)
+	return licensed{g, up, viewerToken(t, "viewer-4Kd9", nil), config}
 }
 
 var laurl = regexp.MustCompile(`<dashif:Laurl[^>]*>([^<]*)<`)

@@ -60,6 +60,7 @@ func (q *request) classKeys(title keysource.Title) ([]licensing.GrantedKey, erro
 			keys = append(keys, licensing.GrantedKey{Class: class, Key: key})
 		}
 	}
+	q.sourceOf(title.Group).LearnNames(title, grantedKIDs(keys))
 	return keys, nil
 }
 
@@ -85,6 +86,16 @@ func (q *request) permitted(keys []licensing.GrantedKey, asked []drm.KID) ([]lic
 	}
 	return kept, nil
 }
+
+func grantedKIDs(keys []licensing.GrantedKey) []drm.KID {
+	kids := make([]drm.KID, len(keys))
+	for i, key := range keys {
+		kids[i] = key.Key.KID()
+	}
+	return kids
+}
+
+func kidsOf(keys []drm.ContentKey) []drm.KID { return grantedKIDs(grantedAs(keys)) }
 
 func countKIDs(keys []licensing.GrantedKey, asked []drm.KID) (n int) {
 	for _, kid := range asked {

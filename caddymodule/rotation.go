@@ -133,17 +133,21 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 		return nil, err
 	}
 	var keys []drm.ContentKey
-	var err error
+	var err, unknown error
 	missing := len(asked)
 	q.licensedTitles(func(title keysource.Title) bool {
 		var found []drm.ContentKey
-		if found, err = q.keysNamed(q.r.Context(), title, asked); err != nil {
-			return false
+		found, err = q.keysNamed(q.r.Context(), title, asked)
+		if errors.Is(err, keysource.ErrUnknownKey) { // of a live title the next period is looked at first, and may have no key yet
+			err, unknown = nil, err
 		}
 		keys = append(keys, found...)
 		missing -= len(found)
-		return missing > 0
+		return err == nil && missing > 0
 	})
+	if err == nil && len(keys) == 0 {
+		err = unknown
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +164,7 @@ func (q *request) keysNamed(ctx context.Context, title keysource.Title, asked []
 	if err != nil {
 		return nil, err
 	}
+	q.sourceOf(title.Group).LearnNames(title, kidsOf(all))
 	withheld, err := q.withheld(ctx, title)
 	if err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ var (
 // licenseState is what is known of a license request on its way.
 type licenseState struct {
 	subject   string // of the token or session that was judged, also if it was refused
+	admitted  bool   // the policy allows it
 	body      []byte // what has been read of it in front of the decision
 	bodyRead  bool
 	challenge licensing.Challenge
@@ -116,7 +117,7 @@ func (q *request) serveProxiedLicense() error {
 	if err != nil {
 		return err
 	}
-	result := resultOf(challenge)
+	result := q.resultOf(challenge)
 	if result == resultGrant || result == resultRenewal { // a certificate opens nothing, and who releases a license gives it up
 		if err := q.grantLicense(grant.Keys); err != nil {
 			return err
@@ -160,7 +161,7 @@ func (q *request) grant(server *licenseServer, c licensing.Challenge) (licensing
 	}
 	group.License = terms
 	g := licensing.Grant{
-		System: server.system, Group: group, Tenant: q.tenant, Asset: string(q.seal.Asset), Subject: q.pseudonym(), Now: now, Ends: q.identity.until,
+		System: server.system, Purpose: c.Purpose, Group: group, Tenant: q.tenant, Asset: string(q.seal.Asset), Subject: q.pseudonym(), Now: now, Ends: q.identity.until,
 	}
 	_, _ = rand.Read(g.Nonce[:]) // never fails
 	var err error

@@ -110,7 +110,7 @@ func headerTokens(header http.Header, name string) []string {
 // decideAccess asks the policy of the site about the clean path of the request.
 func (q *request) decideAccess(viewer policy.Viewer) policy.Decision {
 	decision := q.policy.Decide(q.entitlementScope(q.r.Context()), q.now(), q.policyAsset(), viewer)
-	q.identity.request, q.license.subject = viewer.Request, decision.Claims.Subject
+	q.identity.request, q.license.subject, q.license.admitted = viewer.Request, decision.Claims.Subject, decision.Allowed
 	q.identity.request.ASN = viewer.Place.ASN
 	if decision.Allowed || q.observes() { // without a good token or session there are none
 		q.identity.claims, q.identity.session.renewal = decision.Claims, decision.Renewal

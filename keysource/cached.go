@@ -83,6 +83,7 @@ type Cached struct {
 	src   Source
 	keys  *table[Request, drm.ContentKey]
 	lists *table[Title, []drm.ContentKey]
+	names *names
 	// signals is nil if the source is no Signaler.
 	signals *table[Request, told]
 }
@@ -119,7 +120,7 @@ func NewCached(src Source, now func() time.Time, options CacheOptions) (*Cached,
 		keys.close()
 		return nil, err
 	}
-	c := &Cached{src: src, keys: keys, lists: lists}
+	c := &Cached{src: src, keys: keys, lists: lists, names: &names{now: now, known: make(map[Title]titleNames)}}
 	if err := c.openSignals(options, now, slots); err != nil {
 		c.Close()
 		return nil, err
@@ -147,11 +148,12 @@ type Namer interface {
 	KIDs(t Title) ([]drm.KID, error)
 }
 
-// MayHold reports whether one of kids may be the name of a key of t: whether it is, if the source is a Namer, and true otherwise.
+// MayHold reports whether one of kids may be the name of a key of t: whether it is, if the source is a Namer or LearnNames was called within
+// the last moments, and true otherwise.
 func (c *Cached) MayHold(t Title, kids []drm.KID) bool {
 	namer, ok := c.src.(Namer)
 	if !ok {
-		return true
+		return c.names.mayHold(t, kids)
 	}
 	named, err := namer.KIDs(t)
 	return err == nil && slices.ContainsFunc(named, func(kid drm.KID) bool { return slices.Contains(kids, kid) })

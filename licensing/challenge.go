@@ -14,7 +14,8 @@ const (
 	PurposeLicense Purpose = iota
 	// PurposeCertificate asks for the certificate of the service, and is no playback (Widevine).
 	PurposeCertificate
-	// PurposeRenewal asks for a license again that the device has.
+	// PurposeRenewal asks for a license again that the device has. Widevine alone says so: players of PlayReady ask once more as they did at
+	// first, and what FairPlay says of leases is encrypted.
 	PurposeRenewal
 	// PurposeRelease gives a license back.
 	PurposeRelease
@@ -40,6 +41,8 @@ type Challenge struct {
 	Body []byte
 	// Form is how the player wrote it, for FairPlay.
 	Form FairPlayForm
+
+	ofLicense bool // it names a license that the device has (Widevine)
 }
 
 // maxChallengeKIDs bounds the key IDs of one message; no title has that many keys.

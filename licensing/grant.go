@@ -9,6 +9,8 @@ import (
 // Grant is what a viewer's license may give.
 type Grant struct {
 	System drm.SystemID
+	// Purpose is what the request asks for, as far as it says so.
+	Purpose Purpose
 	// Group is the DRM group, with terms that end no later than what the admission rests on.
 	Group         drm.Group
 	Tenant, Asset string

@@ -37,7 +37,7 @@ var (
 )
 
 // ParseWidevineChallenge reads a message of a Widevine decryption module: what it is for, and the keys that its initialization data
-// names. The identity of the device is not looked at, and may be encrypted.
+// names. Renewals and releases name the license that they are about in place of keys; one that names neither counts as unread. The identity of the device is not looked at, and may be encrypted.
 //
 // It returns ErrMalformed for what is no such message, and for one whose meaning depends on who reads it: a reader of Protocol Buffers may
 // merge fields that stand twice or keep the last, and the license server has to see the keys that were judged here.
@@ -74,7 +74,7 @@ func ParseWidevineChallenge(body []byte) (Challenge, error) {
 	if err := c.readWidevineContent(request[requestContent].bytes); err != nil {
 		return Challenge{}, malformed("Widevine: %v", err)
 	}
-	if c.Purpose == PurposeLicense && len(c.KIDs) == 0 {
+	if len(c.KIDs) == 0 && (c.Purpose == PurposeLicense || !c.ofLicense) {
 		c.Unread = true
 	}
 	return c, nil
@@ -105,6 +105,7 @@ func (c *Challenge) readWidevineContent(b []byte) error {
 			}
 			c.Unread = true
 		case contentExisting: // no other keys than that license had
+			c.ofLicense = true
 		default:
 			c.Unread = true
 		}

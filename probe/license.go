@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -30,7 +29,7 @@ func (p *prober) keyFor(ctx context.Context, s *stretch, kid drm.KID) (drm.Conte
 		at := s.place()
 		at.Line = signal.line
 		if signal.system != drm.SystemClearKey {
-			p.askWithoutChallenge(ctx, signal)
+			p.askWithoutDevice(ctx, signal, kid)
 			continue
 		}
 		if signal.licenseURL == "" {
@@ -72,7 +71,7 @@ func (p *prober) clearKey(ctx context.Context, at place, url string, kid drm.KID
 	if err != nil {
 		return answer.secret, false
 	}
-	res, err := p.fetcher.Fetch(ctx, Request{Method: "POST", URL: url, Body: body, Limit: maxLicense})
+	res, err := p.fetcher.Fetch(ctx, Request{Method: "POST", URL: url, Body: body, ContentType: "application/json", Limit: maxLicense})
 	switch {
 	case err != nil:
 		p.problem(LicenseFailed, at, "no answer for KID %s: %v", kid, err)
@@ -154,31 +153,6 @@ func (p *prober) fetchKey(ctx context.Context, url string) (Response, error) {
 	return p.fetcher.Fetch(ctx, Request{Method: "GET", URL: url, Limit: maxLicense})
 }
 
-// askWithoutChallenge says what the license server of another system answers to nobody in particular. A license needs a decryption module.
-func (p *prober) askWithoutChallenge(ctx context.Context, signal systemSignal) {
-	if signal.system == drm.SystemCommon {
-		return
-	}
-	url := or(signal.licenseURL, signal.headerURL())
-	key := signal.system.String() + url
-	if p.answers[key] {
-		return
-	}
-	p.answers[key] = true
-	license := License{System: visible(signal.system.Name()), Answer: "not in the manifest: no license was asked for"}
-	if url != "" {
-		license.URL = public(url)
-		if absolute, err := resolve(p.o.URL, url); err != nil {
-			license.Answer = "is no URL that can be asked"
-		} else if res, err := p.fetcher.Fetch(ctx, Request{Method: "POST", URL: absolute, Limit: maxLicense}); err != nil {
-			license.Answer = visible(fmt.Sprintf("does not answer: %v", err))
-		} else {
-			license.Answer = fmt.Sprintf("answers %d to a POST without a challenge", res.Status)
-		}
-	}
-	p.report.Licenses = append(p.report.Licenses, license)
-}
-
 // headerURL is the license URL in a PlayReady header.
 func (s systemSignal) headerURL() (url string) {
 	for _, object := range s.allObjects() {
@@ -187,6 +161,18 @@ func (s systemSignal) headerURL() (url string) {
 		}
 	}
 	return url
+}
+
+// headerKID is the first key of a PlayReady header; zero if there is none.
+func (s systemSignal) headerKID() drm.KID {
+	for _, object := range s.allObjects() {
+		for _, header := range headersOf(object) {
+			if len(header.Keys) > 0 {
+				return header.Keys[0].KID
+			}
+		}
+	}
+	return drm.KID{}
 }
 
 // allObjects are the PlayReady Objects of the signal.

@@ -21,8 +21,9 @@ type Request struct {
 	Method, URL string
 	// Range is the value of a Range field, if not empty.
 	Range string
-	// Body is JSON.
-	Body []byte
+	// Body is that of a POST. ContentType and SOAPAction are the fields of those names, if not empty.
+	Body                    []byte
+	ContentType, SOAPAction string
 	// Limit is how many bytes of the answer are wanted at most.
 	Limit int64
 }
@@ -80,7 +81,7 @@ type prober struct {
 
 	inits    map[string]*initResult
 	licenses map[licenseQuestion]licenseAnswer
-	answers  map[string]bool // license URLs that were asked without a challenge
+	answers  map[string]bool // license servers that were asked without a device
 	proven   map[drm.KID]bool
 	leaks    map[string]bool // addresses that were tried without our elements
 

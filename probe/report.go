@@ -50,7 +50,8 @@ type Problem struct {
 type License struct {
 	System string `json:"system"`
 	URL    string `json:"url,omitempty"`
-	// Answer says what a POST without a challenge got.
+	// Status is that of what it answered to a message that needs no device, 0 if it did not answer; Answer says so in words.
+	Status int    `json:"status,omitempty"`
 	Answer string `json:"answer"`
 }
 

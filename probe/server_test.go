@@ -31,6 +31,8 @@ type server struct {
 	now     time.Time
 	// onSleep is called at each pause.
 	onSleep func()
+	// elsewhere answers for other hosts; nil: there are none.
+	elsewhere func(r Request) Response
 }
 
 const home = "https://media.example.com"
@@ -42,6 +44,9 @@ func (s *server) Fetch(ctx context.Context, r Request) (Response, error) {
 		return Response{}, err
 	}
 	u, err := url.Parse(r.URL)
+	if err == nil && s.elsewhere != nil && u.Host != "media.example.com" {
+		return s.elsewhere(r), nil
+	}
 	if err != nil || u.Host != "media.example.com" {
 		return Response{}, errors.New("no such host")
 	}

@@ -84,7 +84,7 @@ func (p *prober) probeStream(ctx context.Context, s *stretch, chosen []segment) 
 			p.rawKey(ctx, s.place(), s.protection.keyURI)
 		}
 		for _, signal := range s.protection.systems {
-			p.askWithoutChallenge(ctx, signal)
+			p.askWithoutDevice(ctx, signal, signal.headerKID())
 		}
 	}
 	for _, seg := range chosen {

@@ -24,7 +24,7 @@ const (
 // probeWhole probes segments that are encrypted from their first byte to their last (8216, 4.3.2.4).
 func (p *prober) probeWhole(ctx context.Context, s *stretch, chosen []segment) {
 	for _, signal := range s.protection.systems {
-		p.askWithoutChallenge(ctx, signal)
+		p.askWithoutDevice(ctx, signal, signal.headerKID())
 	}
 	at := s.place()
 	if s.protection.keyURI == "" {

@@ -36,26 +36,6 @@ type GeneralConfig struct {
 	Header, Query, Prefix string
 }
 
-// generalWords are the placeholders of templates.
-var generalWords = map[string]func(licensing.Grant) string{
-	"subject":          user,
-	"asset":            func(g licensing.Grant) string { return g.Asset },
-	"group":            func(g licensing.Grant) string { return g.Group.Name },
-	"tenant":           func(g licensing.Grant) string { return g.Tenant },
-	"system":           func(g licensing.Grant) string { return g.System.Word() },
-	"level":            func(g licensing.Grant) string { return g.Group.Level.String() },
-	"hdcp":             func(g licensing.Grant) string { return g.Group.HDCP.String() },
-	"persistent":       func(g licensing.Grant) string { return fmt.Sprint(g.Group.License.Persistent) },
-	"license_seconds":  func(g licensing.Grant) string { return fmt.Sprint(seconds(g.Group.License.Duration)) },
-	"rental_seconds":   func(g licensing.Grant) string { return fmt.Sprint(seconds(g.Group.License.Rental)) },
-	"playback_seconds": func(g licensing.Grant) string { return fmt.Sprint(seconds(g.Group.License.Playback)) },
-	"renew_seconds":    func(g licensing.Grant) string { return fmt.Sprint(seconds(g.Group.License.Renew)) },
-	"now":              func(g licensing.Grant) string { return fmt.Sprint(g.Now.Unix()) },
-	"expires":          func(g licensing.Grant) string { return fmt.Sprint(tokenEnd(g).Unix()) },
-	"nonce":            func(g licensing.Grant) string { return uuid(g.Nonce) },
-	"kids":             kidList,
-}
-
 // tokenEnd is never after what the license rests on.
 func tokenEnd(g licensing.Grant) time.Time {
 	end := g.Now.Add(tokenLife)
@@ -63,14 +43,6 @@ func tokenEnd(g licensing.Grant) time.Time {
 		return g.Ends
 	}
 	return end
-}
-
-func kidList(g licensing.Grant) string {
-	kids := make([]string, len(g.Keys))
-	for i, key := range g.Keys {
-		kids[i] = key.Key.KID().String()
-	}
-	return strings.Join(kids, ",")
 }
 
 var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
@@ -96,8 +68,8 @@ func NewGeneral(config GeneralConfig) (*General, error) {
 			return nil, fmt.Errorf("%s stands for nothing", word)
 		}
 	}
-	if !config.HMAC && !json.Valid([]byte(v.fill(licensing.Grant{}))) {
-		return nil, errors.New("the template is no JSON once it is filled in")
+	if !config.HMAC && !json.Valid([]byte(v.fill(sampleGrant()))) {
+		return nil, errors.New("the template is no JSON once it is filled in: texts stand in quotation marks, numbers and {keys} do not")
 	}
 	return v, nil
 }
@@ -109,6 +81,9 @@ func (v *General) fill(g licensing.Grant) string {
 		value := generalWords[word[1:len(word)-1]](g)
 		if v.config.HMAC {
 			return textEscapes.Replace(url.QueryEscape(value))
+		}
+		if word == wordKeys { // a list of objects already
+			return value
 		}
 		escaped, err := json.Marshal(value)
 		if err != nil {
@@ -149,5 +124,5 @@ func (v *General) Ask(g licensing.Grant, _ licensing.Challenge) (Request, error)
 
 // Binds implements Vendor: whether the token names the title is in its template.
 func (v *General) Binds() bool {
-	return strings.Contains(v.config.Claims, "{asset}") || strings.Contains(v.config.Claims, "{kids}")
+	return strings.Contains(v.config.Claims, "{asset}") || strings.Contains(v.config.Claims, "{kids}") || strings.Contains(v.config.Claims, wordKeys)
 }

@@ -313,6 +313,8 @@ func TestMistakes(t *testing.T) {
 		"general, empty":      general(func(c *GeneralConfig) { c.Claims = "" }),
 		"general, no JSON":    general(func(c *GeneralConfig) { c.Claims = "{asset}" }),
 		"general, unknown":    general(func(c *GeneralConfig) { c.Claims = `{"a":"{key}"}` }),
+		"general, quoted":     general(func(c *GeneralConfig) { c.Claims = `{"a":"{keys}"}` }),
+		"general, bare text":  general(func(c *GeneralConfig) { c.Claims = `{"a":{level}}` }),
 		"general, format":     general(func(c *GeneralConfig) { c.HMAC, c.Format = true, "base32" }),
 	} {
 		if err == nil || strings.Contains(err.Error(), "planted") {
