@@ -139,7 +139,7 @@ func (q *request) admitSegment(grant [16]byte) error {
 }
 
 func (q *request) awaitGrant(grant [16]byte, wait time.Duration) error {
-	switch err := q.state.Grants.Wait(q.r.Context(), grant, wait); {
+	switch err := q.state.Grants.Wait(q.r.Context(), wait, grant); {
 	case errors.Is(err, state.ErrNotGranted):
 		return errLicenseRequired
 	case err != nil && q.r.Context().Err() == nil:
