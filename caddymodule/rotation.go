@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/licensing"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
@@ -131,44 +131,40 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	if err := q.checkGroup(); err != nil {
 		return nil, err
 	}
-	var keys []drm.ContentKey
+	var keys []licensing.GrantedKey
 	var err error
 	missing := len(asked)
 	q.licensedTitles(func(title keysource.Title) bool {
-		var found []drm.ContentKey
-		if found, err = q.keysNamed(q.r.Context(), title, asked); err != nil {
+		var found []licensing.GrantedKey
+		if found, err = q.keysNamed(title, asked); err != nil {
 			return false
 		}
 		keys = append(keys, found...)
-		missing -= len(found)
+		missing -= countKIDs(found, asked)
 		return missing > 0
 	})
 	if err != nil {
 		return nil, err
 	}
-	return q.unrevoked(keys)
+	return q.permittedAlone(keys)
 }
 
 // keysNamed returns the keys of a title in one crypto period that have one of the names. A source that can tell names without keys is not
 // asked for keys that are not wanted.
-func (q *request) keysNamed(ctx context.Context, title keysource.Title, asked []drm.KID) (keys []drm.ContentKey, err error) {
+func (q *request) keysNamed(title keysource.Title, asked []drm.KID) (keys []licensing.GrantedKey, err error) {
 	if !q.sourceOf(title.Group).MayHold(title, asked) {
 		return nil, nil
 	}
-	all, err := q.sourceOf(title.Group).ContentKeys(ctx, title)
-	if err != nil {
-		return nil, err
-	}
-	withheld, err := q.withheld(ctx, title)
-	if err != nil {
-		return nil, err
+	all, err := q.classKeys(title)
+	if err == nil && len(all) == 0 {
+		err = keysource.ErrUnknownKey
 	}
 	for _, key := range all {
-		if slices.Contains(asked, key.KID()) && !slices.Contains(withheld, key.KID()) {
+		if slices.Contains(asked, key.Key.KID()) {
 			keys = append(keys, key)
 		}
 	}
-	return keys, nil
+	return keys, err
 }
 
 // dashRotation returns how an MPD is cut, and the crypto periods of its licenses, which have one URL for all of its Periods.

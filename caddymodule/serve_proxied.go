@@ -116,13 +116,10 @@ func (q *request) serveProxiedLicense() error {
 	if err != nil {
 		return err
 	}
-	result := resultOf(challenge)
-	if result == resultGrant || result == resultRenewal { // a certificate opens nothing, and who releases a license gives it up
-		if err := q.grantLicense(grant.Keys); err != nil {
-			return err
-		}
+	if err := q.recordProxied(grant, challenge); err != nil {
+		return err
 	}
-	q.auditGrant(licenseOutcome{result: result, keys: grant.Keys, ends: licenseEnd(grant)})
+	q.auditGrant(licenseOutcome{result: resultOf(challenge), keys: grant.Keys, ends: licenseEnd(grant)})
 	q.writeSecret(contentType, license)
 	return nil
 }
