@@ -109,11 +109,15 @@ func (q *request) grantsOf(kid drm.KID) [][16]byte {
 	return grants
 }
 
-// keepLicense puts keys on record that the viewer keeps on the device, until the license ends.
+// keepLicense puts keys on record that the viewer keeps on the device, until the license ends: whether its session lasts, and what the token
+// of the next one allows, is judged with each request.
 func (q *request) keepLicense(keys []licensing.GrantedKey, ends time.Time) error {
 	viewer := q.licensee()
-	if q.RequireLicense == nil || viewer == nil {
+	switch {
+	case q.RequireLicense == nil || q.observes() && viewer == nil:
 		return nil
+	case viewer == nil:
+		return errLicenseRequired
 	}
 	ends = earlier(ends, q.now().Add(keptAtMost))
 	for _, key := range keys {

@@ -84,13 +84,12 @@ func (q *request) recordGrant(keys []drm.ContentKey, wanted licensing.SessionTyp
 		return err
 	}
 	granted := grantedAs(keys)
-	if err := q.grantLicense(granted, lease.ends); err != nil {
-		return err
-	}
+	remember := q.grantLicense
 	if lease.kept {
-		if err := q.keepLicense(granted, lease.ends); err != nil {
-			return err
-		}
+		remember = q.keepLicense
+	}
+	if err := remember(granted, lease.ends); err != nil {
+		return err
 	}
 	outcome := licenseOutcome{result: resultGrant, keys: granted, ends: lease.ends}
 	if lease.renewed {
