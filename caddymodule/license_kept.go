@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/licensing"
+	"github.com/caddy-drm/caddy-drm/state"
 )
 
 // Licenses that are kept on the device, and those of ClearKey, whose decryption module counts no time and tells nobody when it is used: what
@@ -48,11 +49,11 @@ func (q *request) leaseClearKey(wanted licensing.SessionType) (licenseLease, err
 func (q *request) rentalWindow(group drm.Group) (end time.Time, begun bool, err error) {
 	span := licensing.RentalSpan(group.License)
 	viewer := q.licensee()
-	if span == 0 || viewer == nil {
+	if span == 0 || viewer == "" {
 		return time.Time{}, false, nil
 	}
-	fields := append([]string{q.tenant, group.Name, string(q.seal.Asset)}, viewer...)
-	window, rental := digest16(append([]string{"license window"}, fields...)...), digest16(append([]string{"rental"}, fields...)...)
+	window := digest16("license window", q.tenant, viewer, group.Name, string(q.seal.Asset))
+	rental := digest16("rental", q.tenant, viewer, group.Name, string(q.seal.Asset))
 	now := q.now()
 	end, err = q.state.Grants.Until(q.r.Context(), window)
 	if err != nil || now.Before(end) {
@@ -80,29 +81,31 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", errGrantsUnavailable, err)
 }
 
-// licensee names the viewer whom a license on a device is on record for: the subject of the token with the device, or the playback of who has
-// none; nil if nobody knows.
-func (q *request) licensee() []string {
+// licensee stands for the viewer whom a license on a device is on record for, as a keyed digest, since who reads the shared state could try
+// names: of the token's subject and device, or of the playback of who has no subject; empty if nobody knows.
+func (q *request) licensee() string {
+	var digest state.Digest
 	switch claims := q.identity.claims; {
 	case claims.Subject != "":
-		return []string{"subject", claims.Subject, claims.Device}
+		digest = q.pseudonyms.Digest("licensee", fmt.Sprintf("%d:%s%s", len(claims.Subject), claims.Subject, claims.Device))
 	case claims.Playback != [8]byte{}:
-		return []string{"playback", string(claims.Playback[:])}
+		digest = q.pseudonyms.Digest("licensee without a subject", string(claims.Playback[:]))
 	default:
-		return nil
+		return ""
 	}
+	return string(digest[:])
 }
 
 // keptGrantOf names a license for one key on the device of a viewer.
-func (q *request) keptGrantOf(kid drm.KID, viewer []string) [16]byte {
-	return digest16(append([]string{"kept license", q.tenant, string(kid[:])}, viewer...)...)
+func (q *request) keptGrantOf(kid drm.KID, viewer string) [16]byte {
+	return digest16("kept license", q.tenant, viewer, string(kid[:]))
 }
 
 // grantsOf names what opens the segments of a key: a license in this session, or one that the viewer has kept on the device.
 func (q *request) grantsOf(kid drm.KID) [][16]byte {
 	grants := [][16]byte{q.grantOf(kid)}
 	if group, _ := q.groupNamed(q.seal.Group); group.License.Persistent {
-		if viewer := q.licensee(); viewer != nil {
+		if viewer := q.licensee(); viewer != "" {
 			grants = append(grants, q.keptGrantOf(kid, viewer))
 		}
 	}
@@ -114,9 +117,9 @@ func (q *request) grantsOf(kid drm.KID) [][16]byte {
 func (q *request) keepLicense(keys []licensing.GrantedKey, ends time.Time) error {
 	viewer := q.licensee()
 	switch {
-	case q.RequireLicense == nil || q.observes() && viewer == nil:
+	case q.RequireLicense == nil || q.observes() && viewer == "":
 		return nil
-	case viewer == nil:
+	case viewer == "":
 		return errLicenseRequired
 	}
 	ends = earlier(ends, q.now().Add(keptAtMost))
