@@ -67,10 +67,13 @@ func (q *request) classKeys(title keysource.Title) ([]licensing.GrantedKey, erro
 // the request as it is.
 func (q *request) permitted(keys []licensing.GrantedKey, asked []drm.KID) ([]licensing.GrantedKey, error) {
 	kept, refused := q.judgeKeys(keys)
-	for kid, reason := range refused {
-		if slices.Contains(asked, kid) || len(keys) == 1 {
-			return nil, reason
+	for _, kid := range asked {
+		if refused[kid] != nil {
+			return nil, refused[kid]
 		}
+	}
+	if len(keys) == 1 && len(kept) == 0 { // all that there is
+		return nil, refused[keys[0].Key.KID()]
 	}
 	return kept, nil
 }
@@ -93,14 +96,20 @@ func (q *request) permittedAlone(keys []licensing.GrantedKey) (permitted []drm.C
 // refused a key that all tracks share.
 func (q *request) judgeKeys(keys []licensing.GrantedKey) (kept []licensing.GrantedKey, refused map[drm.KID]error) {
 	group, _ := q.groupNamed(q.seal.Group)
-	refused = make(map[drm.KID]error)
 	for _, key := range keys {
-		switch kid := key.Key.KID(); {
+		var reason error
+		switch {
 		case !q.allowsClass(group, key.Class):
-			refused[kid] = errLevel
-		case q.state.Revocations.AnyKeyRevoked() && q.state.Revocations.KeyRevoked(q.now(), q.tenant, kid):
-			refused[kid] = errKeyRevoked
+			reason = errLevel
+		case q.state.Revocations.AnyKeyRevoked() && q.state.Revocations.KeyRevoked(q.now(), q.tenant, key.Key.KID()):
+			reason = errKeyRevoked
+		default:
+			continue
 		}
+		if refused == nil {
+			refused = make(map[drm.KID]error)
+		}
+		refused[key.Key.KID()] = reason
 	}
 	for _, key := range keys {
 		kid := key.Key.KID()
