@@ -25,8 +25,8 @@ func inspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect <file>|-",
 		Short: "Explains signals of DRM systems and protected media",
-		Long: `Explains in words what is in a file, or in what comes in by a pipe: pssh boxes and PlayReady Objects, as they are or in base64; init and media
-segments of fragmented MP4, also one behind the other; MPDs and playlists.
+		Long: `Explains in words what is in a file, or in what comes in by a pipe: pssh boxes and PlayReady Objects, as they are or in base64; license
+requests, licenses and releases of ClearKey, and the initialization data keyids; init and media segments of fragmented MP4, also one behind the other; MPDs and playlists.
 
 With --key it decrypts media segments and says whether what comes out can be media. Nothing of it is printed, and no key.
 

@@ -44,6 +44,7 @@ func TestInspectCommand(t *testing.T) {
 	}{
 		{"a file", "", []string{file}, true, "pssh of Widevine", ""},
 		{"a pipe", pssh, []string{"-"}, true, "key_id " + kid.String(), ""},
+		{"keyids", `{"kids":["` + kid.Base64URL() + `"]}`, []string{"-"}, true, "initialization data keyids", ""},
 		{"what is broken", broken, []string{"-"}, false, "broken: ", ""},
 		{"a segment with its init segment", "", []string{segment, "--init", init, "--key", kid.String() + ":" + key}, true, "track ", ""},
 		{"what is nothing", "hello", []string{"-"}, false, "", "neither a pssh box"},

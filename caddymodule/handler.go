@@ -216,8 +216,8 @@ type request struct {
 	addr     address.Address
 	seal     address.Seal // of a sealed playlist, media segment, sidecar or license
 	identity identity     // who asks, once identifyViewer is done
-	// ungranted is the license that a segment needs which is not of the clear lead; nil once it is settled.
-	ungranted *[16]byte
+	// ungranted are the licenses of which a segment needs one that is not of the clear lead; nil once it is settled.
+	ungranted [][16]byte
 	reason    string       // why the request was refused, for the placeholder
 	license   licenseState // of a license request
 }

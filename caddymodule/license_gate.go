@@ -76,8 +76,9 @@ func digest16(fields ...string) [16]byte {
 	return [16]byte(h.Sum(nil))
 }
 
-// grantLicense remembers that keys were given to the session, before they leave: who cannot be remembered could not watch.
-func (q *request) grantLicense(keys []licensing.GrantedKey) error {
+// grantLicense remembers that keys were given to the session, before they leave: who cannot be remembered could not watch. ends is when the
+// gateway itself ends the license; zero if it does not.
+func (q *request) grantLicense(keys []licensing.GrantedKey, ends time.Time) error {
 	if q.RequireLicense == nil {
 		return nil
 	}
@@ -88,9 +89,10 @@ func (q *request) grantLicense(keys []licensing.GrantedKey) error {
 		}
 		return errLicenseRequired
 	}
+	until := earlier(claims.Expires.Add(grantBeyond), ends)
 	for _, key := range keys {
-		if err := q.state.Grants.Add(q.r.Context(), q.grantOf(key.Key.KID()), claims.Expires.Add(grantBeyond)); err != nil {
-			return fmt.Errorf("%w: %w", errGrantsUnavailable, err)
+		if err := q.state.Grants.Add(q.r.Context(), q.grantOf(key.Key.KID()), until); err != nil {
+			return unavailable(err)
 		}
 	}
 	return nil
@@ -110,13 +112,13 @@ func (q *request) checkLicense() error {
 	if err != nil {
 		return fmt.Errorf("selecting the content key: %w", err)
 	}
-	grant := q.grantOf(key.KID())
+	grants := q.grantsOf(key.KID())
 	if q.seal.ClearUntil == 0 {
-		return q.admitSegment(grant)
+		return q.admitSegment(grants)
 	}
-	err = q.awaitGrant(grant, 0)
+	err = q.awaitGrant(grants, 0)
 	if errors.Is(err, errLicenseRequired) { // whether the segment is of the lead, which needs none, it says itself
-		q.ungranted, err = &grant, nil
+		q.ungranted, err = grants, nil
 	}
 	return err
 }
@@ -126,24 +128,24 @@ func (q *request) checkLead(seg *segcrypt.Segment) error {
 	if q.ungranted == nil || seg.LeavesClear() {
 		return nil
 	}
-	return q.admitSegment(*q.ungranted)
+	return q.admitSegment(q.ungranted)
 }
 
 // admitSegment lets the first segment of a track through, and waits for the license for every other.
-func (q *request) admitSegment(grant [16]byte) error {
-	track := digest16("track", string(grant[:]), string(q.seal.Init), q.seal.Template.String())
+func (q *request) admitSegment(grants [][16]byte) error {
+	track := digest16("track", string(grants[0][:]), string(q.seal.Init), q.seal.Template.String())
 	if q.state.Grants.Early(track, digest16("segment", string(q.addr.Path), fmt.Sprint(q.addr.Number), q.seal.Range.Header())) {
 		return nil
 	}
-	return q.awaitGrant(grant, q.RequireLicense.wait())
+	return q.awaitGrant(grants, q.RequireLicense.wait())
 }
 
-func (q *request) awaitGrant(grant [16]byte, wait time.Duration) error {
-	switch err := q.state.Grants.Wait(q.r.Context(), grant, wait); {
+func (q *request) awaitGrant(grants [][16]byte, wait time.Duration) error {
+	switch err := q.state.Grants.Wait(q.r.Context(), wait, grants...); {
 	case errors.Is(err, state.ErrNotGranted):
 		return errLicenseRequired
 	case err != nil && q.r.Context().Err() == nil:
-		return fmt.Errorf("%w: %w", errGrantsUnavailable, err)
+		return unavailable(err)
 	default:
 		return err
 	}

@@ -64,25 +64,17 @@ func (q *request) classKeys(title keysource.Title) ([]licensing.GrantedKey, erro
 	return keys, nil
 }
 
-// permitted takes out the keys that the device of the viewer cannot have, and those that have been revoked, and refuses a request that
-// names one of them.
+// permitted takes out the keys that the viewer may not have, and refuses a request that names one of them: what goes to a license server is
+// the request as it is.
 func (q *request) permitted(keys []licensing.GrantedKey, asked []drm.KID) ([]licensing.GrantedKey, error) {
-	group, _ := q.groupNamed(q.seal.Group)
-	var kept []licensing.GrantedKey
-	for _, key := range keys {
-		kid := key.Key.KID()
-		var refused error
-		switch {
-		case q.sourceOf(q.seal.Group).Split() && q.identity.claims.Level != "" && !q.allowsClass(group, key.Class):
-			refused = errLevel
-		case q.state.Revocations.AnyKeyRevoked() && q.state.Revocations.KeyRevoked(q.now(), q.tenant, kid):
-			refused = errKeyRevoked
-		case !slices.ContainsFunc(kept, func(k licensing.GrantedKey) bool { return k.Key.KID() == kid }):
-			kept = append(kept, key)
+	kept, refused := q.judgeKeys(keys)
+	for _, kid := range asked {
+		if refused[kid] != nil {
+			return nil, refused[kid]
 		}
-		if refused != nil && (slices.Contains(asked, kid) || len(keys) == 1) {
-			return nil, refused
-		}
+	}
+	if len(keys) == 1 && len(kept) == 0 { // all that there is
+		return nil, refused[keys[0].Key.KID()]
 	}
 	return kept, nil
 }
@@ -95,7 +87,47 @@ func grantedKIDs(keys []licensing.GrantedKey) []drm.KID {
 	return kids
 }
 
-func kidsOf(keys []drm.ContentKey) []drm.KID { return grantedKIDs(grantedAs(keys)) }
+// permittedAlone returns those keys that the viewer may have, for a license that is made here: a player plays the tracks that it has keys
+// for. That none is left is refused.
+func (q *request) permittedAlone(keys []licensing.GrantedKey) (permitted []drm.ContentKey, err error) {
+	kept, refused := q.judgeKeys(keys)
+	for _, key := range kept {
+		permitted = append(permitted, key.Key)
+	}
+	if len(kept) == 0 && len(keys) > 0 {
+		return nil, refused[keys[0].Key.KID()]
+	}
+	return permitted, nil
+}
+
+// judgeKeys is the one judgement of keys, for licenses of all systems. It returns those that the viewer may have, each once, and why not the
+// others: the device cannot have tracks that they are for, or they have been revoked. Who may not see may listen, so that nobody is
+// refused a key that all tracks share.
+func (q *request) judgeKeys(keys []licensing.GrantedKey) (kept []licensing.GrantedKey, refused map[drm.KID]error) {
+	group, _ := q.groupNamed(q.seal.Group)
+	for _, key := range keys {
+		var reason error
+		switch {
+		case !q.allowsClass(group, key.Class):
+			reason = errLevel
+		case q.state.Revocations.AnyKeyRevoked() && q.state.Revocations.KeyRevoked(q.now(), q.tenant, key.Key.KID()):
+			reason = errKeyRevoked
+		default:
+			continue
+		}
+		if refused == nil {
+			refused = make(map[drm.KID]error)
+		}
+		refused[key.Key.KID()] = reason
+	}
+	for _, key := range keys {
+		kid := key.Key.KID()
+		if refused[kid] == nil && !slices.ContainsFunc(kept, func(k licensing.GrantedKey) bool { return k.Key.KID() == kid }) {
+			kept = append(kept, key)
+		}
+	}
+	return kept, refused
+}
 
 func countKIDs(keys []licensing.GrantedKey, asked []drm.KID) (n int) {
 	for _, kid := range asked {

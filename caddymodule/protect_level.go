@@ -7,7 +7,6 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
-	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 )
 
@@ -57,28 +56,6 @@ func (q *request) checkLevel() error {
 		return nil
 	}
 	return errLevel
-}
-
-// withheld returns the names of the keys of a title that the device of the viewer cannot have. Where all tracks share one, there are none.
-func (q *request) withheld(ctx context.Context, title keysource.Title) (kids []drm.KID, err error) {
-	if q.identity.claims.Level == "" || !q.sourceOf(title.Group).Split() {
-		return nil, nil
-	}
-	group, _ := q.groupNamed(title.Group)
-	for _, class := range drm.SplitClasses {
-		if q.allowsClass(group, class) {
-			continue
-		}
-		key, err := q.sourceOf(title.Group).ContentKey(ctx, keysource.Request{Title: title, Class: class})
-		switch {
-		case errors.Is(err, keysource.ErrUnknownKey): // the title has no such track
-		case err != nil:
-			return nil, err
-		default:
-			kids = append(kids, key.KID())
-		}
-	}
-	return kids, nil
 }
 
 // Variant implements hls.VariantProtector.

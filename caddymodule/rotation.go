@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/licensing"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
@@ -132,17 +132,17 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	if err := q.checkGroup(); err != nil {
 		return nil, err
 	}
-	var keys []drm.ContentKey
+	var keys []licensing.GrantedKey
 	var err, unknown error
 	missing := len(asked)
 	q.licensedTitles(func(title keysource.Title) bool {
-		var found []drm.ContentKey
-		found, err = q.keysNamed(q.r.Context(), title, asked)
+		var found []licensing.GrantedKey
+		found, err = q.keysNamed(title, asked)
 		if errors.Is(err, keysource.ErrUnknownKey) { // of a live title the next period is looked at first, and may have no key yet
 			err, unknown = nil, err
 		}
 		keys = append(keys, found...)
-		missing -= len(found)
+		missing -= countKIDs(found, asked)
 		return err == nil && missing > 0
 	})
 	if err == nil && len(keys) == 0 {
@@ -151,30 +151,25 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.unrevoked(keys)
+	return q.permittedAlone(keys)
 }
 
 // keysNamed returns the keys of a title in one crypto period that have one of the names. A source that can tell names without keys is not
 // asked for keys that are not wanted.
-func (q *request) keysNamed(ctx context.Context, title keysource.Title, asked []drm.KID) (keys []drm.ContentKey, err error) {
+func (q *request) keysNamed(title keysource.Title, asked []drm.KID) (keys []licensing.GrantedKey, err error) {
 	if !q.sourceOf(title.Group).MayHold(title, asked) {
 		return nil, nil
 	}
-	all, err := q.sourceOf(title.Group).ContentKeys(ctx, title)
-	if err != nil {
-		return nil, err
-	}
-	q.sourceOf(title.Group).LearnNames(title, kidsOf(all))
-	withheld, err := q.withheld(ctx, title)
-	if err != nil {
-		return nil, err
+	all, err := q.classKeys(title)
+	if err == nil && len(all) == 0 {
+		err = keysource.ErrUnknownKey
 	}
 	for _, key := range all {
-		if slices.Contains(asked, key.KID()) && !slices.Contains(withheld, key.KID()) {
+		if slices.Contains(asked, key.Key.KID()) {
 			keys = append(keys, key)
 		}
 	}
-	return keys, nil
+	return keys, err
 }
 
 // dashRotation returns how an MPD is cut, and the crypto periods of its licenses, which have one URL for all of its Periods.

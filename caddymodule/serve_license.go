@@ -15,9 +15,9 @@ const (
 	licenseRequestTimeout = 10 * time.Second
 )
 
-// serveClearKeyLicense answers a license request of a Clear Key CDM with the keys of the title that its URL is sealed
-// for, as far as they were asked for (EME, Clear Key). The Content-Type of the request says nothing reliable: players
-// send none, or JSON, or octets.
+// serveClearKeyLicense answers a license request of a Clear Key CDM with the keys of the title that its URL is sealed for, as far as they
+// were asked for, and a license release with its acknowledgment (EME, Clear Key). The Content-Type of the request says nothing reliable:
+// players send none, or JSON, or octets.
 func (q *request) serveClearKeyLicense() error {
 	body, err := q.readLicenseBody(maxLicenseRequest)
 	if err != nil {
@@ -28,6 +28,16 @@ func (q *request) serveClearKeyLicense() error {
 		return err
 	}
 	q.license.challenge.KIDs = asked.KIDs
+	if !q.servesClearKey() {
+		return errNotOurs
+	}
+	group, _ := q.groupNamed(q.seal.Group)
+	switch persistent := group.License.Persistent; {
+	case asked.Purpose(persistent) == licensing.PurposeRelease:
+		return q.releaseClearKey(asked)
+	case asked.Type == licensing.SessionPersistent && !persistent:
+		return licensing.ErrUnsupportedType
+	}
 	keys, err := q.licensedKeys(asked.KIDs)
 	if err != nil {
 		return err
@@ -36,14 +46,14 @@ func (q *request) serveClearKeyLicense() error {
 	if err != nil {
 		return err
 	}
-	if err := q.recordGrant(grantedAs(keys)); err != nil {
+	if err := q.recordGrant(keys, asked.Type); err != nil {
 		return err
 	}
 	q.writeSecret("application/json", license)
 	return nil
 }
 
-// serveRawKey answers for the URI of an EXT-X-KEY of format identity: 16 octets (RFC 8216, 5).
+// serveRawKey answers for the URI of an EXT-X-KEY of format identity: 16 octets (RFC 8216, 5). A HEAD gets no key, and so grants none.
 func (q *request) serveRawKey() error {
 	kid, err := drm.ParseKID(q.addr.Endpoint[2])
 	if err != nil {
@@ -58,19 +68,34 @@ func (q *request) serveRawKey() error {
 	if err != nil {
 		return errNotOurs
 	}
-	if err := q.recordGrant(grantedAs(keys)); err != nil {
-		return err
+	if q.r.Method != http.MethodHead {
+		if err := q.recordGrant(keys, licensing.SessionTemporary); err != nil {
+			return err
+		}
 	}
 	q.writeSecret("application/octet-stream", key)
 	return nil
 }
 
 // recordGrant remembers and audits keys that are about to leave in clear.
-func (q *request) recordGrant(keys []licensing.GrantedKey) error {
-	if err := q.grantLicense(keys); err != nil {
+func (q *request) recordGrant(keys []drm.ContentKey, wanted licensing.SessionType) error {
+	lease, err := q.leaseClearKey(wanted)
+	if err != nil {
 		return err
 	}
-	q.auditGrant(licenseOutcome{result: resultGrant, keys: keys})
+	granted := grantedAs(keys)
+	remember := q.grantLicense
+	if lease.kept {
+		remember = q.keepLicense
+	}
+	if err := remember(granted, lease.ends); err != nil {
+		return err
+	}
+	outcome := licenseOutcome{result: resultGrant, keys: granted, ends: lease.ends}
+	if lease.renewed {
+		outcome.result = resultRenewal
+	}
+	q.auditGrant(outcome)
 	return nil
 }
 

@@ -118,10 +118,8 @@ func (q *request) serveProxiedLicense() error {
 		return err
 	}
 	result := q.resultOf(challenge)
-	if result == resultGrant || result == resultRenewal { // a certificate opens nothing, and who releases a license gives it up
-		if err := q.grantLicense(grant.Keys); err != nil {
-			return err
-		}
+	if err := q.recordProxied(grant, challenge, result); err != nil {
+		return err
 	}
 	q.auditGrant(licenseOutcome{result: result, keys: grant.Keys, ends: licenseEnd(grant)})
 	q.writeSecret(contentType, license)

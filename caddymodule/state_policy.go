@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"time"
 
-	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/policy"
 	"github.com/caddy-drm/caddy-drm/state"
@@ -96,23 +95,6 @@ func (q *request) checkMediaKey() error {
 		return errKeyRevoked
 	}
 	return nil
-}
-
-// unrevoked returns the keys that have not been revoked. That none is left is errKeyRevoked.
-func (q *request) unrevoked(keys []drm.ContentKey) ([]drm.ContentKey, error) {
-	if !q.state.Revocations.AnyKeyRevoked() {
-		return keys, nil
-	}
-	kept := make([]drm.ContentKey, 0, len(keys))
-	for _, key := range keys {
-		if !q.state.Revocations.KeyRevoked(time.Now(), q.tenant, key.KID()) {
-			kept = append(kept, key)
-		}
-	}
-	if len(keys) > 0 && len(kept) == 0 {
-		return nil, errKeyRevoked
-	}
-	return kept, nil
 }
 
 // playbackOf returns the name by which the playback of claims can be revoked, empty if it has none.

@@ -49,7 +49,6 @@ var groupProblems = [...]groupRule{
 	{"license", func(g Group) bool {
 		return g.License.Duration > 0 && g.License.Duration < 2*g.Rotate && g.License.Renew == 0
 	}, "it is shorter than two crypto periods and never renewed: it ends before the next key is in use"},
-	{"license", func(g Group) bool { return g.License.Persistent && g.only(SystemClearKey) && g.Scheme != SchemeAES128 }, "no browser keeps licenses of ClearKey: a persistent one needs another system"},
 	{"license", func(g Group) bool { return g.License.Persistent && g.Scheme == SchemeAES128 }, "AES-128 hands out keys, and there is no license that could be kept"},
 	{"license", func(g Group) bool { return g.License.Renew > 0 && g.only(SystemClearKey) }, "a license of ClearKey does not end, so that no player renews it"},
 	{"rotate", func(g Group) bool { return g.Rotate != 0 && (g.Rotate < MinCryptoPeriod || g.Rotate > MaxCryptoPeriod) }, "a crypto period is 2 seconds to 365 days long: players cannot fetch keys faster than segments"},
@@ -75,7 +74,7 @@ var groupWarnings = [...]groupRule{
 		l := g.License
 		return l.Persistent && l.Duration == 0 && l.Rental == 0 && l.Playback == 0
 	}, "a persistent license without duration, rental or playback stays on the device forever"},
-	{"license", func(g Group) bool { return g.License.Persistent && g.has(SystemClearKey) && !g.only(SystemClearKey) }, "players that choose ClearKey keep no license: no browser does"},
+	{"license", func(g Group) bool { return g.License.Persistent && g.has(SystemClearKey) }, "no browser keeps licenses of ClearKey, though apps do: what browsers are given are temporary ones"},
 	{"license", func(g Group) bool { return g.License.Duration > 0 && g.has(SystemClearKey) }, "a license of ClearKey does not end by itself: for those who use it, the session ends the supply of keys, and no key that they have"},
 	{"hdcp", func(g Group) bool { return g.HDCP > HDCPNone && g.has(SystemClearKey) && !g.only(SystemClearKey) }, "players that choose ClearKey send the pictures to any output"},
 	{"hdcp", func(g Group) bool { return g.HDCP > HDCPNone && g.Level == LevelLow }, "level low allows for decoding in plain software, which can say anything of its outputs: HDCP is only as good as level high"},

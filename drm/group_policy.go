@@ -135,7 +135,7 @@ func (s SystemID) KeySystem() string {
 // puts in those of the stream. With scheme auto a configuration that allows for either scheme names none.
 func (g Group) EME(system SystemID) EMEConfiguration {
 	c := EMEConfiguration{InitDataTypes: []string{"cenc"}, PersistentState: "optional", SessionTypes: []string{"temporary"}}
-	if g.License.Persistent {
+	if g.License.Persistent && system != SystemClearKey { // no browser keeps its licenses, and would refuse the configuration
 		c.PersistentState, c.SessionTypes = "required", []string{"persistent-license"}
 	}
 	video := EMECapability{ContentType: `video/mp4; codecs="avc1.640028"`}

@@ -26,6 +26,7 @@ func TestGroupsThatWork(t *testing.T) {
 		"header 4.3 with auto":           {Systems: []SystemID{SystemPlayReady}, PlayReadyHeader: PlayReady43},
 		"AES-128":                        {Scheme: SchemeAES128},
 		"an hour in clear":               {ClearLead: time.Hour},
+		"ClearKey to keep":               {License: LicenseTerms{Persistent: true, Playback: time.Hour}},
 		"a license without an end":       {Systems: allDRM, License: LicenseTerms{Renew: time.Hour}},
 	} {
 		if problems, _ := g.Check(true); len(problems) > 0 {
@@ -47,7 +48,6 @@ var groupMistakes = []struct {
 	{"playback longer than the license", Group{Systems: allDRM, License: LicenseTerms{Persistent: true, Duration: time.Hour, Playback: 2 * time.Hour}}, "license: longer than the license"},
 	{"renewal at the end", Group{Systems: allDRM, License: LicenseTerms{Duration: time.Hour, Renew: time.Hour}}, "license: over already"},
 	{"less than two crypto periods", Group{Systems: allDRM, Rotate: time.Minute, License: LicenseTerms{Duration: 2*time.Minute - 1}}, "license: two crypto periods"},
-	{"ClearKey to keep", Group{License: LicenseTerms{Persistent: true, Duration: time.Hour}}, "license: no browser keeps"},
 	{"AES-128 to keep", Group{Scheme: SchemeAES128, License: LicenseTerms{Persistent: true}}, "license: AES-128"},
 	{"ClearKey that renews", Group{License: LicenseTerms{Duration: time.Hour, Renew: time.Minute}}, "license: does not end"},
 	{"a crypto period of a second", Group{Rotate: time.Second}, "rotate: 2 seconds"},
@@ -106,7 +106,7 @@ func TestGroupsThatWarn(t *testing.T) {
 		wants string
 	}{
 		{"kept forever", Group{Systems: widevine, License: LicenseTerms{Persistent: true}}, "license: forever"},
-		{"kept by some", Group{Systems: []SystemID{SystemWidevine, SystemClearKey}, License: LicenseTerms{Persistent: true, Playback: time.Hour}}, "license: keep no license"},
+		{"kept by some", Group{Systems: []SystemID{SystemWidevine, SystemClearKey}, License: LicenseTerms{Persistent: true, Playback: time.Hour}}, "license: no browser keeps"},
 		{"ClearKey that should end", Group{License: LicenseTerms{Duration: time.Hour}}, "license: does not end by itself"},
 		{"HDCP and ClearKey", Group{Systems: []SystemID{SystemWidevine, SystemClearKey}, HDCP: HDCP1}, "hdcp: any output"},
 		{"HDCP at level low", Group{Systems: widevine, HDCP: HDCP1}, "hdcp: plain software"},
@@ -194,6 +194,8 @@ func TestEMEConfiguration(t *testing.T) {
 		want   string
 	}{
 		"ClearKey has no robustness": {Group{}, SystemClearKey,
+			`{"initDataTypes":["cenc"],"audioCapabilities":[{"contentType":"audio/mp4; codecs=\"mp4a.40.2\""}],"videoCapabilities":[{"contentType":"video/mp4; codecs=\"avc1.640028\""}],"persistentState":"optional","sessionTypes":["temporary"]}`},
+		"browsers keep no ClearKey": {Group{License: LicenseTerms{Persistent: true}}, SystemClearKey,
 			`{"initDataTypes":["cenc"],"audioCapabilities":[{"contentType":"audio/mp4; codecs=\"mp4a.40.2\""}],"videoCapabilities":[{"contentType":"video/mp4; codecs=\"avc1.640028\""}],"persistentState":"optional","sessionTypes":["temporary"]}`},
 		"Widevine at level high": {high, SystemWidevine,
 			`{"initDataTypes":["cenc"],"audioCapabilities":[{"contentType":"audio/mp4; codecs=\"mp4a.40.2\"","robustness":"HW_SECURE_CRYPTO"}],"videoCapabilities":[{"contentType":"video/mp4; codecs=\"avc1.640028\"","robustness":"HW_SECURE_ALL"}],"persistentState":"optional","sessionTypes":["temporary"]}`},

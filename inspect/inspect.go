@@ -16,7 +16,7 @@ import (
 const MaxBytes = 256 << 20
 
 // ErrUnknown is returned for input that is none of what the package knows.
-var ErrUnknown = errors.New("neither a pssh box, a PlayReady Object, fragmented MP4, an MPD nor a playlist")
+var ErrUnknown = errors.New("neither a pssh box, a PlayReady Object, an object of ClearKey, fragmented MP4, an MPD nor a playlist")
 
 // Options are what belongs to the input.
 type Options struct {
@@ -66,6 +66,8 @@ func explainerOf(b []byte) (explainer, error) {
 		return func(w *writer, _ []byte, _ Options) error { return explainPlaylist(w, text) }, nil
 	case bytes.HasPrefix(text, []byte("<")):
 		return func(w *writer, _ []byte, _ Options) error { return explainMPD(w, text) }, nil
+	case bytes.HasPrefix(text, []byte("{")):
+		return func(w *writer, _ []byte, _ Options) error { return explainClearKey(w, text) }, nil
 	}
 	if decoded, err := decodeBase64(string(text)); err == nil && len(decoded) > 0 {
 		if len(decoded) >= 8 && string(decoded[4:8]) == "pssh" {

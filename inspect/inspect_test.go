@@ -235,6 +235,31 @@ func TestExplainManifests(t *testing.T) {
 	}
 }
 
+func TestExplainClearKey(t *testing.T) {
+	const kid, key = "ASNFZ4mrze8BI0VniavN7w", "ABEiM0RVZneImaq7zN3u_w"
+	for name, test := range map[string]struct {
+		input  string
+		broken int
+		parts  []string
+	}{
+		"keyids":          {`{"kids":["` + kid + `"]}`, 0, []string{"initialization data keyids, or a license release", "; 1 KID\n", "KID 01234567-89ab-cdef-0123-456789abcdef\n"}},
+		"a request":       {"\n" + ` {"kids":["` + kid + `"],"type":"persistent-license"}`, 0, []string{`license request of ClearKey, type "persistent-license", 1 KID`, "KID 01234567-"}},
+		"a license":       {`{"keys":[{"kty":"oct","kid":"` + kid + `","k":"` + key + `"}],"type":"temporary"}`, 0, []string{`license of ClearKey, type "temporary", 1 key`, "KID 01234567-"}},
+		"padding":         {`{"kids":["` + kid + `=="]}`, 1, []string{"broken: a KID"}},
+		"a short key":     {`{"keys":[{"kty":"oct","kid":"` + kid + `","k":"` + key[:20] + `"}]}`, 1, []string{"broken: its key"}},
+		"another type":    {`{"kids":["` + kid + `"],"type":"x"}`, 1, []string{"broken: the session types"}},
+		"no key, no name": {`{"kids":[]}`, 1, []string{"broken: it names no key"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := explain(t, []byte(test.input), Options{})
+			wants(t, r, test.parts...)
+			if r.Broken != test.broken || strings.Contains(r.Text, key[:12]) {
+				t.Errorf("%d faults, or a key:\n%s", r.Broken, r.Text)
+			}
+		})
+	}
+}
+
 func TestExplainRefuses(t *testing.T) {
 	init, segment := protectedTrack(t, "audio/en", drm.SchemeCenc)
 	for name, test := range map[string]struct {
@@ -243,6 +268,9 @@ func TestExplainRefuses(t *testing.T) {
 	}{
 		"nothing":                     {nil, ErrUnknown},
 		"text":                        {[]byte("hello"), ErrUnknown},
+		"another JSON object":         {[]byte(`{"key":"x"}`), ErrUnknown},
+		"JSON that breaks off":        {[]byte(`{"kids":["`), ErrUnknown},
+		"too much JSON":               {[]byte(`{"kids":[]` + strings.Repeat(" ", maxClearKey) + `}`), nil},
 		"HTML":                        {[]byte("<html></html>"), ErrUnknown},
 		"XML that is empty":           {[]byte("<!-- -->"), ErrUnknown},
 		"an MPD that breaks off":      {[]byte("<MPD><Period>"), nil},
@@ -287,6 +315,7 @@ func deep(n int) (b []byte) {
 }
 
 func FuzzExplain(f *testing.F) {
+	f.Add([]byte(`{"kids":["ASNFZ4mrze8BI0VniavN7w"],"type":"temporary","keys":[{"kty":"oct","kid":"ASNFZ4mrze8BI0VniavN7w","k":"ABEiM0RVZneImaq7zN3u_w"}]}`))
 	init, segment := protectedTrack(f, "audio/en", drm.SchemeCenc)
 	f.Add(append(bytes.Clone(init), segment[:4000]...))
 	f.Add(init)

@@ -18,25 +18,32 @@ const (
 	MaxClearKeyKIDs = 64
 )
 
-// typeTemporary is the only session type that the Clear Key server grants: Clear Key has no way to protect a stored license.
-const typeTemporary = "temporary"
+// SessionType is the type of a session of EME: how long what its license opens stays on the device.
+type SessionType string
 
-// ClearKeyRequest is what a player asks the Clear Key server for.
+// The session types of Clear Key.
+const (
+	SessionTemporary  SessionType = "temporary"
+	SessionPersistent SessionType = "persistent-license"
+)
+
+// ClearKeyRequest is what a player sends the Clear Key server: a license request, or a license release.
 type ClearKeyRequest struct {
-	// KIDs are the keys asked for: at least one, each once, in the order of the request.
+	// KIDs are the keys that it names: at least one, each once, in the order of the message.
 	KIDs []drm.KID
+	// Type is that of the session; empty if the message does not say.
+	Type SessionType
 }
 
-// ParseClearKeyRequest reads the license request of EME, the UTF-8 JSON object
+// ParseClearKeyRequest reads a message of EME, the UTF-8 JSON object
 //
 //	{"kids":["<base64url, 22 characters>", …],"type":"temporary"}
 //
-// A missing type means temporary, since old browsers leave it out; a KID named twice counts once; members that are not
-// defined are skipped. It returns ErrUnsupportedType for another type, and ErrMalformed with the reason for anything else: a
-// body above MaxClearKeyRequestSize, more than MaxClearKeyKIDs KIDs or none, padding or the standard base64 alphabet, a
-// member given twice, bytes behind the object.
+// A KID named twice counts once; members that are not defined are skipped. It returns ErrUnsupportedType for a type that Clear Key does
+// not have, and ErrMalformed with the reason for anything else: a body above MaxClearKeyRequestSize, more than MaxClearKeyKIDs KIDs or
+// none, padding or the standard base64 alphabet, a member given twice, bytes behind the object.
 //
-// Source: EME, Clear Key, "License Request Format".
+// Source: EME, Clear Key, "License Request Format" and "License Release Format".
 func ParseClearKeyRequest(body []byte) (ClearKeyRequest, error) {
 	if len(body) > MaxClearKeyRequestSize {
 		return ClearKeyRequest{}, malformed("more than %d bytes", MaxClearKeyRequestSize)
@@ -44,53 +51,71 @@ func ParseClearKeyRequest(body []byte) (ClearKeyRequest, error) {
 	if !utf8.Valid(body) {
 		return ClearKeyRequest{}, malformed("not UTF-8")
 	}
-	kidTexts, licenseType, err := readClearKeyMembers(body)
+	members, err := readClearKeyMembers(body)
 	if err != nil {
 		return ClearKeyRequest{}, err
 	}
-	if licenseType != typeTemporary {
+	if members.hasType && members.sessionType != SessionTemporary && members.sessionType != SessionPersistent {
 		return ClearKeyRequest{}, ErrUnsupportedType
 	}
-	kids, err := parseKIDs(kidTexts)
+	kids, err := parseKIDs(members.kids)
 	if err != nil {
 		return ClearKeyRequest{}, err
 	}
-	return ClearKeyRequest{KIDs: kids}, nil
+	return ClearKeyRequest{KIDs: kids, Type: members.sessionType}, nil
+}
+
+// Purpose says what the message is for. A license release, the initialization data "keyids" and the license request of an old browser are
+// the same on the wire: key IDs, and no type. Only persistent licenses can be released, so what tells them apart is whether there are any
+// (persistent) for the title: where there are none, the message is a request for a temporary license; where there are, it is a release, and
+// a release is never given keys. A player that wants keys there has to name the type, as EME demands.
+func (r ClearKeyRequest) Purpose(persistent bool) Purpose {
+	if r.Type == "" && persistent {
+		return PurposeRelease
+	}
+	return PurposeLicense
+}
+
+// clearKeyMembers are those members of a message that are defined.
+type clearKeyMembers struct {
+	kids        []string
+	sessionType SessionType
+	hasType     bool
 }
 
 // readClearKeyMembers walks the object by hand: encoding/json would let a later member of the same name, in any case of
 // letters, replace an earlier one, and two readers of one request could then see different KIDs.
-func readClearKeyMembers(body []byte) (kids []string, licenseType string, err error) {
+func readClearKeyMembers(body []byte) (members clearKeyMembers, err error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, "", malformed("not a JSON object")
+		return clearKeyMembers{}, malformed("not a JSON object")
 	}
-	licenseType = typeTemporary
 	seen := make(map[string]bool, 2)
 	for dec.More() {
 		t, err := dec.Token()
 		name, ok := t.(string)
 		if err != nil || !ok {
-			return nil, "", malformed("not JSON at byte %d", dec.InputOffset())
+			return clearKeyMembers{}, malformed("not JSON at byte %d", dec.InputOffset())
 		}
 		if seen[name] {
-			return nil, "", malformed("member named twice at byte %d", dec.InputOffset())
+			return clearKeyMembers{}, malformed("member named twice at byte %d", dec.InputOffset())
 		}
 		seen[name] = true
-		if err := readClearKeyMember(dec, name, &kids, &licenseType); err != nil {
-			return nil, "", err
+		if err := members.read(dec, name); err != nil {
+			return clearKeyMembers{}, err
 		}
 	}
 	if _, err := dec.Token(); err != nil {
-		return nil, "", malformed("not JSON at byte %d", dec.InputOffset())
+		return clearKeyMembers{}, malformed("not JSON at byte %d", dec.InputOffset())
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, "", malformed("bytes behind the object at byte %d", dec.InputOffset())
+		return clearKeyMembers{}, malformed("bytes behind the object at byte %d", dec.InputOffset())
 	}
-	return kids, licenseType, nil
+	return members, nil
 }
 
-func readClearKeyMember(dec *json.Decoder, name string, kids *[]string, licenseType *string) error {
+// read takes the value of the member that the decoder stands in front of.
+func (m *clearKeyMembers) read(dec *json.Decoder, name string) error {
 	var raw json.RawMessage
 	if err := dec.Decode(&raw); err != nil {
 		return malformed("not JSON at byte %d", dec.InputOffset())
@@ -107,12 +132,13 @@ func readClearKeyMember(dec *json.Decoder, name string, kids *[]string, licenseT
 			if s == nil {
 				return malformed("kids[%d] is null", i)
 			}
-			*kids = append(*kids, *s)
+			m.kids = append(m.kids, *s)
 		}
 	case "type":
-		if err := json.Unmarshal(raw, licenseType); err != nil || isNull {
+		if err := json.Unmarshal(raw, &m.sessionType); err != nil || isNull {
 			return malformed("type is not a string")
 		}
+		m.hasType = true
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ var soundRequests = []struct {
 	{"one KID", `{"kids":["` + kidText(1) + `"],"type":"temporary"}`, []byte{1}},
 	{"no type, as old browsers", `{"kids":["` + kidText(1) + `"]}`, []byte{1}},
 	{"type first", `{"type":"temporary","kids":["` + kidText(1) + `"]}`, []byte{1}},
+	{"persistent", `{"kids":["` + kidText(1) + `"],"type":"persistent-license"}`, []byte{1}},
 	{"order is kept", `{"kids":["` + kidText(3) + `","` + kidText(1) + `"]}`, []byte{3, 1}},
 	{"a KID twice counts once", `{"kids":["` + kidText(3) + `","` + kidText(1) + `","` + kidText(3) + `"]}`, []byte{3, 1}},
 	{"undefined members are skipped", `{"x":{"kids":[7]},"kids":["` + kidText(1) + `"],"y":null}`, []byte{1}},
@@ -101,7 +102,7 @@ var refusedRequests = []struct {
 	{"too many KIDs", manyKIDs(MaxClearKeyKIDs + 1), ErrMalformed},
 	{"type is null", `{"kids":["` + kidText(1) + `"],"type":null}`, ErrMalformed},
 	{"type is a number", `{"kids":["` + kidText(1) + `"],"type":1}`, ErrMalformed},
-	{"persistent", `{"kids":["` + kidText(1) + `"],"type":"persistent-license"}`, ErrUnsupportedType},
+	{"a record of usage, which EME has no more", `{"kids":["` + kidText(1) + `"],"type":"persistent-usage-record"}`, ErrUnsupportedType},
 	{"unknown type", `{"kids":["` + kidText(1) + `"],"type":"Temporary"}`, ErrUnsupportedType},
 	{"empty type", `{"kids":["` + kidText(1) + `"],"type":""}`, ErrUnsupportedType},
 	{"too long", strings.Repeat(" ", MaxClearKeyRequestSize) + vectorRequest, ErrMalformed},
@@ -160,6 +161,11 @@ func TestBuildClearKeyLicense(t *testing.T) {
 			}
 			if set.Type != "temporary" {
 				t.Errorf("type %q", set.Type)
+			}
+			req.Type = SessionPersistent
+			persistent, err := BuildClearKeyLicense(allowed, req)
+			if want := strings.Replace(string(license), "temporary", "persistent-license", 1); err != nil || string(persistent) != want {
+				t.Errorf("the persistent license is another one: %v", err)
 			}
 		})
 	}
@@ -234,7 +240,9 @@ func FuzzParseClearKeyRequest(f *testing.F) {
 			f.Add([]byte(tt.body))
 		}
 	}
-	f.Add([]byte(vectorRequest))
+	for _, vector := range []string{vectorRequest, vectorPersistent, vectorRelease} {
+		f.Add([]byte(vector))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		req, err := ParseClearKeyRequest(body)
 		if err != nil {
@@ -255,9 +263,12 @@ func FuzzParseClearKeyRequest(f *testing.F) {
 				t.Fatalf("KID %s is not in the request", kid)
 			}
 		}
-		again := `{"kids":["` + req.KIDs[0].Base64URL() + `"]}`
-		if _, err := ParseClearKeyRequest([]byte(again)); err != nil {
-			t.Fatalf("own spelling refused: %v", err)
+		if req.Type != "" && req.Purpose(true) != PurposeLicense || req.Purpose(false) != PurposeLicense {
+			t.Fatal("a request that names its type, or that nothing could be released by, is taken for a release")
+		}
+		again, err := ParseClearKeyRequest(BuildClearKeyAcknowledgment(req))
+		if err != nil || !slices.Equal(again.KIDs, req.KIDs) || again.Type != "" || again.Purpose(true) != PurposeRelease {
+			t.Fatalf("the acknowledgment reads as %v, %v", again, err)
 		}
 	})
 }

@@ -58,3 +58,24 @@ func LimitTerms(terms drm.LicenseTerms, now, until time.Time) (limited drm.Licen
 	}
 	return terms, true
 }
+
+// Lifetime returns how long a license lasts where nobody tells the edge when it is first used, so that all is counted from its issue:
+// the shortest of its duration and its windows of rental and playback. Time below a second counts as none. Zero: nothing ends it.
+func Lifetime(terms drm.LicenseTerms) (shortest time.Duration) {
+	for _, d := range []time.Duration{terms.Duration, terms.Rental, terms.Playback} {
+		if d >= time.Second && (shortest == 0 || d < shortest) {
+			shortest = d
+		}
+	}
+	return shortest
+}
+
+// RentalSpan returns how long a license with windows of rental and playback is the same rental: until the last that could be watched of it,
+// had it waited for its first use as long as it may. Who asks for a license later, and still may watch, has rented anew. Zero: the terms
+// have no windows.
+func RentalSpan(terms drm.LicenseTerms) time.Duration {
+	if terms.Rental == 0 && terms.Playback == 0 {
+		return 0
+	}
+	return max(terms.Duration, terms.Rental+terms.Playback)
+}

@@ -11,13 +11,13 @@ import (
 //
 //	{"keys":[{"kty":"oct","kid":"<base64url>","k":"<base64url>"}],"type":"temporary"}
 //
-// Keys that were not asked for stay out, and so do KIDs that are not allowed: a player plays the tracks it has keys for. It
+// with the type of the session that asks, which compares the two. Keys that were not asked for stay out, and so do KIDs that are not allowed: a player plays the tracks it has keys for. It
 // returns ErrNoKeys when nothing remains. Both values are 22 characters without padding; browsers refuse any other form.
 //
 // Source: EME, Clear Key, "License Format"; RFC 7517, 5; RFC 7518, 6.4.
 func BuildClearKeyLicense(allowed []drm.ContentKey, req ClearKeyRequest) ([]byte, error) {
 	const perKey = len(`{"kty":"oct","kid":"","k":""},`) + 2*22
-	license := append(make([]byte, 0, len(`{"keys":[],"type":"temporary"}`)+perKey*len(req.KIDs)), `{"keys":[`...)
+	license := append(make([]byte, 0, len(`{"keys":[],"type":"persistent-license"}`)+perKey*len(req.KIDs)), `{"keys":[`...)
 	given := make(map[drm.KID]bool, len(req.KIDs))
 	for _, kid := range req.KIDs {
 		key, ok := lookupKey(allowed, kid)
@@ -33,7 +33,28 @@ func BuildClearKeyLicense(allowed []drm.ContentKey, req ClearKeyRequest) ([]byte
 	if len(given) == 0 {
 		return nil, ErrNoKeys
 	}
-	return append(license, `],"type":"temporary"}`...), nil
+	sessionType := SessionTemporary
+	if req.Type != "" {
+		sessionType = req.Type
+	}
+	license = append(append(license, `],"type":"`...), sessionType...)
+	return append(license, `"}`...), nil
+}
+
+// BuildClearKeyAcknowledgment returns the answer to a license release, after which a Clear Key CDM forgets its record of the license:
+//
+//	{"kids":["<base64url>"]}
+//
+// Source: EME, Clear Key, "License Release Acknowledgement Format".
+func BuildClearKeyAcknowledgment(release ClearKeyRequest) []byte {
+	b := []byte(`{"kids":[`)
+	for i, kid := range release.KIDs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), kid.Base64URL()...), '"')
+	}
+	return append(b, `]}`...)
 }
 
 // appendJWK writes one symmetric key. base64url needs no JSON escapes.

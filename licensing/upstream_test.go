@@ -90,3 +90,22 @@ func TestLimitTerms(t *testing.T) {
 		}
 	}
 }
+
+func TestLifetime(t *testing.T) {
+	const h = time.Hour
+	for name, test := range map[string]struct {
+		terms          drm.LicenseTerms
+		lifetime, span time.Duration
+	}{
+		"no end":                     {drm.LicenseTerms{}, 0, 0},
+		"a duration":                 {drm.LicenseTerms{Duration: 720 * h}, 720 * h, 0},
+		"a rental that is watched":   {drm.LicenseTerms{Duration: 720 * h, Rental: 720 * h, Playback: 48 * h}, 48 * h, 768 * h},
+		"windows alone":              {drm.LicenseTerms{Rental: 24 * h, Playback: 48 * h}, 24 * h, 72 * h},
+		"a duration beyond windows":  {drm.LicenseTerms{Duration: 720 * h, Playback: 48 * h}, 48 * h, 720 * h},
+		"less than a second is none": {drm.LicenseTerms{Duration: h, Playback: time.Second - 1}, h, h},
+	} {
+		if lifetime, span := licensing.Lifetime(test.terms), licensing.RentalSpan(test.terms); lifetime != test.lifetime || span != test.span {
+			t.Errorf("%s: %s of %s, want %s of %s", name, lifetime, span, test.lifetime, test.span)
+		}
+	}
+}

@@ -14,6 +14,8 @@ type GrantStore interface {
 	Grant(ctx context.Context, id [16]byte, until time.Time) error
 	// Granted returns until when id is remembered; the zero time: it is not.
 	Granted(ctx context.Context, id [16]byte) (until time.Time, err error)
+	// Release forgets id before its time.
+	Release(ctx context.Context, id [16]byte) error
 }
 
 // ErrNotGranted is returned by Wait for a session that has no license for the key.
@@ -26,9 +28,14 @@ type Grants struct {
 	now   func() time.Time
 
 	mu    sync.Mutex
-	known map[[16]byte]time.Time    // until when; kept as long as it holds
+	known map[[16]byte]knownGrant   // kept as long as it holds
 	early map[[16]byte]earlySegment // what a track was given before its license
 	heard chan struct{}             // closed, and made anew, with each grant of this node
+}
+
+// knownGrant is what a node knows of a grant: until when it holds, and when the store was last asked.
+type knownGrant struct {
+	until, asked time.Time
 }
 
 // earlySegment is the one segment of a track that goes without a license.
@@ -42,6 +49,8 @@ const (
 	maxKnownGrants = 1 << 18
 	// grantPoll is the time between two questions for a grant that another node may have made.
 	grantPoll = 250 * time.Millisecond
+	// grantFresh is how long a node does not ask again whether a grant was released on another.
+	grantFresh = 30 * time.Second
 	// earlyFor is how long a track keeps its early segment.
 	earlyFor = 10 * time.Minute
 )
@@ -49,7 +58,7 @@ const (
 // NewGrants returns the view of a node.
 func NewGrants(store GrantStore, now func() time.Time) *Grants {
 	return &Grants{
-		store: store, now: now, known: make(map[[16]byte]time.Time), early: make(map[[16]byte]earlySegment), heard: make(chan struct{}),
+		store: store, now: now, known: make(map[[16]byte]knownGrant), early: make(map[[16]byte]earlySegment), heard: make(chan struct{}),
 	}
 }
 
@@ -66,11 +75,27 @@ func (g *Grants) Add(ctx context.Context, id [16]byte, until time.Time) error {
 	return nil
 }
 
+// Release ends a grant: here at once, on other nodes within grantFresh and their next request.
+func (g *Grants) Release(ctx context.Context, id [16]byte) error {
+	if err := g.store.Release(ctx, id); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.known, id)
+	return nil
+}
+
+// Until returns until when id is granted, by the store; the zero time: it is not.
+func (g *Grants) Until(ctx context.Context, id [16]byte) (time.Time, error) {
+	return g.store.Granted(ctx, id)
+}
+
 func (g *Grants) remember(id [16]byte, until time.Time) {
+	now := g.now()
 	if len(g.known) >= maxKnownGrants {
-		now := g.now()
-		for id, until := range g.known {
-			if !now.Before(until) {
+		for id, known := range g.known {
+			if !now.Before(known.until) {
 				delete(g.known, id)
 			}
 		}
@@ -78,30 +103,21 @@ func (g *Grants) remember(id [16]byte, until time.Time) {
 			clear(g.known)
 		}
 	}
-	g.known[id] = until
+	g.known[id] = knownGrant{until, now}
 }
 
-// Wait returns nil as soon as id is granted, and ErrNotGranted if it is not within that time. Any other error is the store's: nobody can
-// tell then.
-func (g *Grants) Wait(ctx context.Context, id [16]byte, wait time.Duration) error {
+// Wait returns nil as soon as one of ids is granted, and ErrNotGranted if none is within that time. Any other error is the store's: nobody
+// can tell then.
+func (g *Grants) Wait(ctx context.Context, wait time.Duration, ids ...[16]byte) error {
 	deadline := g.now().Add(wait)
 	for {
-		g.mu.Lock()
-		until, known := g.known[id]
-		heard := g.heard
-		g.mu.Unlock()
-		if known && g.now().Before(until) {
+		granted, heard := g.knows(ids)
+		if granted {
 			return nil
 		}
-		until, err := g.store.Granted(ctx, id)
-		switch {
-		case err != nil:
+		granted, err := g.ask(ctx, ids)
+		if granted || err != nil {
 			return err
-		case g.now().Before(until):
-			g.mu.Lock()
-			g.remember(id, until)
-			g.mu.Unlock()
-			return nil
 		}
 		left := deadline.Sub(g.now())
 		if left <= 0 {
@@ -110,6 +126,60 @@ func (g *Grants) Wait(ctx context.Context, id [16]byte, wait time.Duration) erro
 		if err := g.pause(ctx, heard, min(left, grantPoll)); err != nil {
 			return err
 		}
+	}
+}
+
+// knows reports whether this node knows that one of ids is granted, and returns what is closed with its next grant. What it has not asked
+// about for a while it asks about behind the request, which does not wait for the store.
+func (g *Grants) knows(ids [][16]byte) (granted bool, heard <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	for _, id := range ids {
+		known, ok := g.known[id]
+		if !ok || !now.Before(known.until) {
+			continue
+		}
+		if now.Sub(known.asked) >= grantFresh {
+			g.known[id] = knownGrant{known.until, now}
+			go g.askAgain(id)
+		}
+		return true, g.heard
+	}
+	return false, g.heard
+}
+
+// ask asks the store for each of ids until one is granted.
+func (g *Grants) ask(ctx context.Context, ids [][16]byte) (granted bool, err error) {
+	for _, id := range ids {
+		until, err := g.store.Granted(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		if g.now().Before(until) {
+			g.mu.Lock()
+			g.remember(id, until)
+			g.mu.Unlock()
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// askAgain finds out whether a grant has been released on another node. While the store cannot tell, it holds.
+func (g *Grants) askAgain(id [16]byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), grantTimeout)
+	defer cancel()
+	until, err := g.store.Granted(ctx, id)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, known := g.known[id]; !known || err != nil {
+		return
+	}
+	if g.now().Before(until) {
+		g.remember(id, until)
+	} else {
+		delete(g.known, id)
 	}
 }
 
@@ -188,4 +258,12 @@ func (m *MemoryGrants) Granted(_ context.Context, id [16]byte) (time.Time, error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.grants[id], nil
+}
+
+// Release implements GrantStore.
+func (m *MemoryGrants) Release(_ context.Context, id [16]byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.grants, id)
+	return nil
 }

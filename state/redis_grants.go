@@ -57,3 +57,14 @@ func (s *RedisGrants) Granted(ctx context.Context, id [16]byte) (time.Time, erro
 	}
 	return s.now().Add(time.Duration(left) * time.Millisecond), nil
 }
+
+// Release implements GrantStore. A key that expires at once is deleted, by a command that operators have allowed already.
+func (s *RedisGrants) Release(ctx context.Context, id [16]byte) error {
+	client, err := s.redis.get()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
+	defer cancel()
+	return failed("license grants", client.Do(ctx, client.B().Pexpire().Key(s.key(id)).Milliseconds(0).Build()).Error())
+}

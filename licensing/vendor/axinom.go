@@ -91,11 +91,7 @@ func (a *Axinom) Ask(g licensing.Grant, _ licensing.Challenge) (Request, error) 
 		Version: 1, KeyID: a.keyID, Begin: axinomTime(g.Now.Add(-time.Minute)), Expiration: axinomTime(g.Now.Add(tokenLife)),
 		Message: axinomMessage{Type: "entitlement_message", Version: 2, License: axinomLicense{AllowPersistence: terms.Persistent}},
 	}
-	for _, d := range []time.Duration{terms.Duration, terms.Rental, terms.Playback} {
-		if s := seconds(d); s > 0 && (envelope.Message.License.Duration == 0 || s < envelope.Message.License.Duration) {
-			envelope.Message.License.Duration = s
-		}
-	}
+	envelope.Message.License.Duration = seconds(licensing.Lifetime(terms))
 	if !g.Ends.IsZero() {
 		envelope.Message.License.Expiration = axinomTime(g.Ends)
 	}

@@ -1,0 +1,200 @@
+package caddymodule
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/licensing"
+	"github.com/caddy-drm/caddy-drm/state"
+)
+
+// Licenses that are kept on the device, and those of ClearKey, whose decryption module counts no time and tells nobody when it is used: what
+// such a license may last, the gateway keeps on record, and stops issuing and serving when it is over.
+
+// keptAtMost is how long a license is on record that nothing ends.
+const keptAtMost = 365 * 24 * time.Hour
+
+// licenseLease is how long a license of ClearKey lasts.
+type licenseLease struct {
+	kept    bool      // on the device, and so for every session of the viewer there
+	ends    time.Time // zero: with the session
+	renewed bool      // it goes on with a rental that the viewer has begun
+}
+
+// leaseClearKey says how long a license lasts that is about to leave, and refuses one of a rental that is over. The first license of a title
+// counts as its first use, since nobody tells the gateway of any other: windows begin with it, and a further license leaves them as
+// they are. Where licenses may be kept, those that are not are judged alike, since a key is a key.
+func (q *request) leaseClearKey(wanted licensing.SessionType) (licenseLease, error) {
+	group, _ := q.groupNamed(q.seal.Group)
+	if !group.License.Persistent || q.observes() {
+		return licenseLease{}, nil
+	}
+	now := q.now()
+	terms, open := licensing.LimitTerms(group.License, now, q.identity.windowEnd)
+	if !open {
+		return licenseLease{}, errLicenseOver
+	}
+	lease := licenseLease{kept: wanted == licensing.SessionPersistent}
+	if lifetime := licensing.Lifetime(terms); lifetime > 0 {
+		lease.ends = now.Add(lifetime)
+	}
+	end, begun, err := q.rentalWindow(group)
+	lease.ends, lease.renewed = earlier(lease.ends, end), begun
+	return lease, err
+}
+
+// rentalWindow returns when the rental of the title by the viewer is over that the group's windows make, and begins it with the first
+// license; zero if there is none. Two nodes that begin it at the same moment differ by that moment.
+func (q *request) rentalWindow(group drm.Group) (end time.Time, begun bool, err error) {
+	span := licensing.RentalSpan(group.License)
+	viewer := q.licensee()
+	if span == 0 || viewer == "" {
+		return time.Time{}, false, nil
+	}
+	window := digest16("license window", q.tenant, viewer, group.Name, string(q.seal.Asset))
+	rental := digest16("rental", q.tenant, viewer, group.Name, string(q.seal.Asset))
+	now := q.now()
+	end, err = q.state.Grants.Until(q.r.Context(), window)
+	if err != nil || now.Before(end) {
+		return end, true, unavailable(err)
+	}
+	rented, err := q.state.Grants.Until(q.r.Context(), rental)
+	switch {
+	case err != nil:
+		return time.Time{}, false, unavailable(err)
+	case now.Before(rented):
+		return time.Time{}, false, errLicenseOver
+	}
+	end = now.Add(licensing.Lifetime(group.License))
+	if err = q.state.Grants.Add(q.r.Context(), window, end); err == nil {
+		err = q.state.Grants.Add(q.r.Context(), rental, now.Add(span))
+	}
+	return end, false, unavailable(err)
+}
+
+// unavailable says of an error of the shared state that it is about licenses.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errGrantsUnavailable, err)
+}
+
+// licensee stands for the viewer whom a license on a device is on record for, as a keyed digest, since who reads the shared state could try
+// names: of the token's subject and device, or of the playback of who has no subject; empty if nobody knows.
+func (q *request) licensee() string {
+	var digest state.Digest
+	switch claims := q.identity.claims; {
+	case claims.Subject != "":
+		digest = q.pseudonyms.Digest("licensee", fmt.Sprintf("%d:%s%s", len(claims.Subject), claims.Subject, claims.Device))
+	case claims.Playback != [8]byte{}:
+		digest = q.pseudonyms.Digest("licensee without a subject", string(claims.Playback[:]))
+	default:
+		return ""
+	}
+	return string(digest[:])
+}
+
+// keptGrantOf names a license for one key on the device of a viewer.
+func (q *request) keptGrantOf(kid drm.KID, viewer string) [16]byte {
+	return digest16("kept license", q.tenant, viewer, string(kid[:]))
+}
+
+// grantsOf names what opens the segments of a key: a license in this session, or one that the viewer has kept on the device.
+func (q *request) grantsOf(kid drm.KID) [][16]byte {
+	grants := [][16]byte{q.grantOf(kid)}
+	if group, _ := q.groupNamed(q.seal.Group); group.License.Persistent {
+		if viewer := q.licensee(); viewer != "" {
+			grants = append(grants, q.keptGrantOf(kid, viewer))
+		}
+	}
+	return grants
+}
+
+// keepLicense puts keys on record that the viewer keeps on the device, until the license ends: whether its session lasts, and what the token
+// of the next one allows, is judged with each request.
+func (q *request) keepLicense(keys []licensing.GrantedKey, ends time.Time) error {
+	viewer := q.licensee()
+	switch {
+	case q.RequireLicense == nil || q.observes() && viewer == "":
+		return nil
+	case viewer == "":
+		return errLicenseRequired
+	}
+	ends = earlier(ends, q.now().Add(keptAtMost))
+	for _, key := range keys {
+		if err := q.state.Grants.Add(q.r.Context(), q.keptGrantOf(key.Key.KID(), viewer), ends); err != nil {
+			return unavailable(err)
+		}
+	}
+	return nil
+}
+
+// releaseClearKey takes back the licenses for keys, and acknowledges that, after which the device forgets them. No key leaves, so that keys
+// that the title no longer has can be given back, too. The windows of a rental go on: who gives a license back gains no time by it.
+func (q *request) releaseClearKey(release licensing.ClearKeyRequest) error {
+	if err := q.releaseLicense(release.KIDs); err != nil {
+		return err
+	}
+	outcome := licenseOutcome{result: resultRelease}
+	for _, kid := range release.KIDs {
+		outcome.kids = append(outcome.kids, kid.String())
+	}
+	q.auditGrant(outcome)
+	q.writeSecret("application/json", licensing.BuildClearKeyAcknowledgment(release))
+	return nil
+}
+
+// releaseLicense ends what licenses for keys have opened for the session and the viewer.
+func (q *request) releaseLicense(kids []drm.KID) error {
+	if q.RequireLicense == nil {
+		return nil
+	}
+	for _, kid := range kids {
+		if err := q.releaseGrants(q.grantsOf(kid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *request) releaseGrants(grants [][16]byte) error {
+	for _, grant := range grants {
+		if err := q.state.Grants.Release(q.r.Context(), grant); err != nil {
+			return unavailable(err)
+		}
+	}
+	return nil
+}
+
+// recordProxied remembers what a license server gave or took back. A certificate opens nothing.
+func (q *request) recordProxied(grant licensing.Grant, c licensing.Challenge, result string) error {
+	switch result {
+	case resultGrant, resultRenewal:
+		if err := q.grantLicense(grant.Keys, time.Time{}); err != nil {
+			return err
+		}
+		// Widevine alone says whether it is to be kept.
+		if grant.Group.License.Persistent && (c.Persistent || grant.System != drm.SystemWidevine) {
+			return q.keepLicense(grant.Keys, licenseEnd(grant))
+		}
+	case resultRelease:
+		return q.releaseKept(grant.Keys)
+	}
+	return nil
+}
+
+// releaseKept ends what is on record of the viewer's device for keys. A release of Widevine does not say whose keys they are, nor that a
+// temporary license of the session is over.
+func (q *request) releaseKept(keys []licensing.GrantedKey) error {
+	if q.RequireLicense == nil {
+		return nil
+	}
+	for _, key := range keys {
+		if err := q.releaseGrants(q.grantsOf(key.Key.KID())[1:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
