@@ -77,6 +77,13 @@ func (q *request) licenseURL(asset address.Path, session []string, endpoint ...s
 	return withQuery(repl.ReplaceAll(q.License.URL, ""), query)
 }
 
+// manifestsURL returns the absolute URL of the directory of the asset, in a session: the name of a manifest goes behind it. Sites whose
+// sessions go by query read them from the path as well.
+func (q *request) manifestsURL(asset address.Path, session []string) string {
+	elements := append(append([]string{}, session...), "")
+	return q.publicScheme() + "://" + q.r.Host + publicPrefix(q.r) + asset.Escaped() + strings.Join(elements, "/")
+}
+
 const licensePathPlaceholder = "{http.drm.license_path}"
 
 // withQuery adds a parameter to a URL that may have a query.
