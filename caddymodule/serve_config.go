@@ -19,8 +19,8 @@ const defaultConfigName = "default"
 type playerConfig struct {
 	Group   string         `json:"group"`
 	Systems []playerSystem `json:"systems"`
-	// Manifests is the directory in which manifests are of the session that the licenses are for. Only with require_license, where
-	// the segments of another session stay closed.
+	// Manifests stands for the directory that the configuration was asked for in: behind it, manifests are of the session that the
+	// licenses are for. Only with require_license, where segments of another session stay closed.
 	Manifests string `json:"manifests,omitempty"`
 	// Shaka is for player.configure, HLS for new Hls, DASH for setProtectionData, and VideoJS is keySystems of a source.
 	Shaka   shakaConfig               `json:"shaka"`
@@ -93,7 +93,7 @@ func (q *request) servePlayerConfig() error {
 	config.Shaka.DRM.Servers, config.Shaka.DRM.Advanced = map[string]string{}, map[string]shakaAdvanced{}
 	config.HLS = hlsConfig{Enabled: true, Systems: map[string]hlsSystem{}}
 	if q.RequireLicense != nil {
-		config.Manifests = q.manifestsURL(p.asset, p.session)
+		config.Manifests = q.manifestsURL(p.session)
 	}
 	for _, system := range p.group.SignaledSystems() {
 		if s, ok := p.playerSystem(system); ok {
@@ -157,7 +157,7 @@ func (c *playerConfig) add(s playerSystem) {
 	}
 	if persistent {
 		advanced.SessionType, dash.SessionType = sessionType, sessionType
-		videojs["persistentState"], videojs["sessionTypes"] = "required", s.EME.SessionTypes
+		videojs["persistentState"] = "required" // its sessions are temporary all the same: the plugin knows no others
 	}
 	if video != "" {
 		videojs["audioRobustness"], videojs["videoRobustness"] = audio, video
