@@ -80,7 +80,11 @@ func newEdge(t *testing.T, gateway string) *edge {
 			r.Out.Header.Del("Accept-Encoding")
 		},
 		ModifyResponse: e.answered,
-		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
+			if r.Context().Err() == nil { // else nobody is there
+				w.WriteHeader(http.StatusBadGateway)
+			}
+		},
 	}
 	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.pass(t, proxy, w, r)
