@@ -17,12 +17,13 @@ import (
 // abroad is an address of a country in which no license is given.
 const abroad = "192.0.2.1"
 
-// gatedCaddyfile has the demo behind require_license, and the player page. It believes the edge in front of it whom a request is from.
+// gatedCaddyfile has the demo behind require_license, and the player page. Sessions of /brief are good for /gated, and end with their
+// tokens. It believes the edge in front of it whom a request is from.
 func gatedCaddyfile(port int) string {
-	site := func(prefix, options string) string {
+	site := func(prefix, tenant, options string) string {
 		return "\thandle_path /" + prefix + `/* {
 		drm {
-			tenant ` + prefix + `
+			tenant ` + tenant + `
 			license_server clearkey
 			keys derived {
 				per track_class
@@ -45,15 +46,20 @@ func gatedCaddyfile(port int) string {
 	}
 	return fmt.Sprintf("{\n\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32 ::1/128\n\t}\n\tdrm {\n\t\tsecret {env.DRM_SECRET}\n"+
 		"\t\tgeo_database country testdata/geo/example-country.mmdb\n\t}\n}\nhttp://:%d {\n\troot testdata\n", port) +
-		site("gated", "") + site("single", "limit streams 1 by subject kick_oldest") +
+		site("gated", "gated", "") + site("brief", "gated", "session path 1s") +
+		site("single", "single", "limit streams 1 by subject kick_oldest") +
 		"\thandle {\n\t\tdrm_player {\n" + stream("Gated", "gated") + stream("Single", "single") + "\t\t}\n\t}\n}\n"
 }
 
 // gatedSite is a gateway of gatedCaddyfile, for edges to stand in front of.
 type gatedSite struct {
 	*gateway
-	url string
-	key token.Key
+	url  string
+	key  token.Key
+	late struct { // a session that has ended, made once
+		sync.Once
+		session string
+	}
 }
 
 func newGatedSite(t *testing.T) *gatedSite {
