@@ -17,7 +17,7 @@ import (
 // abroad is an address of a country in which no license is given.
 const abroad = "192.0.2.1"
 
-// gatedCaddyfile has the demo behind require_license, and the player page. Sessions of /brief are good for /gated, and end with their
+// gatedCaddyfile has the demo behind require_license, once in a DRM group, and the player page. Sessions of /brief are good for /gated, and end with their
 // tokens. It believes the edge in front of it whom a request is from.
 func gatedCaddyfile(port int) string {
 	site := func(prefix, tenant, options string) string {
@@ -41,14 +41,15 @@ func gatedCaddyfile(port int) string {
 	}
 `
 	}
-	stream := func(name, prefix string) string {
-		return fmt.Sprintf("\t\t\tstream %q {\n\t\t\t\tdash /%[2]s/demo/manifest.mpd\n\t\t\t\thls /%[2]s/demo/master.m3u8\n\t\t\t\ttoken\n\t\t\t}\n", name, prefix)
+	stream := func(name, prefix, options string) string {
+		return fmt.Sprintf("\t\t\tstream %q {\n\t\t\t\tdash /%[2]s/demo/manifest.mpd\n\t\t\t\thls /%[2]s/demo/master.m3u8\n\t\t\t\ttoken\n%[3]s\t\t\t}\n",
+			name, prefix, options)
 	}
 	return fmt.Sprintf("{\n\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32 ::1/128\n\t}\n\tdrm {\n\t\tsecret {env.DRM_SECRET}\n"+
-		"\t\tgeo_database country testdata/geo/example-country.mmdb\n\t}\n}\nhttp://:%d {\n\troot testdata\n", port) +
+		"\t\tgeo_database country testdata/geo/example-country.mmdb\n\t\tgroup premium {\n\t\t\tsystems clearkey\n\t\t}\n\t}\n}\nhttp://:%d {\n\troot testdata\n", port) +
 		site("gated", "gated", "") + site("brief", "gated", "session path 1s") +
-		site("single", "single", "limit streams 1 by subject kick_oldest") +
-		"\thandle {\n\t\tdrm_player {\n" + stream("Gated", "gated") + stream("Single", "single") + "\t\t}\n\t}\n}\n"
+		site("single", "single", "limit streams 1 by subject kick_oldest\n\t\t\tgroup premium") +
+		"\thandle {\n\t\tdrm_player {\n" + stream("Gated", "gated", "") + stream("Single", "single", "\t\t\t\tgroup premium\n") + "\t\t}\n\t}\n}\n"
 }
 
 // gatedSite is a gateway of gatedCaddyfile, for edges to stand in front of.

@@ -139,10 +139,10 @@ func TestPlayerPageSaysWhyNoLicense(t *testing.T) {
 	}
 }
 
-// checkRefused checks that every license was refused for the reason, and that the manifest had been given.
+// checkRefused checks that every license was refused for the reason, and that the manifest and the player configuration had been given.
 func (e *edge) checkRefused(t *testing.T, status int, reason string) {
 	t.Helper()
-	manifests, licenses := 0, 0
+	manifests, licenses, configs := 0, 0, 0
 	for _, p := range e.log() {
 		switch {
 		case p.method == http.MethodPost && p.status == status && p.reason == reason:
@@ -151,10 +151,12 @@ func (e *edge) checkRefused(t *testing.T, status int, reason string) {
 			t.Errorf("a license was answered with %d %s", p.status, p.reason)
 		case strings.HasSuffix(p.path, "/manifest.mpd") && p.status == http.StatusOK, strings.HasSuffix(p.path, "/master.m3u8") && p.status == http.StatusOK:
 			manifests++
+		case strings.Contains(p.path, "/.drm/config/") && p.status == http.StatusOK:
+			configs++
 		}
 	}
-	if manifests == 0 || licenses == 0 {
-		t.Errorf("%d manifests were given and %d licenses refused:%s", manifests, licenses, e)
+	if manifests == 0 || licenses == 0 || configs != 1 {
+		t.Errorf("%d manifests and %d configurations were given and %d licenses refused:%s", manifests, configs, licenses, e)
 	}
 }
 
