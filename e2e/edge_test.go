@@ -23,6 +23,7 @@ type crossing struct {
 	session string
 	body    []byte // of a license request
 	status  int    // 0: nobody waited for the answer
+	phase   int    // that it was passed on in: one begins whenever the rules change
 	reason  string
 }
 
@@ -39,6 +40,7 @@ type edge struct {
 	mu    sync.Mutex
 	seen  []crossing
 	rules edgeRules
+	phase int
 	opens *sync.Cond
 }
 
@@ -111,6 +113,7 @@ func (e *edge) pass(t *testing.T, proxy http.Handler, w http.ResponseWriter, r *
 		e.opens.Wait()
 	}
 	change := e.rules.license
+	p.phase = e.phase
 	e.mu.Unlock()
 	if r.Context().Err() != nil {
 		e.note(p)
@@ -131,6 +134,8 @@ func contextWakes(r *http.Request, c *sync.Cond) (stop func()) {
 	go func() {
 		select {
 		case <-r.Context().Done():
+			c.L.Lock() // else one that has just looked would sleep through it
+			defer c.L.Unlock()
 			c.Broadcast()
 		case <-done:
 		}
@@ -179,12 +184,14 @@ func (e *edge) note(p crossing) {
 	e.seen = append(e.seen, p)
 }
 
-// set changes the rules, and lets through what they no longer hold.
-func (e *edge) set(rules edgeRules) {
+// set changes the rules, lets through what they no longer hold, and returns the phase that begins.
+func (e *edge) set(rules edgeRules) (phase int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.rules = rules
+	e.phase++
 	e.opens.Broadcast()
+	return e.phase
 }
 
 // log returns what has passed so far, in order.
