@@ -131,9 +131,10 @@ func (q *request) checkLead(seg *segcrypt.Segment) error {
 	return q.admitSegment(q.ungranted)
 }
 
-// admitSegment lets the first segment of a track through, and waits for the license for every other.
+// admitSegment lets the first segment of a track through, and waits for the license for every other. A track is told by its init segment,
+// so that it is the same one in DASH and in HLS.
 func (q *request) admitSegment(grants [][16]byte) error {
-	track := digest16("track", string(grants[0][:]), string(q.seal.Init), q.seal.Template.String())
+	track := digest16("track", string(grants[0][:]), string(q.seal.Init))
 	if q.state.Grants.Early(track, digest16("segment", string(q.addr.Path), fmt.Sprint(q.addr.Number), q.seal.Range.Header())) {
 		return nil
 	}

@@ -40,6 +40,8 @@ type PlayerStream struct {
 	HLS  string `json:"hls,omitempty"`
 	// Scheme is `cenc` or `cbcs`, for the viewer's information.
 	Scheme string `json:"scheme,omitempty"`
+	// Group is the DRM group of the stream, which names its player configuration; empty for titles without one.
+	Group string `json:"group,omitempty"`
 	// Token makes the page ask for an access token.
 	Token bool `json:"token,omitempty"`
 	// Note is one line of explanation.
@@ -88,6 +90,7 @@ func parsePlayer(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, erro
 //			dash   <url>
 //			hls    <url>
 //			scheme cenc|cbcs
+//			group  <name>
 //			token
 //			note   <text>
 //		}
@@ -111,6 +114,7 @@ func (p *Player) unmarshalStream(d *caddyfile.Dispenser) error {
 	err := eachOption(d, options{
 		"dash":   func() error { return oneArg(d, &s.DASH) },
 		"hls":    func() error { return oneArg(d, &s.HLS) },
+		"group":  func() error { return oneArg(d, &s.Group) },
 		"scheme": func() error { return wordArg(d, &s.Scheme, "cenc", "cbcs") },
 		"note":   func() error { return oneArg(d, &s.Note) },
 		"token": func() error {

@@ -77,6 +77,13 @@ func (q *request) licenseURL(asset address.Path, session []string, endpoint ...s
 	return withQuery(repl.ReplaceAll(q.License.URL, ""), query)
 }
 
+// manifestsURL returns the absolute URL of the directory of the request in a session, to which the name of a manifest is to be added.
+// Sites whose sessions go by query read them from the path as well.
+func (q *request) manifestsURL(session []string) string {
+	elements := append(append([]string{}, session...), "")
+	return q.publicScheme() + "://" + q.r.Host + publicPrefix(q.r) + q.addr.Path.Dir().Escaped() + strings.Join(elements, "/")
+}
+
 const licensePathPlaceholder = "{http.drm.license_path}"
 
 // withQuery adds a parameter to a URL that may have a query.

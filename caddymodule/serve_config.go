@@ -19,6 +19,9 @@ const defaultConfigName = "default"
 type playerConfig struct {
 	Group   string         `json:"group"`
 	Systems []playerSystem `json:"systems"`
+	// Manifests stands for the directory that the configuration was asked for in: behind it, manifests are of the session that the
+	// licenses are for. Only with require_license, where segments of another session stay closed.
+	Manifests string `json:"manifests,omitempty"`
 	// Shaka is for player.configure, HLS for new Hls, DASH for setProtectionData, and VideoJS is keySystems of a source.
 	Shaka   shakaConfig               `json:"shaka"`
 	HLS     hlsConfig                 `json:"hls.js"`
@@ -89,6 +92,9 @@ func (q *request) servePlayerConfig() error {
 	config := playerConfig{Group: p.group.Name, Systems: []playerSystem{}, DASH: map[string]dashSystem{}, VideoJS: map[string]map[string]any{}}
 	config.Shaka.DRM.Servers, config.Shaka.DRM.Advanced = map[string]string{}, map[string]shakaAdvanced{}
 	config.HLS = hlsConfig{Enabled: true, Systems: map[string]hlsSystem{}}
+	if q.RequireLicense != nil {
+		config.Manifests = q.manifestsURL(p.session)
+	}
 	for _, system := range p.group.SignaledSystems() {
 		if s, ok := p.playerSystem(system); ok {
 			config.add(s)
@@ -151,7 +157,7 @@ func (c *playerConfig) add(s playerSystem) {
 	}
 	if persistent {
 		advanced.SessionType, dash.SessionType = sessionType, sessionType
-		videojs["persistentState"], videojs["sessionTypes"] = "required", s.EME.SessionTypes
+		videojs["persistentState"] = "required" // its sessions are temporary all the same: the plugin knows no others
 	}
 	if video != "" {
 		videojs["audioRobustness"], videojs["videoRobustness"] = audio, video

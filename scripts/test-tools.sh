@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests drive but the module does not need: Chromium, ffmpeg, wrk, redis-server, the three web players
+# Installs what the tests drive but the module does not need: Chromium, ffmpeg, wrk, redis-server, the web players
 # and shaka-packager. Safe to repeat; when everything is there it only looks and prints where each tool is.
 #
 #   scripts/test-tools.sh            everything
@@ -102,4 +102,6 @@ where shaka-packager "${CADDY_DRM_PACKAGER:-$modules/shaka-packager/bin/$package
 where shaka-player "$modules/shaka-player/dist/shaka-player.compiled.js"
 where hls.js "$modules/hls.js/dist/hls.js"
 where dash.js "$modules/dashjs/dist/modern/umd/dash.all.min.js"
+where video.js "$modules/video.js/dist/video.min.js"
+where contrib-eme "$modules/videojs-contrib-eme/dist/videojs-contrib-eme.min.js"
 exit $status

@@ -167,6 +167,7 @@ func serve(t *testing.T) string {
 			{Name: "Protected", DASH: "/cbcs/manifest.mpd", HLS: "/cbcs/master.m3u8", Scheme: "cbcs", Token: true, Note: "Needs a token."},
 			{Name: "Protected, counter mode", DASH: "/cenc/manifest.mpd", HLS: "/cenc/master.m3u8", Scheme: "cenc", Token: true},
 			{Name: "Wrong key", DASH: "/wrong/manifest.mpd", HLS: "/wrong/master.m3u8", Scheme: "cbcs", Token: true},
+			{Name: "Bare", DASH: "/bare/manifest.mpd", HLS: "/bare/master.m3u8"},
 			{Name: "Blocked", DASH: "/blocked/manifest.mpd"},
 		},
 		Players: players.FS,
@@ -176,6 +177,8 @@ func serve(t *testing.T) string {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/player/", http.StripPrefix("/player", Handler(cfg)))
+	mux.HandleFunc("/clear/.drm/config/default.json", func(w http.ResponseWriter, _ *http.Request) { servePlayerConfig(w, "") })
+	mux.Handle("/bare/", http.StripPrefix("/bare/", media(demo)))
 	mux.Handle("/clear/", http.StripPrefix("/clear/", media(demo)))
 	mux.HandleFunc("/blocked/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusUnavailableForLegalReasons, "country_denied")

@@ -113,6 +113,7 @@ func pageConfig(cfg Config, offered []offeredPlayer) []byte {
 		DASH   string `json:"dash,omitempty"`
 		HLS    string `json:"hls,omitempty"`
 		Scheme string `json:"scheme,omitempty"`
+		Group  string `json:"group,omitempty"`
 		Token  bool   `json:"token,omitempty"`
 		Note   string `json:"note,omitempty"`
 	}

@@ -18,7 +18,7 @@ import (
 func testConfig() Config {
 	return Config{
 		Title:   "Test <title>",
-		Streams: []Stream{{Name: "One", DASH: "/one/manifest.mpd", HLS: "/one/master.m3u8", Scheme: "cbcs", Note: "</script>"}},
+		Streams: []Stream{{Name: "One", DASH: "/one/manifest.mpd", HLS: "/one/master.m3u8", Scheme: "cbcs", Group: "premium", Note: "</script>"}},
 		Players: players.FS,
 	}
 }

@@ -108,6 +108,12 @@ func (o *protectedOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		o.serveManifest(w, r)
+	case path == "/.drm/config/default.json":
+		if r.URL.Query().Get("token") != testToken {
+			refuse(w, http.StatusUnauthorized, "token_missing")
+			return
+		}
+		servePlayerConfig(w, "http://"+r.Host+"/"+o.path+"/.drm/clearkey/"+testSeal)
 	case r.URL.Query().Has("token"):
 		o.t.Errorf("the page sent the token to %s", path)
 		refuse(w, http.StatusBadRequest, "query_invalid")

@@ -32,6 +32,8 @@ type Stream struct {
 	DASH, HLS string
 	// Scheme is the protection scheme as text, cenc or cbcs, or empty for clear or unknown.
 	Scheme string
+	// Group is the DRM group of the titles, which is in the address of their player configuration. Empty means none.
+	Group string
 	// Token says that the manifests are refused without a token; the page then asks for one.
 	Token bool
 	// Note is one line of explanation under the list.

@@ -1,6 +1,6 @@
 // Package player drives real web players in a real browser and says which frame of which rendition they show.
 //
-// A test starts one Browser, plays URLs with shaka-player, dash.js or hls.js, and asserts on pictures:
+// A test starts one Browser, plays URLs with shaka-player, dash.js, hls.js or Video.js, and asserts on pictures:
 //
 //	browser, err := player.Start(ctx)
 //	defer browser.Close()

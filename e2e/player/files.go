@@ -22,7 +22,7 @@ type pageFile struct {
 
 const javascript = "text/javascript; charset=utf-8"
 
-// loadPageFiles returns the page and the three player bundles by their name below /.player/. The builds are those whose
+// loadPageFiles returns the page and the player bundles by their name below /.player/. The builds are those whose
 // errors have names.
 func loadPageFiles() (map[string]pageFile, error) {
 	files := map[string]pageFile{
@@ -33,6 +33,9 @@ func loadPageFiles() (map[string]pageFile, error) {
 		"shaka.js": "shaka-player/dist/shaka-player.compiled.debug.js",
 		"dash.js":  "dashjs/dist/modern/umd/dash.all.min.js",
 		"hls.js":   "hls.js/dist/hls.js",
+		"video.js": "video.js/dist/video.min.js",
+
+		"videojs-contrib-eme.js": "videojs-contrib-eme/dist/videojs-contrib-eme.min.js",
 	} {
 		path, err := testtools.NodeModule(bundle)
 		if err != nil {

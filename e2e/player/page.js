@@ -40,7 +40,16 @@ const harness = (() => {
     return true;
   }
 
-  // What the player asks of EME, seen from outside.
+  // What the player asks of EME and the element does, seen from outside, once for a page.
+  let watching = false;
+  function watch() {
+    if (watching) return;
+    watching = true;
+    watchKeys();
+    watchVideo();
+    watchClock();
+  }
+
   function watchKeys() {
     // Not requestMediaKeySystemAccess: Shaka gets its access from MediaCapabilities.
     const create = MediaKeySystemAccess.prototype.createMediaKeys;
@@ -138,6 +147,7 @@ const harness = (() => {
       }
       if (o.licenseURL) player.configure({ drm: { servers: { 'org.w3.clearkey': o.licenseURL } } });
       player.configure(o.config);
+      if (o.drm && !player.configure(o.drm)) report.fatal.push('shaka: the player configuration is not understood');
       try {
         await player.load(o.url);
       } catch (e) {
@@ -177,6 +187,7 @@ const harness = (() => {
         });
       }
       if (o.licenseURL) player.setProtectionData({ 'org.w3.clearkey': { serverURL: o.licenseURL } });
+      if (o.drm) player.setProtectionData(o.drm);
       player.attachSource(o.url);
       const representations = () => player.getRepresentationsByType('video');
       return {
@@ -197,10 +208,12 @@ const harness = (() => {
       const system = { licenseUrl: o.licenseURL || 'https://license.invalid/replaced-by-the-key-uri' };
       if (o.keyIDFilter) system.generateRequest = requestByKeyID;
       const player = new Hls({
-        emeEnabled: true,
-        drmSystems: { 'org.w3.clearkey': system },
-        // Without a configured URL, the license comes from the URI of the EXT-X-KEY that names the key.
-        licenseXhrSetup: o.licenseURL ? undefined : (xhr, url, context) => { xhr.open('POST', context.decryptdata.uri, true); },
+        ...(o.drm || {
+          emeEnabled: true,
+          drmSystems: { 'org.w3.clearkey': system },
+          // Without a configured URL, the license comes from the URI of the EXT-X-KEY that names the key.
+          licenseXhrSetup: o.licenseURL ? undefined : (xhr, url, context) => { xhr.open('POST', context.decryptdata.uri, true); },
+        }),
         xhrSetup: !o.tokenURL ? undefined : (xhr, url) => {
           xhr.open('GET', url, true);
           if (/\.m3u8(\?|$)/.test(url)) xhr.setRequestHeader('Authorization', `Bearer ${accessToken}`);
@@ -224,6 +237,25 @@ const harness = (() => {
         destroy: () => player.destroy(),
       };
     },
+
+    // Video.js plays by its own VHS, and its plugin for EME takes the key systems with the source.
+    async videojs(o) {
+      await script('video.js');
+      await script('videojs-contrib-eme.js');
+      const player = videojs(video, { html5: { vhs: { overrideNative: true } }, loadingSpinner: false, errorDisplay: false, ...o.config });
+      player.eme();
+      player.on('error', () => report.fatal.push(`video.js ${player.error().code} ${String(player.error().message).slice(0, 300)}`));
+      const type = /\.mpd(\?|$)/.test(o.url) ? 'application/dash+xml' : 'application/vnd.apple.mpegurl';
+      player.src({ src: o.url, type, keySystems: o.drm });
+      const representations = () => player.tech(true).vhs.representations();
+      return {
+        play: () => player.play(),
+        seek: (t) => player.currentTime(t),
+        heights: () => representations().map((r) => r.height),
+        selectHeight: (height) => representations().forEach((r) => r.enabled(r.height === height)),
+        destroy: async () => player.reset(), // dispose would take the element along
+      };
+    },
   };
 
   // requestByKeyID asks for the one key that the EXT-X-KEY names, whatever pssh the init segment holds.
@@ -234,12 +266,10 @@ const harness = (() => {
     return { initDataType: 'keyids', initData: new TextEncoder().encode(JSON.stringify({ kids: [kid] })).buffer };
   }
 
-  // start loads the player and waits until the clock, the pictures and (unless o.silent) the sound have advanced.
-  async function start(o) {
+  // begin loads the player, and leaves it to itself.
+  async function begin(o) {
     frameRate = o.frameRate;
-    watchKeys();
-    watchVideo();
-    watchClock();
+    watch();
     try {
       if (o.tokenURL) await watchTokens(o);
       adapter = await players[o.player](o);
@@ -247,6 +277,20 @@ const harness = (() => {
     } catch (e) {
       report.fatal.push(`starting ${o.player}: ${words(e)}`);
     }
+    return { ok: true, ...state() };
+  }
+
+  // again ends the player, as a viewer does who presses play once more, and starts another one in the same page. What went wrong before
+  // becomes a warning.
+  async function again(o) {
+    await stop();
+    report.warnings.push(...report.fatal.splice(0));
+    return start(o);
+  }
+
+  // start loads the player and waits until the clock, the pictures and (unless o.silent) the sound have advanced.
+  async function start(o) {
+    await begin(o);
     let from = null;
     const ok = await until(() => {
       if (from === null && video.readyState >= 2) from = video.currentTime;
@@ -344,5 +388,5 @@ const harness = (() => {
     return { ok: true };
   }
 
-  return { start, seek, playUntil, switchVideo, state, stop };
+  return { begin, start, again, seek, playUntil, switchVideo, state, stop };
 })();

@@ -25,6 +25,8 @@ const (
 	Shaka  Player = "shaka"  // DASH and HLS
 	DashJS Player = "dashjs" // DASH
 	HlsJS  Player = "hlsjs"  // HLS
+
+	VideoJS Player = "videojs" // DASH and HLS, with its plugin for EME
 )
 
 // Options says what to play and how.
@@ -38,6 +40,9 @@ type Options struct {
 	// Config is merged into the player's own configuration, a value that encodes to a JSON object: for Shaka what
 	// player.configure takes, for dash.js updateSettings, for hls.js the constructor. Nil means no change.
 	Config any
+	// DRM is the member for the player of the gateway's player configuration, a value that encodes to what the player takes it for. It
+	// takes the place of LicenseURL, and of what the harness knows about licenses itself.
+	DRM any
 	// KeyIDFilter makes hls.js ask for the key that EXT-X-KEY names instead of those in the init segment's pssh: needed
 	// when the keys differ and each pssh lists only one.
 	KeyIDFilter bool
@@ -67,6 +72,23 @@ const foreignOrigin = "http://page.localhost"
 // Play opens a page, loads the URL and returns once pictures and sound have advanced by a second. If they do not, it
 // closes the page and returns a *PlaybackError. ctx bounds the start only; the session ends with Close or the browser.
 func (b *Browser) Play(ctx context.Context, o Options) (*Session, error) {
+	s, err := b.page(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx); err != nil {
+		var failed *PlaybackError
+		if errors.As(err, &failed) {
+			failed.Picture, _ = s.Read(ctx) // a screen that cannot be read shows nothing
+		}
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// page opens a page of its own for a session.
+func (b *Browser) page(o Options) (*Session, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" {
 		return nil, errors.New("playing: the URL is not absolute")
@@ -82,14 +104,6 @@ func (b *Browser) Play(ctx context.Context, o Options) (*Session, error) {
 	if err := s.open(b.files, origin); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("opening the player page: %w", err)
-	}
-	if err := s.start(ctx); err != nil {
-		var failed *PlaybackError
-		if errors.As(err, &failed) {
-			failed.Picture, _ = s.Read(ctx) // a screen that cannot be read shows nothing
-		}
-		s.Close()
-		return nil, err
 	}
 	return s, nil
 }
@@ -136,13 +150,16 @@ func answer(tab context.Context, files map[string]pageFile, paused *fetch.EventR
 }
 
 // start runs the page's start function.
-func (s *Session) start(ctx context.Context) error {
+func (s *Session) start(ctx context.Context) error { return s.load(ctx, "starting", "start") }
+
+// load calls one of the functions of the page that take the options.
+func (s *Session) load(ctx context.Context, doing, function string) error {
 	config := s.options.Config
 	if config == nil {
 		config = struct{}{}
 	}
 	options, err := json.Marshal(map[string]any{
-		"player": s.options.Player, "url": s.options.URL, "licenseURL": s.options.LicenseURL, "config": config,
+		"player": s.options.Player, "url": s.options.URL, "licenseURL": s.options.LicenseURL, "config": config, "drm": s.options.DRM,
 		"keyIDFilter": s.options.KeyIDFilter, "silent": s.options.Silent, "frameRate": s.options.FrameRate,
 		"timeout":  s.options.Timeout.Milliseconds(),
 		"tokenURL": s.options.TokenURL, "tokenEvery": max(1, s.options.TokenEvery.Milliseconds()),
@@ -150,6 +167,6 @@ func (s *Session) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encoding the player's configuration: %w", err)
 	}
-	_, err = s.step(ctx, "starting", fmt.Sprintf("harness.start(%s)", options))
+	_, err = s.step(ctx, doing, fmt.Sprintf("harness.%s(%s)", function, options))
 	return err
 }

@@ -1,6 +1,6 @@
 // Start of the page: reads the configuration, fills the form, and joins form, players and panels.
 
-import { manifestURL } from "./choices.js";
+import { groupOf, manifestURL } from "./choices.js";
 import { byId, element } from "./dom.js";
 import { chosen, follow, keep, offer, showTexts, token } from "./form.js";
 import { installShortcuts } from "./keyboard.js";
@@ -26,7 +26,7 @@ async function onLoad(config) {
 	keep();
 	clearPanels();
 	byId("stop").disabled = false;
-	await load(player, url, showTexts);
+	await load(player, { manifest: url, group: groupOf(config, chosen()) }, showTexts);
 }
 
 async function onStop() {

@@ -30,7 +30,7 @@ export function formatsOf(config, choice) {
 export function settle(config, wish) {
 	const named = config.streams.some((s) => s.name === wish.stream);
 	const first = config.streams.length && wish.stream !== TYPED ? config.streams[0].name : TYPED;
-	const choice = { stream: named ? wish.stream : first, url: wish.url || "" };
+	const choice = { stream: named ? wish.stream : first, url: wish.url || "", group: wish.group || "" };
 	const offered = formatsOf(config, choice);
 	const players = config.players.map((p) => p.id).filter((id) => FORMATS[id]?.some((f) => offered.includes(f)));
 	choice.player = players.includes(wish.player) ? wish.player : players[0];
@@ -55,6 +55,12 @@ export function manifestURL(config, choice, token, base) {
 	return url;
 }
 
+// groupOf is the DRM group of the chosen stream; that of a typed manifest is typed as well.
+export function groupOf(config, choice) {
+	const stream = config.streams.find((s) => s.name === choice.stream);
+	return (stream ? stream.group : choice.group) ?? "";
+}
+
 // liftToken takes a token out of a typed URL's query, so that it is neither shown in the form nor copied with a link.
 export function liftToken(url) {
 	let token = "";
@@ -74,6 +80,7 @@ export function toFragment(choice) {
 	const fields = new URLSearchParams();
 	fields.set("stream", choice.stream);
 	if (choice.stream === TYPED && choice.url) fields.set("url", liftToken(choice.url).url);
+	if (choice.stream === TYPED && choice.group) fields.set("group", choice.group);
 	fields.set("player", choice.player ?? "");
 	fields.set("format", choice.format ?? "");
 	return fields.toString();
@@ -81,7 +88,7 @@ export function toFragment(choice) {
 
 export function fromFragment(fragment) {
 	const fields = new URLSearchParams(fragment.replace(/^#/, ""));
-	const wish = { url: fields.get("url") ?? "", player: fields.get("player"), format: fields.get("format") };
+	const wish = { url: fields.get("url") ?? "", group: fields.get("group") ?? "", player: fields.get("player"), format: fields.get("format") };
 	wish.stream = fields.get("stream") ?? (wish.url ? TYPED : undefined);
 	return wish;
 }

@@ -26,6 +26,7 @@ const SEGMENT_BOXES = new Set(["styp", "moof", "sidx", "emsg", "prft", "mdat"]);
 function kindOf(exchange) {
 	const path = URL.parse(exchange.url, location.href)?.pathname ?? "";
 	if (exchange.method === "POST" && (kids(json(exchange.sent)) || path.includes("/.drm/"))) return "license";
+	if (/\/\.drm\/(~s\.[^/]*\/)?config\//.test(path)) return "config";
 	if (path.includes("/.drm/")) return "key";
 	const type = exchange.contentType;
 	if (/mpegurl|dash\+xml/i.test(type) || /\.(mpd|m3u8?)$/i.test(path)) return "manifest";
@@ -45,7 +46,7 @@ function problem(exchange) {
 	if (exchange.status < 400 || !/json/i.test(exchange.contentType)) return undefined;
 	const body = json(exchange.prefix);
 	const word = (value) => (typeof value === "string" && value ? value.slice(0, 200) : undefined);
-	return body && { reason: word(body.reason), title: word(body.title), detail: word(body.detail) };
+	return body && { reason: word(body.reason), title: word(body.title), detail: word(body.detail), opens: word(body.opens) };
 }
 
 // classify takes what an observer saw and returns what the panels show. The bytes stay behind.

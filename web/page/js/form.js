@@ -28,7 +28,7 @@ export function offer(from, onChange) {
 		apply(read());
 		onChange();
 	});
-	byId("url").addEventListener("input", () => apply(read()));
+	for (const id of ["url", "group"]) byId(id).addEventListener("input", () => apply(read()));
 }
 
 // read collects the wishes of the form, and moves a token out of a typed URL into its own field.
@@ -38,7 +38,9 @@ function read() {
 		byId("url").value = typed.url;
 		byId("token").value = typed.token;
 	}
-	return { stream: byId("stream").value, url: typed.url, player: checked("player"), format: checked("format") };
+	return {
+		stream: byId("stream").value, url: typed.url, group: byId("group").value.trim(), player: checked("player"), format: checked("format"),
+	};
 }
 
 function apply(wish) {
@@ -65,6 +67,7 @@ export function follow() {
 	const wish = fromFragment(location.hash);
 	byId("token").value = "";
 	byId("url").value = wish.url;
+	byId("group").value = wish.group;
 	apply(wish);
 }
 

@@ -2,6 +2,7 @@
 // cannot disturb the next.
 
 import { byId, element } from "./dom.js";
+import { playable } from "./config.js";
 import { PLAYERS } from "./players/index.js";
 import { showFacts } from "./stats.js";
 import { alarm, clearAlarms, say } from "./status.js";
@@ -37,9 +38,13 @@ function freshVideo(controls) {
 }
 
 function fail(problem) {
+	failed();
+	alarm(problem);
+}
+
+function failed() {
 	if (!video().readyState) video().controls = false; // nothing to control, and no wheel that turns forever
 	video().dataset.failed = "true";
-	alarm(problem);
 	say("Playback failed.", "bad");
 }
 
@@ -51,8 +56,8 @@ async function play(element) {
 	}
 }
 
-// load plays url in the player {id, url}. onTexts is called with the subtitle tracks whenever they may have changed.
-export async function load(offered, url, onTexts) {
+// load plays a manifest of a DRM group in the player {id, url}. onTexts is called with the subtitle tracks whenever they may have changed.
+export async function load(offered, { manifest, group }, onTexts) {
 	await stop();
 	const mine = ++turn;
 	clearAlarms();
@@ -65,9 +70,12 @@ export async function load(offered, url, onTexts) {
 	};
 	let player;
 	try {
-		player = await PLAYERS[offered.id].start({ script: offered.url, video: screen, url, onError });
+		const { url, drm } = await playable(manifest, group);
+		if (mine !== turn) return;
+		player = await PLAYERS[offered.id].start({ script: offered.url, video: screen, url, drm, onError });
 	} catch (error) {
-		onError({ text: error.message, code: offered.id, fatal: true });
+		if (error.refused && mine === turn) failed(); // why has been said
+		else onError({ text: error.message, code: offered.id, fatal: true });
 		return;
 	}
 	if (mine !== turn) {

@@ -11,14 +11,17 @@ export function say(text, tone = "") {
 	byId("status").dataset.tone = tone;
 }
 
-// alarm shows {text, code}, each pair once until the next load.
-export function alarm({ text, code }) {
+// alarm shows {text, code}, each pair once until the next load. What the gateway said, the lasting ones, makes no room for what players
+// make of it.
+export function alarm({ text, code, lasting }) {
 	const alerts = byId("alerts");
 	const shown = scrub(text);
 	const mark = `${code} ${shown}`;
 	if ([...alerts.children].some((child) => child.dataset.mark === mark)) return;
-	alerts.append(element("p", { data: { mark } }, `${shown} `, element("code", {}, scrub(code))));
-	while (alerts.children.length > MOST_ALERTS) alerts.firstElementChild.remove();
+	const line = element("p", { data: { mark, lasting: String(Boolean(lasting)) } }, `${shown} `, element("code", {}, scrub(code)));
+	if (lasting) alerts.prepend(line);
+	else alerts.append(line);
+	while (alerts.children.length > MOST_ALERTS) (alerts.querySelector('[data-lasting="false"]') ?? alerts.lastElementChild).remove();
 }
 
 export function clearAlarms() {

@@ -1,8 +1,8 @@
-// dash.js: takes the license URL from the MPD (dashif:Laurl); it needs no protection data.
+// dash.js: prefers the license URLs of the player configuration to those of the MPD (dashif:Laurl).
 
 import { loadScript } from "./script.js";
 
-export async function start({ script, video, url, onError }) {
+export async function start({ script, video, url, drm, onError }) {
 	await loadScript(script);
 	const player = dashjs.MediaPlayer().create();
 	// Level 0 is none: what matters is reported by events.
@@ -15,6 +15,7 @@ export async function start({ script, video, url, onError }) {
 		// After the first error that is not a warning dash.js stops.
 		onError({ text: `dash.js: ${error?.message || "failed"}`, code: `dash.js ${error?.code ?? "?"}`, fatal: true });
 	});
+	if (drm) player.setProtectionData(drm["dash.js"]);
 	// dash.js refreshes a live MPD only if it starts the playback itself, so autoplay is its own.
 	player.initialize(video, url, true);
 	const texts = () => player.getTracksFor("text");

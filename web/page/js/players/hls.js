@@ -1,5 +1,5 @@
-// hls.js: a license per EXT-X-KEY in the org.w3.clearkey format. hls.js knows one license URL per key system, set
-// beforehand; the gateway's license URL is the URI of the EXT-X-KEY, so the request is opened on that one.
+// hls.js: the key systems and license URLs of the player configuration. It knows one license URL per key system. Where the EXT-X-KEY of
+// ClearKey names another one, that is the better one: each key of a title whose keys rotate has its own.
 
 import { loadScript } from "./script.js";
 
@@ -16,23 +16,26 @@ function askForOneKey(type, data, context) {
 	return { initDataType: "keyids", initData: new TextEncoder().encode(request).buffer };
 }
 
-function settings() {
+function settings(drm) {
+	const config = drm?.["hls.js"];
+	const clearKey = config?.drmSystems[CLEAR_KEY];
+	if (!clearKey) return { ...config };
 	return {
-		emeEnabled: true,
-		// Only says that there is a license server; licenseXhrSetup has the last word on where.
-		drmSystems: { [CLEAR_KEY]: { licenseUrl: location.origin + "/", generateRequest: askForOneKey } },
+		...config,
+		drmSystems: { ...config.drmSystems, [CLEAR_KEY]: { ...clearKey, generateRequest: askForOneKey } },
 		licenseXhrSetup(xhr, url, context) {
-			xhr.open("POST", context.decryptdata.uri, true);
+			const own = context.decryptdata?.uri;
+			if (url === clearKey.licenseUrl && /^https?:/.test(own)) xhr.open("POST", own, true);
 		},
 	};
 }
 
 const words = (details) => details.replace(/([A-Z])/g, (letter) => " " + letter.toLowerCase());
 
-export async function start({ script, video, url, onError }) {
+export async function start({ script, video, url, drm, onError }) {
 	await loadScript(script);
 	if (!Hls.isSupported()) throw new Error("hls.js does not support this browser");
-	const hls = new Hls(settings());
+	const hls = new Hls(settings(drm));
 	hls.on(Hls.Events.ERROR, (_, data) => {
 		// Each quick seek aborts a load; that is no error.
 		if (!data.fatal && data.details === "aborted") return;

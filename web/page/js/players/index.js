@@ -1,4 +1,5 @@
-// The players by id. Each module exports start({script, video, url, onError}), which resolves to
+// The players by id. Each module exports start({script, video, url, drm, onError}), which takes its own part of the
+// player configuration drm, if there is one, and resolves to
 //
 //	ready        a promise, settled when playback can begin or has failed (onError has said why)
 //	stop()       ends all that the player does; returns a promise

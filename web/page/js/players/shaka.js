@@ -1,5 +1,5 @@
-// Shaka Player: DASH takes its license URL from the MPD (dashif:Laurl), HLS its keys from EXT-X-KEY in the identity
-// format. Neither needs a DRM setting here.
+// Shaka Player: prefers the license URL of an MPD (dashif:Laurl) to that of the player configuration, and takes the keys of HLS from
+// EXT-X-KEY in the identity format.
 
 import { loadScript } from "./script.js";
 
@@ -14,11 +14,12 @@ function describe(error) {
 	};
 }
 
-export async function start({ script, video, url, onError }) {
+export async function start({ script, video, url, drm, onError }) {
 	await loadScript(script);
 	shaka.polyfill.installAll();
 	if (!shaka.Player.isBrowserSupported()) throw new Error("Shaka Player does not support this browser");
 	const player = new shaka.Player();
+	if (drm) player.configure(drm.shaka);
 	player.addEventListener("error", (event) => onError(describe(event.detail)));
 	const ready = (async () => {
 		await player.attach(video);
