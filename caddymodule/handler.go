@@ -119,6 +119,8 @@ type Handler struct {
 	limits     []policy.Limits
 	state      *SharedState
 	logger     *zap.Logger
+	// licenseLogger writes the records of licenses.
+	licenseLogger *zap.Logger
 
 	geoDatabases geo.Databases
 	geoRule      geo.Rule
