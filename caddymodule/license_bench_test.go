@@ -37,6 +37,16 @@ const benchSite = `http://:PORT {
 }
 `
 
+// insideCaddy returns the one server of the running configuration: the way of a request through Caddy without the network.
+func insideCaddy(t testing.TB) http.Handler {
+	t.Helper()
+	app, err := caddy.ActiveContext().App("http")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app.(*caddyhttp.App).Servers["srv0"]
+}
+
 // silentWriter is a client that reads nothing.
 type silentWriter struct {
 	header http.Header
@@ -66,11 +76,7 @@ func BenchmarkLicense(b *testing.B) {
 			targets["token"] = regexp.MustCompile(`/~s\.[^/]*/`).ReplaceAllString(bySession, "/") + "?token=" + token
 			targets["respond"] = "http://" + g.addr + "/respond"
 		}
-		app, err := caddy.ActiveContext().App("http")
-		if err != nil {
-			b.Fatal(err)
-		}
-		server := app.(*caddyhttp.App).Servers["srv0"]
+		server := insideCaddy(b)
 		for name, target := range targets {
 			b.Run(name+gate, func(b *testing.B) {
 				r := httptest.NewRequest(http.MethodPost, target, nil)
