@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -184,5 +185,28 @@ func TestNothingOfOneTenantGetsLicenses(t *testing.T) {
 			own.body = paths[i].body
 			l.wantNothing(t, name+"'s key: "+own.name, l.ask(t, own, own.url), 403, "license_no_keys", granted.body)
 		}
+	}
+}
+
+// TestKeysOfOneCryptoPeriod covers row 41 in time: in HLS the address of a key is for one period, and leads to no other's.
+func TestKeysOfOneCryptoPeriod(t *testing.T) {
+	l := startEveryLicense(t, "", "license temporary 12h", "rotate 4s")
+	var keys []string
+	for _, found := range l.links(t, "/demo/master.m3u8?keyformat=identity&token="+l.token) {
+		if found.kind == "key" && !slices.Contains(keys, found.url) {
+			keys = append(keys, found.url)
+		}
+	}
+	if len(keys) < 2 {
+		t.Fatalf("%d keys", len(keys))
+	}
+	kidOf := func(target string) string { return target[strings.LastIndex(target, "/")+1:] }
+	for i, own := range keys[:2] {
+		other := keys[1-i]
+		if sealIn(t, own) == sealIn(t, other) || kidOf(own) == kidOf(other) {
+			t.Fatal("two periods have one seal or one key")
+		}
+		wantReply(t, "a key", l.get(t, own), 200, "")
+		l.wantNothing(t, "the key of another period", l.get(t, strings.Replace(own, kidOf(own), kidOf(other), 1)), 404, "not_found", l.get(t, other).body)
 	}
 }
