@@ -15,14 +15,14 @@ SOAK      ?= 1h
 export GOFLAGS ?= -buildvcs=false
 export CGO_ENABLED = 0
 
-# What imports no Caddy can run under the race detector within a minute or two.
+# What imports no Caddy runs under the race detector within a minute or two, and caddymodule within three more.
 PURE := ./address/... ./drm/... ./entitlement/... ./geo/... ./inflight/... ./inspect/... ./internal/... ./keysource/... ./licensing/... ./manifest/... ./policy/... ./probe/... ./rights/... ./segcache/... ./segcrypt/... ./state/... ./token/...
 # What starts browsers or measures time runs alone, one package after the other.
 ALONE := /(web|e2e|bench)(/|$$)
 LIST  := $(GO) list $(FLAGS) ./...
 CONFIGS := Caddyfile.example $(wildcard examples/*.Caddyfile)
 
-.PHONY: help build run test check fuzz bench clusters soak release clean tools vet unit alone race configs smoke format
+.PHONY: help build run test check fuzz bench clusters soak licenses release clean tools vet unit alone race configs smoke format
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ clusters: build ## three gateways on each kind of Redis, which is lost under loa
 soak: build ## each player and scheme watches a live channel whose keys rotate for SOAK (1h), one after the other: prints figures
 	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_SOAK='$(SOAK)' $(GO) test $(FLAGS) -count 1 -timeout 72h -v -run '^TestSoak$$' ./e2e | grep -E '^ *(---|ok|FAIL|PASS)|figures|_test.go'
 
+licenses: build ## a million ClearKey licenses, without and with require_license: prints what memory they take
+	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_LICENSES=1000000 $(GO) test $(FLAGS) -count 1 -timeout 60m -v -run '^TestLicensesTakeNoMemory$$' ./e2e | grep -E '^ *(---|ok|FAIL|PASS)|figures|_test.go'
+
 release: ## build ./caddy as a release: ./xcaddy.sh, versions pinned
 	./xcaddy.sh
 
@@ -103,7 +106,7 @@ alone: build .cache/caddy-race
 	CGO_ENABLED=1 $(GO) build $(FLAGS) -race -o $@ ./cmd/caddy
 
 race:
-	CGO_ENABLED=1 $(GO) test $(FLAGS) -race -short -timeout 15m $(PURE)
+	CGO_ENABLED=1 $(GO) test $(FLAGS) -race -short -timeout 15m $(PURE) ./caddymodule
 
 # Formatted, adapted and provisioned by the binary itself, without a word unless something is wrong. Values that the
 # examples take from the environment are set here, and Caddy's storage is one of this checkout.

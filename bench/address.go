@@ -122,6 +122,11 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return do(request)
+}
+
+// do sends a request whose answer must be 200, and returns its body.
+func do(request *http.Request) ([]byte, error) {
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,8 @@ var rotateScript []byte
 type resource struct {
 	base     string // scheme and host
 	paths    []string
-	meanSize float64 // of the bodies, in bytes
+	body     string  // posted to every path; without one they are GET requests
+	meanSize float64 // of the answers' bodies, in bytes
 }
 
 // load is what a server did under it.
@@ -52,7 +53,7 @@ func newGenerator(dir string) (*generator, error) {
 // run loads the resource for so long and charges the processor time that servers used meanwhile.
 func (g *generator) run(ctx context.Context, res resource, length time.Duration, servers ...*server) (load, error) {
 	list := filepath.Join(g.dir, "paths")
-	if err := os.WriteFile(list, []byte(strings.Join(res.paths, "\n")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(list, []byte(res.body+"\n"+strings.Join(res.paths, "\n")+"\n"), 0o600); err != nil {
 		return load{}, err
 	}
 	before, err := cpuOf(servers)

@@ -38,7 +38,7 @@ func main() {
 	flag.StringVar(&s.stock, "stock", ".cache/bench/stock-caddy", "Caddy without the plugin")
 	flag.StringVar(&tests, "tests", "", "compiled tests whose benchmarks run, as file=folder,…")
 	flag.StringVar(&s.profile, "profile", os.Getenv("BENCH_PROFILE"), "folder for processor profiles of the gateway, taken at the end")
-	flag.StringVar(&s.only, "only", os.Getenv("BENCH_ONLY"), "parts to run: library, large, small, first, slow (default all)")
+	flag.StringVar(&s.only, "only", os.Getenv("BENCH_ONLY"), "parts to run: library, large, small, license, first, slow (default all)")
 	flag.Parse()
 	s.rounds, s.round, s.benchTime, s.firstBytes, s.slow = 5, 2*time.Second, 300*time.Millisecond, 100, 30*time.Second
 	if os.Getenv("BENCH_QUICK") != "" {

@@ -36,7 +36,28 @@ func (l *lab) profileGateway(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	return nil
+	return l.profileLicenses(ctx, dir)
+}
+
+// profileLicenses profiles a gateway of its own: it asks for tokens.
+func (l *lab) profileLicenses(ctx context.Context, dir string) error {
+	admin, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	gateway, err := l.startLicensing(gcDefault, admin)
+	if err != nil {
+		return err
+	}
+	defer gateway.stop()
+	withToken, withSession, _, err := l.licenses(ctx, gateway)
+	if err != nil {
+		return err
+	}
+	if err := l.profileLoad(ctx, gateway, admin, withToken, filepath.Join(dir, "license-token.pprof")); err != nil {
+		return err
+	}
+	return l.profileLoad(ctx, gateway, admin, withSession, filepath.Join(dir, "license-session.pprof"))
 }
 
 // profileLoad takes the profile in the middle of a load.

@@ -1,4 +1,5 @@
--- Asks for a list of paths in turn, each thread from another place on.
+-- Asks for a list of paths in turn, each thread from another place on. The first line of the list is what is posted to each of
+-- them; if it is empty, they are asked for by GET.
 local formatted, at = {}, 0
 
 function setup(thread)
@@ -7,8 +8,13 @@ function setup(thread)
 end
 
 function init(args)
+	local method, body
 	for line in io.lines(args[1]) do
-		formatted[#formatted + 1] = wrk.format("GET", line)
+		if not method then
+			method, body = line == "" and "GET" or "POST", line ~= "" and line or nil
+		else
+			formatted[#formatted + 1] = wrk.format(method, line, nil, body)
+		end
 	end
 	at = math.floor(#formatted * place / 2)
 end

@@ -17,6 +17,8 @@ const (
 	ruledTitles = 100_000
 	// ruledDatabase places this machine's addresses in Austria.
 	ruledDatabase = "testdata/geo/example-country.mmdb"
+	// rulesSecret is the key of all tokens.
+	rulesSecret = "a secret of benchmarks, which stands for nothing"
 )
 
 // rules are a site with every rule on: sessions of JWTs, a country, a catalog of rights, two rates and two limits of streams. All
@@ -34,7 +36,7 @@ func newRules(ctx context.Context, program, dir string) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(r.secret, []byte("a secret of benchmarks, which stands for nothing"), 0o600); err != nil {
+	if err := os.WriteFile(r.secret, []byte(rulesSecret), 0o600); err != nil {
 		return nil, err
 	}
 	if err := writeCatalog(catalog); err != nil {

@@ -79,6 +79,7 @@ func unjudged(rows []row) []row {
 type trio struct {
 	plain, cached, stock *caddy // cached is nil if the gateway has no cache
 	judging              *caddy // cached, with every rule on; nil if the gateway does not know them all
+	set                  gc
 }
 
 func (l *lab) start(set gc) (t trio, stop func(), err error) {
@@ -99,6 +100,7 @@ func (l *lab) start(set gc) (t trio, stop func(), err error) {
 		}
 		return c
 	}
+	t.set = set
 	t.plain = begin("the gateway", l.gateway, drmHandler, l.options.global("off"))
 	if l.options.cache {
 		t.cached = begin("the gateway with a cache", l.gateway, drmHandler, l.options.global(cacheSize))
@@ -144,7 +146,7 @@ func (l *lab) measure(ctx context.Context, set gc) ([]row, error) {
 		name, what string
 		rows       func(context.Context, trio) ([]row, error)
 	}{
-		{"large", "1.5 MB", l.videoRows}, {"small", "33 KB", l.audioRows}, {"first", "first byte", l.firstByteRows}, {"slow", "slow clients", l.allSlowRows},
+		{"large", "1.5 MB", l.videoRows}, {"small", "33 KB", l.audioRows}, {"license", "licenses", l.licenseRows}, {"first", "first byte", l.firstByteRows}, {"slow", "slow clients", l.allSlowRows},
 	} {
 		if !l.runs(part.name) {
 			continue

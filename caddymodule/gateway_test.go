@@ -63,14 +63,14 @@ const globalBlock = `{
 
 // startGateway runs Caddy with sites, a Caddyfile without its global block. PORT, TESTDATA and DIR in it are replaced, and
 // further pairs of old and new.
-func startGateway(t *testing.T, sites string, pairs ...string) *gateway {
+func startGateway(t testing.TB, sites string, pairs ...string) *gateway {
 	t.Helper()
 	g := newGateway(t, pairs...)
 	g.load(t, globalBlock+sites)
 	return g
 }
 
-func newGateway(t *testing.T, pairs ...string) *gateway {
+func newGateway(t testing.TB, pairs ...string) *gateway {
 	t.Helper()
 	t.Setenv("TEST_DRM_SECRET", testSecretHex)
 	t.Setenv("TEST_OTHER_SECRET", testOtherSecret)
@@ -95,7 +95,7 @@ func newGateway(t *testing.T, pairs ...string) *gateway {
 }
 
 // load runs a whole Caddyfile in place of the one before.
-func (g *gateway) load(t *testing.T, text string) {
+func (g *gateway) load(t testing.TB, text string) {
 	t.Helper()
 	config, err := adaptCaddyfile(g.replace.Replace(text))
 	if err != nil {
@@ -111,7 +111,7 @@ func adaptCaddyfile(text string) ([]byte, error) {
 	return config, err
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -121,7 +121,7 @@ func freePort(t *testing.T) string {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
-func testdata(t *testing.T) string {
+func testdata(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs(filepath.Join("..", "testdata"))
 	if err != nil {
@@ -151,12 +151,12 @@ type reply struct {
 func (r reply) reason() string { return r.header.Get("Drm-Reason") }
 
 // send sends a request with pairs of header name and value; Host is a pair too.
-func (g *gateway) send(t *testing.T, method, target string, pairs ...string) reply {
+func (g *gateway) send(t testing.TB, method, target string, pairs ...string) reply {
 	t.Helper()
 	return g.sendBody(t, method, target, nil, pairs...)
 }
 
-func (g *gateway) sendBody(t *testing.T, method, target string, body []byte, pairs ...string) reply {
+func (g *gateway) sendBody(t testing.TB, method, target string, body []byte, pairs ...string) reply {
 	t.Helper()
 	res, err := g.open(t, method, target, body, pairs...)
 	if err != nil {
@@ -173,7 +173,7 @@ func (g *gateway) sendBody(t *testing.T, method, target string, body []byte, pai
 // open sends a request again if the connection ended before any answer: a reload closes the old listener, the kernel
 // resets what still waits in its backlog, and the old server closes what it has accepted and not read. Nothing of ours has
 // seen such a request.
-func (g *gateway) open(t *testing.T, method, target string, body []byte, pairs ...string) (res *http.Response, err error) {
+func (g *gateway) open(t testing.TB, method, target string, body []byte, pairs ...string) (res *http.Response, err error) {
 	t.Helper()
 	for range 5 {
 		if res, err = g.openOnce(t, method, target, body, pairs...); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
@@ -183,7 +183,7 @@ func (g *gateway) open(t *testing.T, method, target string, body []byte, pairs .
 	return res, err
 }
 
-func (g *gateway) openOnce(t *testing.T, method, target string, body []byte, pairs ...string) (*http.Response, error) {
+func (g *gateway) openOnce(t testing.TB, method, target string, body []byte, pairs ...string) (*http.Response, error) {
 	t.Helper()
 	if strings.HasPrefix(target, "/") {
 		target = "http://" + g.addr + target
@@ -202,13 +202,13 @@ func (g *gateway) openOnce(t *testing.T, method, target string, body []byte, pai
 	return g.client.Do(req)
 }
 
-func (g *gateway) get(t *testing.T, target string, pairs ...string) reply {
+func (g *gateway) get(t testing.TB, target string, pairs ...string) reply {
 	t.Helper()
 	return g.send(t, http.MethodGet, target, pairs...)
 }
 
 // mustGet is get of what has to be there.
-func (g *gateway) mustGet(t *testing.T, target string, pairs ...string) reply {
+func (g *gateway) mustGet(t testing.TB, target string, pairs ...string) reply {
 	t.Helper()
 	res := g.get(t, target, pairs...)
 	if res.status != http.StatusOK {

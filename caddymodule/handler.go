@@ -121,6 +121,8 @@ type Handler struct {
 	logger     *zap.Logger
 	strangers  strangerRecords
 	issued     issuedLicenses
+	// licenseLogger writes the records of licenses.
+	licenseLogger *zap.Logger
 
 	geoDatabases geo.Databases
 	geoRule      geo.Rule

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -95,16 +96,14 @@ func (q *request) countLicense(result, reason string) {
 // audit writes one record on the logger of licenses: who is a pseudonym, and no token, key or address is in it.
 func (q *request) audit(result, reason string, more ...zap.Field) {
 	q.countLicense(result, reason)
-	if entry := q.licenseLogger().Check(zap.InfoLevel, "license "+result); entry != nil {
-		entry.Write(append([]zap.Field{
+	if entry := q.licenseLogger.Check(zap.InfoLevel, "license "+result); entry != nil {
+		entry.Write(slices.Concat([]zap.Field{
 			zap.String("result", result), zap.String("reason", reason), zap.String("system", kindSystems[q.kind].Word()), zap.String("tenant", q.tenant),
 			zap.String("asset", string(q.seal.Asset)), zap.String("group", q.seal.Group), zap.String("subject", q.pseudonym()),
 			zap.String("country", q.identity.place.Country.String()),
-		}, more...)...)
+		}, more)...)
 	}
 }
-
-func (h *Handler) licenseLogger() *zap.Logger { return h.logger.Named("licenses") }
 
 // Types of problems that DASH-IF defines for license servers (Guidelines, content protection and security).
 const (

@@ -20,6 +20,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/caddy-drm/caddy-drm/internal/redistest"
 	"github.com/caddy-drm/caddy-drm/probe"
 )
 
@@ -74,6 +75,9 @@ func runExample(t *testing.T, text string) licensed {
 		} else {
 			global += "\t}\n"
 		}
+	}
+	if server := "redis.internal:6379"; strings.Contains(text, server) {
+		text = strings.ReplaceAll(text, server, startRedis(t))
 	}
 	text = text[strings.Index(text, "{\n")+len("{\n"):]
 	g.load(t, global+text)
@@ -194,4 +198,15 @@ func (l licensed) wantAnswers(t *testing.T, report probe.Report, systems map[str
 	if len(asked) != len(systems) {
 		t.Errorf("asked %v, want %v", asked, systems)
 	}
+}
+
+// startRedis runs a server until the test ends, and returns its address.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	server, err := redistest.Start("single", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	return server.Addresses[0]
 }

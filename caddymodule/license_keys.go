@@ -60,7 +60,9 @@ func (q *request) classKeys(title keysource.Title) ([]licensing.GrantedKey, erro
 			keys = append(keys, licensing.GrantedKey{Class: class, Key: key})
 		}
 	}
-	q.sourceOf(title.Group).LearnNames(title, grantedKIDs(keys))
+	if source := q.sourceOf(title.Group); !source.Names() {
+		source.LearnNames(title, grantedKIDs(keys))
+	}
 	return keys, nil
 }
 

@@ -39,6 +39,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision makes the handler ready: whatever can fail fails here or in Validate, and never on the first request.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
+	h.licenseLogger = h.logger.Named("licenses")
 	h.sites = make(map[string]*site)
 	h.id = strconv.FormatUint(handlerCount.Add(1), 36)
 	h.setDefaults()

@@ -209,7 +209,7 @@ func TestRotationNeedsKeysThatRotate(t *testing.T) {
 func TestRekey(t *testing.T) {
 	g := newGateway(t)
 	admin := "127.0.0.1:" + freePort(t)
-	config := strings.Replace(withGroups("\t\tgroup premium {\n\t\t\tlevel low\n\t\t}\n\t\trekey_grace 1s\n"), "admin off", "admin "+admin, 1) +
+	config := strings.Replace(withGroups("\t\tgroup premium {\n\t\t\tlevel low\n\t\t}\n\t\trekey_grace 2s\n"), "admin off", "admin "+admin, 1) +
 		strings.NewReplacer("group rotating", "group premium", "KEYS", "").Replace(rotatingSite)
 	g.load(t, config)
 	kidAndSegment := func() (kid, license, segment string) {

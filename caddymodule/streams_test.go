@@ -19,7 +19,7 @@ const streamSite = "http://:PORT {\n\tdrm {\n\ttenant streams\n\tlicense_server 
 	"\tOPTIONS\n}\n\tfile_server {\n\troot TESTDATA\n}\n}\n"
 
 // viewerToken is a JWT of a subject with more claims.
-func viewerToken(t *testing.T, subject string, more map[string]any) string {
+func viewerToken(t testing.TB, subject string, more map[string]any) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(testTokenSecret)}, nil)
 	if err != nil {

@@ -55,6 +55,12 @@ func contentKey(t *testing.T, licenseURL, kid string) string {
 	if answer.status != http.StatusOK {
 		t.Fatalf("license: %s", answer)
 	}
+	return keyIn(t, answer, kid)
+}
+
+// keyIn returns one key of a license in hexadecimal.
+func keyIn(t *testing.T, answer answer, kid string) string {
+	t.Helper()
 	var license clearKeyLicense
 	if err := json.Unmarshal(answer.body, &license); err != nil {
 		t.Fatalf("license: %v", err)

@@ -48,6 +48,9 @@ func ParseClearKeyRequest(body []byte) (ClearKeyRequest, error) {
 	if len(body) > MaxClearKeyRequestSize {
 		return ClearKeyRequest{}, malformed("more than %d bytes", MaxClearKeyRequestSize)
 	}
+	if req, found := readPlainRequest(body); found {
+		return req, nil
+	}
 	if !utf8.Valid(body) {
 		return ClearKeyRequest{}, malformed("not UTF-8")
 	}

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 )
@@ -31,6 +32,8 @@ type Grants struct {
 	known map[[16]byte]knownGrant   // kept as long as it holds
 	early map[[16]byte]earlySegment // what a track was given before its license
 	heard chan struct{}             // closed, and made anew, with each grant of this node
+
+	earlySweep sweep
 }
 
 // knownGrant is what a node knows of a grant: until when it holds, and when the store was last asked.
@@ -204,15 +207,11 @@ func (g *Grants) Early(track, segment [16]byte) bool {
 	if e, ok := g.early[track]; ok && now.Before(e.until) {
 		return e.segment == segment
 	}
+	if len(g.early) >= maxKnownGrants && g.earlySweep.due(now) {
+		maps.DeleteFunc(g.early, func(_ [16]byte, e earlySegment) bool { return !now.Before(e.until) })
+	}
 	if len(g.early) >= maxKnownGrants {
-		for track, e := range g.early {
-			if !now.Before(e.until) {
-				delete(g.early, track)
-			}
-		}
-		if len(g.early) >= maxKnownGrants {
-			return false
-		}
+		return false
 	}
 	g.early[track] = earlySegment{segment, now.Add(earlyFor)}
 	return true
@@ -224,6 +223,7 @@ type MemoryGrants struct {
 
 	mu     sync.Mutex
 	grants map[[16]byte]time.Time
+	sweep  sweep
 }
 
 // maxGrants is how many grants one node's memory holds, some 60 bytes each.
@@ -239,11 +239,8 @@ func (m *MemoryGrants) Grant(_ context.Context, id [16]byte, until time.Time) er
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, known := m.grants[id]; !known && len(m.grants) >= maxGrants {
-		now := m.now()
-		for id, until := range m.grants {
-			if !now.Before(until) {
-				delete(m.grants, id)
-			}
+		if now := m.now(); m.sweep.due(now) {
+			maps.DeleteFunc(m.grants, func(_ [16]byte, until time.Time) bool { return !now.Before(until) })
 		}
 		if len(m.grants) >= maxGrants {
 			return ErrUnavailable
@@ -251,6 +248,21 @@ func (m *MemoryGrants) Grant(_ context.Context, id [16]byte, until time.Time) er
 	}
 	m.grants[id] = until
 	return nil
+}
+
+// sweep says when a full map is looked through for what is over. Each look is at all of it, while everybody else waits: one for each who is
+// refused would be a way to hold up all others.
+type sweep struct{ last time.Time }
+
+// sweepEvery is the time between two looks.
+const sweepEvery = 10 * time.Second
+
+func (s *sweep) due(now time.Time) bool {
+	if since := now.Sub(s.last); since >= 0 && since < sweepEvery {
+		return false
+	}
+	s.last = now
+	return true
 }
 
 // Granted implements GrantStore.
