@@ -221,8 +221,8 @@ func (k *BuyDRMKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ KeySource             = (*SPEKEKeys)(nil)
-	_ KeySource             = (*BuyDRMKeys)(nil)
+	_ LastingKeySource      = (*SPEKEKeys)(nil)
+	_ LastingKeySource      = (*BuyDRMKeys)(nil)
 	_ caddyfile.Unmarshaler = (*SPEKEKeys)(nil)
 	_ caddyfile.Unmarshaler = (*BuyDRMKeys)(nil)
 )
