@@ -77,6 +77,7 @@ var failures = []struct {
 	{errKeyReplaced, answer{status: http.StatusNotFound, reason: "key_replaced", level: zapcore.InfoLevel}},
 	{errKeyRevoked, answer{status: http.StatusForbidden, reason: string(policy.ReasonRevoked), level: zapcore.InfoLevel}},
 	{errPeriod, answer{status: http.StatusNotFound, reason: "period_mismatch", level: zapcore.InfoLevel}},
+	{errManyPeriods, answer{status: http.StatusBadGateway, reason: "periods_too_many", level: zapcore.ErrorLevel, detail: true}},
 	{errLevel, answer{status: http.StatusForbidden, reason: "level_denied", level: zapcore.InfoLevel}},
 	{hls.ErrNoVariants, answer{status: http.StatusForbidden, reason: "level_denied", level: zapcore.InfoLevel}},
 	{dash.ErrNoVideo, answer{status: http.StatusForbidden, reason: "level_denied", level: zapcore.InfoLevel}},

@@ -28,7 +28,33 @@ const (
 	maxAskedPeriods = 64
 )
 
-var errPeriod = errors.New("the segment is of another crypto period than its address")
+var (
+	errPeriod      = errors.New("the segment is of another crypto period than its address")
+	errManyPeriods = errors.New("an MPD with more crypto periods than a license is looked for in")
+)
+
+// mostPeriods is how many crypto periods, besides the first, a license is looked for in.
+func (q *request) mostPeriods(group string) uint32 {
+	if q.sourceOf(group).Names() {
+		return maxLicensePeriods
+	}
+	return maxAskedPeriods
+}
+
+// checkCount refuses a crypto period of a whole title that no license of ours would be found for: the title would stop there.
+func (p dashProtector) checkCount(period uint32) error {
+	if most := p.q.mostPeriods(p.group.Name); p.window.Rotate == 0 && period > most && p.givesLicenses() {
+		return fmt.Errorf("%w: %d, where the source of the keys does not tell their names, or %d; want a longer rotate", errManyPeriods, maxAskedPeriods+1, maxLicensePeriods+1)
+	}
+	return nil
+}
+
+// givesLicenses reports whether the license of one of the systems that are signaled is looked for here.
+func (p *titleProtector) givesLicenses() bool {
+	return slices.ContainsFunc(p.group.SignaledSystems(), func(system drm.SystemID) bool {
+		return system == drm.SystemClearKey || p.q.License.servers[system] != nil && p.licenseTemplate(system) == ""
+	})
+}
 
 // checkPeriod refuses a segment that is not of the crypto period that its seal names the key of.
 func (q *request) checkPeriod(seg *segcrypt.Segment) error {
@@ -69,10 +95,7 @@ func (q *request) periodSlack(clock address.Clock) int64 {
 // licensePeriods calls visit for each crypto period that the license of the request may hold keys of, until it returns false: all of a
 // title that is whole, and of a live one those from the beginning of its window to the next that is announced.
 func (q *request) licensePeriods(title keysource.Title, visit func(title keysource.Title) bool) {
-	w, most := q.seal.Window, uint32(maxLicensePeriods)
-	if !q.sourceOf(title.Group).Names() {
-		most = maxAskedPeriods
-	}
+	w, most := q.seal.Window, q.mostPeriods(title.Group)
 	first, last := title.Period, title.Period+min(w.Further, most)
 	if w.Rotate > 0 {
 		now := q.now().Unix()
