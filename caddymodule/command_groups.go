@@ -46,10 +46,12 @@ type GroupReport struct {
 	Name  string       `json:"name"`
 	Group *GroupConfig `json:"group"`
 	// HDCPLevel is the attribute HDCP-LEVEL of HLS.
-	HDCPLevel string         `json:"hdcp_level,omitempty"`
-	Systems   []SystemReport `json:"systems,omitempty"`
-	Problems  []string       `json:"problems,omitempty"`
-	Warnings  []string       `json:"warnings,omitempty"`
+	HDCPLevel string `json:"hdcp_level,omitempty"`
+	// LiveRotate is the length of the crypto periods of live titles under cenc, where the group does not say one.
+	LiveRotate string         `json:"live_rotate,omitempty"`
+	Systems    []SystemReport `json:"systems,omitempty"`
+	Problems   []string       `json:"problems,omitempty"`
+	Warnings   []string       `json:"warnings,omitempty"`
 }
 
 // SystemReport is what a group becomes in one system: the policy is that of the system alone.
@@ -139,6 +141,9 @@ func reportGroup(name string, c *GroupConfig) GroupReport {
 		r.Warnings = append(r.Warnings, warning.String())
 	}
 	r.HDCPLevel = g.HDCPLevel()
+	if length := g.LiveRotation(drm.SchemeCenc); g.Rotate == 0 && length > 0 && (!g.Scheme.Valid() || g.Scheme == drm.SchemeCenc) {
+		r.LiveRotate = durationText(caddy.Duration(length))
+	}
 	for _, system := range g.SignaledSystems() {
 		r.Systems = append(r.Systems, reportSystem(g, system))
 	}
@@ -176,6 +181,9 @@ func printGroups(out io.Writer, reports []GroupReport) error {
 		}
 		if r.HDCPLevel != "" {
 			_, _ = fmt.Fprintf(w, "  HLS\tHDCP-LEVEL=%s\n", r.HDCPLevel)
+		}
+		if r.LiveRotate != "" {
+			_, _ = fmt.Fprintf(w, "  live cenc\tkeys that are derived change every %s\n", r.LiveRotate)
 		}
 		for _, system := range r.Systems {
 			_, _ = fmt.Fprintf(w, "  %s\t%s\n", system.System, system.policy())

@@ -119,6 +119,7 @@ type Handler struct {
 	limits     []policy.Limits
 	state      *SharedState
 	logger     *zap.Logger
+	told       firstTime // titles whose operator was told that they have one key
 
 	geoDatabases geo.Databases
 	geoRule      geo.Rule

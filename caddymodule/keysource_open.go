@@ -14,10 +14,11 @@ import (
 
 // openKeys is a source of content keys that is in use.
 type openKeys struct {
-	source *keysource.Cached
-	oneKey bool   // audio and video of a title share a key
-	fixed  bool   // a title has the same keys at all times
-	pool   string // by which source is given back to keyPool; empty: it is of this handler alone
+	source  *keysource.Cached
+	oneKey  bool   // audio and video of a title share a key
+	fixed   bool   // a title has the same keys at all times
+	derived bool   // a title has a key in whatever crypto period
+	pool    string // by which source is given back to keyPool; empty: it is of this handler alone
 }
 
 // openKeys loads the module that raw of owner, the field KeysRaw, names, and puts the cache in front of it. Without raw keys are derived.
@@ -39,6 +40,7 @@ func (h *Handler) openKeys(ctx caddy.Context, owner any, raw json.RawMessage, sc
 	}
 	keys := openKeys{source: source, oneKey: !source.Split(), pool: pool}
 	_, keys.fixed = module.(*StaticKeys)
+	_, keys.derived = module.(*DerivedKeys)
 	return keys, nil
 }
 

@@ -75,7 +75,7 @@ func (q *request) initPssh(title keysource.Title, key drm.ContentKey, keys []drm
 	if !group.PsshInInit {
 		return boxes, nil
 	}
-	t := keyedTrack{track: track{p: &titleProtector{q: q, group: group}}, title: title, key: key}
+	t := keyedTrack{track: track{p: &titleProtector{q: q, group: inPeriods(group, title.Scheme, title.Period > 0)}}, title: title, key: key}
 	for _, system := range group.SignaledSystems() {
 		switch system {
 		case drm.SystemWidevine:
@@ -92,10 +92,11 @@ func (q *request) initPssh(title keysource.Title, key drm.ContentKey, keys []drm
 }
 
 func (t keyedTrack) widevineInit() drm.WidevineInit {
-	return drm.WidevineInit{
-		KIDs: []drm.KID{t.key.KID()}, Scheme: t.title.Scheme, Rotates: t.p.group.Rotate > 0,
-		CryptoPeriodIndex: t.title.Period, CryptoPeriodSeconds: uint32(t.p.group.Rotate.Seconds()),
+	init := drm.WidevineInit{KIDs: []drm.KID{t.key.KID()}, Scheme: t.title.Scheme}
+	if t.rotates() {
+		init.Rotates, init.CryptoPeriodIndex, init.CryptoPeriodSeconds = true, t.title.Period, uint32(t.p.group.Rotate.Seconds())
 	}
+	return init
 }
 
 func (t keyedTrack) playReady(licenseURL string) (pro, pssh []byte, err error) {
@@ -263,11 +264,17 @@ func (h *Handler) unmarshalLicenseURL(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// announcesSessionKeys reports whether SessionKeys has any.
+func (p *titleProtector) announcesSessionKeys() bool {
+	oneKey := p.group.Rotate == 0 && !p.q.sourceOf(p.group.Name).Split() && !p.q.passesProtected() && p.title.Scheme.Common()
+	return oneKey && slices.ContainsFunc(p.group.SignaledSystems(), func(s drm.SystemID) bool { return s != drm.SystemClearKey })
+}
+
 // SessionKeys implements hls.SessionKeyProtector: the keys of systems that ask license servers, so that players do so while they still load
 // media playlists. Which keys those playlists will name is known if there is one for the whole title at all times, and all of its media
 // is protected here.
 func (p hlsProtector) SessionKeys(ctx context.Context) ([]hls.Key, error) {
-	if p.q.passesProtected() || p.q.sourceOf(p.group.Name).Split() || p.group.Rotate > 0 || !p.title.Scheme.Common() {
+	if !p.announcesSessionKeys() {
 		return nil, nil
 	}
 	t, err := track{p: p.titleProtector, class: drm.ClassShared}.keyed(ctx, p.title)

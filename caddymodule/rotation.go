@@ -62,6 +62,9 @@ func (q *request) checkPeriod(seg *segcrypt.Segment) error {
 		return nil
 	}
 	ticks, ok := seg.DecodeTime()
+	if group, _ := q.groupNamed(q.seal.Group); !ok && group.Rotate == 0 {
+		return nil // nobody asked for its keys to rotate
+	}
 	if !ok {
 		return fmt.Errorf("%w: it has no decode time", errPeriod)
 	}
@@ -84,7 +87,7 @@ func (q *request) checkPeriodAt(ticks uint64) error {
 
 // periodSlack returns periodSlack in ticks of the clock, but one period at most.
 func (q *request) periodSlack(clock address.Clock) int64 {
-	group, _ := q.groupNamed(q.seal.Group)
+	group, _ := q.sealedGroup()
 	if group.Rotate <= 0 { // it does not rotate any more
 		return 0
 	}
@@ -93,27 +96,28 @@ func (q *request) periodSlack(clock address.Clock) int64 {
 }
 
 // licensePeriods calls visit for each crypto period that the license of the request may hold keys of, until it returns false: all of a
-// title that is whole, and of a live one those from the beginning of its window to the next that is announced.
+// title that is whole, and of a live one those from the beginning of its window to the next that is announced. A title of which nobody knows
+// which it is has both.
 func (q *request) licensePeriods(title keysource.Title, visit func(title keysource.Title) bool) {
 	w, most := q.seal.Window, q.mostPeriods(title.Group)
 	first, last := title.Period, title.Period+min(w.Further, most)
 	if w.Rotate > 0 {
 		now := q.now().Unix()
-		first, last = uint32(max(now-int64(w.Depth), 0)/int64(w.Rotate)), uint32(now/int64(w.Rotate))+1
-		if last-first > most {
-			first = last - most
-		}
-		// The newest are asked for most.
-		for period := last; ; period-- {
-			title.Period = period
-			if !visit(title) || period == first {
+		oldest, next := uint32(max(now-int64(w.Depth), 0)/int64(w.Rotate)), uint32(now/int64(w.Rotate))+1
+		oldest = max(oldest, next-min(most, next))
+		for back := range next - oldest + 1 { // the newest are asked for most
+			title.Period = next - back
+			if !visit(title) {
 				return
 			}
 		}
+		if w.Further == 0 {
+			return
+		}
 	}
-	for period := first; ; period++ {
-		title.Period = period
-		if !visit(title) || period == last {
+	for further := range last - first + 1 {
+		title.Period = first + further
+		if !visit(title) {
 			return
 		}
 	}

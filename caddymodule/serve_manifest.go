@@ -22,15 +22,22 @@ func (q *request) serveMPD() error {
 		return errSchemeOfHLS
 	}
 	return q.serveManifest("application/dash+xml", p, isLiveMPD, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
-		rotation, window, err := p.dashRotation(clear)
-		if err != nil {
-			return nil, err
-		}
-		return dash.Rewrite(q.r.Context(), clear, dash.Options{
-			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p, window},
-			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation,
-			ClearLead: p.dashClearLead(), SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
-		})
+		isLive := func() bool { return q.isLiveHere(clear) }
+		return p.withLiveRotation(isLive, func(p *titleProtector) ([]byte, error) { return p.rewriteMPD(clear) })
+	})
+}
+
+// rewriteMPD rewrites an MPD.
+func (p *titleProtector) rewriteMPD(clear []byte) ([]byte, error) {
+	q := p.q
+	rotation, window, err := p.dashRotation(clear)
+	if err != nil {
+		return nil, err
+	}
+	return dash.Rewrite(q.r.Context(), clear, dash.Options{
+		Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p, window},
+		PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation,
+		ClearLead: p.dashClearLead(), SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
 	})
 }
 
@@ -48,15 +55,22 @@ func (q *request) servePlaylist() error {
 		return errQuery
 	}
 	return q.serveManifest("application/vnd.apple.mpegurl", p, isLivePlaylist, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
-		if p.group.Rotate > 0 && isLivePlaylist(clear) {
-			q.prefetchKeys(p.group, p.title)
-		}
-		return hls.Rewrite(q.r.Context(), clear, hls.Options{
-			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
-			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: hls.Rotation{Length: p.group.Rotate}, ClearLead: p.group.ClearLead,
-			Query:        func(name string) (string, bool) { return query.Get(name), query.Has(name) },
-			SessionQuery: q.sessionQuery(),
-		})
+		isLive := func() bool { return p.listsLiveCMAF(clear) }
+		return p.withLiveRotation(isLive, func(p *titleProtector) ([]byte, error) { return p.rewritePlaylist(clear, query) })
+	})
+}
+
+// rewritePlaylist rewrites a playlist that was asked for with a query.
+func (p *titleProtector) rewritePlaylist(clear []byte, query url.Values) ([]byte, error) {
+	q := p.q
+	if p.group.Rotate > 0 && isLivePlaylist(clear) {
+		q.prefetchKeys(p.group, p.title)
+	}
+	return hls.Rewrite(q.r.Context(), clear, hls.Options{
+		Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
+		PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: hls.Rotation{Length: p.group.Rotate}, ClearLead: p.group.ClearLead,
+		Query:        func(name string) (string, bool) { return query.Get(name), query.Has(name) },
+		SessionQuery: q.sessionQuery(),
 	})
 }
 
@@ -83,6 +97,9 @@ func (q *request) serveManifest(
 	}
 	if q.seal.Scheme == 0 && !p.group.Scheme.Valid() {
 		q.w.Header().Add("Vary", "User-Agent")
+	}
+	if p.oneKey {
+		q.w.Header().Set(headerNotice, noticeOneKey)
 	}
 	q.setLicenseLinks()
 	return q.write(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body})
