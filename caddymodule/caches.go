@@ -28,7 +28,6 @@ type caches struct {
 	edits      *ristretto.Cache[string, *manifestEdit]
 	renewals   *ristretto.Cache[string, string] // the session that follows on another
 	sessions   *token.OpenedSessions
-	cuts       *periodCuts
 	flight     singleflight.Group
 }
 
@@ -62,7 +61,7 @@ var sharedCaches = sync.OnceValue(func() *caches {
 })
 
 func newCaches() (c *caches, err error) {
-	c = &caches{cuts: newPeriodCuts()}
+	c = &caches{}
 	c.sessions, err = token.NewOpenedSessions(maxOpenedSessions)
 	return c, errors.Join(
 		err,

@@ -83,6 +83,9 @@ var failures = []struct {
 	{dash.ErrNoVideo, answer{status: http.StatusForbidden, reason: "level_denied", level: zapcore.InfoLevel}},
 	{errLicenseRequired, answer{status: http.StatusForbidden, reason: "license_required", level: zapcore.InfoLevel}},
 	{errGrantsUnavailable, answer{status: http.StatusServiceUnavailable, reason: "grants_unavailable", level: zapcore.ErrorLevel, retryAfter: retryAfterUnavailable}},
+	{errCutsUnavailable, answer{
+		status: http.StatusServiceUnavailable, reason: string(policy.ReasonStateUnavailable), level: zapcore.ErrorLevel, retryAfter: retryAfterUnavailable,
+	}},
 	{errGroupUnknown, answer{status: http.StatusServiceUnavailable, reason: "group_unknown", level: zapcore.ErrorLevel}},
 	{errInitUnavailable, answer{status: http.StatusBadGateway, reason: "init_unavailable", level: zapcore.ErrorLevel}},
 	{errNotProtected, answer{status: http.StatusBadGateway, reason: "media_not_protected", level: zapcore.ErrorLevel, detail: true}},

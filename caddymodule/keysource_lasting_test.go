@@ -104,16 +104,9 @@ func wantLicense(t *testing.T, g *gateway, manifest string) {
 // waitForPool waits until as many caches are open: an old configuration gives its own back when it has been idle for a while.
 func waitForPool(t *testing.T, want int) {
 	t.Helper()
-	count := func() (n int) {
-		keyPool.Range(func(any, any) bool {
-			n++
-			return true
-		})
-		return n
-	}
-	for end := time.Now().Add(20 * time.Second); count() != want; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); poolSize(keyPool) != want; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d caches of keys are open, want %d", count(), want)
+			t.Fatalf("%d caches of keys are open, want %d", poolSize(keyPool), want)
 		}
 	}
 }

@@ -208,7 +208,7 @@ func (p *titleProtector) dashRotation(mpd []byte) (dash.Rotation, address.Window
 	if err != nil {
 		return dash.Rotation{}, address.Window{}, err
 	}
-	rotation := dash.Rotation{Length: length, Generation: p.title.Generation, Now: p.q.now(), Cut: p.q.app.caches.cuts.of(p.q.cacheKey(p.q.origin, address.Resource{Path: p.q.addr.Path}))}
+	rotation := dash.Rotation{Length: length, Now: p.q.now(), Cut: p.cuts(length, info)}
 	if info.Live {
 		p.q.prefetchKeys(p.group, p.title)
 		depth := min(max(info.Depth, defaultDepth), maxDepth)

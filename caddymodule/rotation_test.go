@@ -234,6 +234,9 @@ func TestRekey(t *testing.T) {
 	if err := json.Unmarshal(res.body, &entry); err != nil {
 		t.Fatal(err)
 	}
+	if mpd := string(g.mustGet(t, "/demo/manifest.mpd").body); !strings.Contains(mpd, `<Period id="p0-g1"`) {
+		t.Errorf("the Period is still the one of before:\n%s", mpd)
+	}
 	wantReply(t, "an older segment in the time of grace", g.get(t, oldSegment), 200, "")
 	newKID, newLicense, newSegment := kidAndSegment()
 	if newKID == oldKID || newSegment == oldSegment {

@@ -36,7 +36,7 @@ func (p *titleProtector) rewriteMPD(clear []byte) ([]byte, error) {
 	}
 	return dash.Rewrite(q.r.Context(), clear, dash.Options{
 		Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p, window},
-		PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation,
+		PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation, Generation: p.title.Generation,
 		ClearLead: p.dashClearLead(), SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
 	})
 }

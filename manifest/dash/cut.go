@@ -13,6 +13,7 @@ type cut struct {
 	index uint32 // of its crypto period
 	start int64  // in nanoseconds from the start of the Period
 	first int64  // segment of the reference
+	seen  bool   // the segment in front of it is listed as well
 }
 
 // maxParts bounds the parts of one Period.
@@ -55,7 +56,7 @@ func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
 			}
 			if n > 0 {
 				if start, before := t.at(n - 1); start < border {
-					began = min(tick, max(began, before))
+					began, c.seen = min(tick, max(began, before)), true
 				}
 			}
 			c.start = t.nanos(began)
@@ -108,7 +109,7 @@ func (r *rewriter) rememberCuts(p *periodPlan, cuts []cut, counted bool) error {
 		if c.start == 0 {
 			continue
 		}
-		start, err := r.Rotation.Cut(p.times.id, partName(p.times.id, c.index), time.Duration(p.times.start+c.start))
+		start, err := r.Rotation.Cut(Cut{p.times.id, partName(p.times.id, c.index), time.Duration(p.times.start + c.start), c.seen})
 		if err != nil {
 			return fmt.Errorf("remembering where Periods begin: %w", err)
 		}

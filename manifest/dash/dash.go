@@ -122,6 +122,9 @@ type Options struct {
 	ReplaceProtection bool
 	// Rotation is when keys change, if they do.
 	Rotation Rotation
+	// Generation counts how often all keys were replaced. It is part of every Period@id, if above zero: some players keep the
+	// addresses of a Period that they know, but not its init segment, so that one with other keys has to be another Period.
+	Generation uint32
 	// ClearLead is how much of the beginning of a static MPD stays clear. A dynamic one has no beginning, and no lead.
 	ClearLead time.Duration
 	// SessionQuery, if set, is the query parameter that carries the session of a URL in place of its path element. Session is
@@ -238,6 +241,9 @@ func (r *rewriter) rewriteMPD(mpd *node) error {
 	for index, n := range periods {
 		period, err := r.readPeriod(n, base, index)
 		if err != nil {
+			return err
+		}
+		if err := r.nameGeneration(period); err != nil {
 			return err
 		}
 		if err := r.writePeriod(period, &part{period: index}); err != nil {

@@ -46,6 +46,8 @@
 //	refused             Periods of which the start is not known, S@n, S@k and patterns, $Time$ without SegmentTimeline, audio and video of
 //	                    which only one is listed in a dynamic MPD, shared SegmentTemplates for tracks that count in different ticks.
 //
+// With Options.Generation, every Period has another @id, with "-g" and the generation behind it, and one that has none gets one.
+//
 // A dynamic MPD whose segments follow from the clock lists one crypto period ahead, and a minimumUpdatePeriod of at most half
 // of one.
 //

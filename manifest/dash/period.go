@@ -21,12 +21,18 @@ type Rotation struct {
 	Now time.Time
 	// Cut, if set, remembers where Periods begin, for dynamic MPDs with segments of changing duration: once the first segment of
 	// a Period has left the window, the MPD does not tell any more. It is called in order for each Period that is not the first
-	// part of its original, with the id of that Period, its @id in the result without a generation, and the @start that follows
-	// from the MPD. It returns the one to be used: that of the first call for this Period.
-	Cut func(original, id string, start time.Duration) (time.Duration, error)
-	// Generation counts how often all keys were replaced in between. It is part of Period@id, if above zero: some players keep the
-	// addresses of a Period that they know, but not its init segment, so that one with other keys has to be another Period.
-	Generation uint32
+	// part of its original, and returns the @start to be used: that of the first call for this Period.
+	Cut func(Cut) (start time.Duration, err error)
+}
+
+// Cut is where a Period of a dynamic MPD begins.
+type Cut struct {
+	// Original is the id of the Period that it is a part of, and ID its own @id, without a generation.
+	Original, ID string
+	// Start is the @start that follows from the MPD.
+	Start time.Duration
+	// Seen says that the MPD lists the segments on both sides: whoever sees them comes to the same Start.
+	Seen bool
 }
 
 // periodTimes is when a Period of the document is, in nanoseconds of the presentation.

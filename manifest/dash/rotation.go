@@ -31,11 +31,28 @@ func partName(original string, index uint32) string {
 
 // partID is the id of a part.
 func (o *Options) partID(original string, index uint32) string {
-	name := partName(original, index)
-	if o.Rotation.Generation > 0 {
-		name += "-g" + strconv.FormatUint(uint64(o.Rotation.Generation), 10)
+	return o.ofGeneration(partName(original, index))
+}
+
+// ofGeneration names a Period whose keys were replaced.
+func (o *Options) ofGeneration(id string) string {
+	if o.Generation == 0 {
+		return id
 	}
-	return name
+	return id + "-g" + strconv.FormatUint(uint64(o.Generation), 10)
+}
+
+// nameGeneration names a Period that is written as one, once its keys were replaced.
+func (r *rewriter) nameGeneration(p *periodPlan) error {
+	if r.Generation == 0 {
+		return nil
+	}
+	start, _, err := r.durationOf(p.node, "start")
+	if err != nil {
+		return err
+	}
+	r.setAttribute(p.node, "id", r.ofGeneration(r.periodID(p.node, p.index, start)))
+	return nil
 }
 
 // checkRotation refuses options that no MPD could be cut by.
@@ -60,6 +77,9 @@ func (r *rewriter) rotatePeriod(p *periodPlan) error {
 	if reference == nil {
 		r.parts++
 		r.setAttribute(p.node, "start", formatDuration(p.times.start)) // the end of the one in front of it may be gone
+		if err := r.nameGeneration(p); err != nil {
+			return err
+		}
 		return r.writePeriod(p, whole)
 	}
 	cuts, err := r.cutReference(p, reference.timing)
