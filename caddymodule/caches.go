@@ -23,6 +23,7 @@ import (
 // the key source; in-flight work is collapsed in front of it.
 type caches struct {
 	protectors *ristretto.Cache[string, *segcrypt.Protector]
+	psshs      *ristretto.Cache[string, []byte] // of init segments
 	inits      *ristretto.Cache[string, *segcrypt.Init]
 	indexes    *ristretto.Cache[string, *segcrypt.Index]
 	edits      *ristretto.Cache[string, *manifestEdit]
@@ -66,6 +67,7 @@ func newCaches() (c *caches, err error) {
 	return c, errors.Join(
 		err,
 		openCache(&c.protectors, maxCachedInits), openCache(&c.inits, maxCachedInits),
+		openCache(&c.psshs, maxCachedInits),
 		openCache(&c.indexes, maxCachedIndexes), openCache(&c.edits, maxCachedEdits),
 		openCache(&c.renewals, maxRenewals),
 	)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
-	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 )
@@ -65,30 +64,6 @@ func (t keyedTrack) hear(s *signal) {
 			s.skd = told.HLSKeyURI
 		}
 	}
-}
-
-// initPssh returns the boxes of an init segment: the common one lists all keys of the title, so that a player which asks for a license
-// by the init of one track gets what the others need too. Those of systems are for the key of the track, as in manifests.
-func (q *request) initPssh(title keysource.Title, key drm.ContentKey, keys []drm.ContentKey) ([]byte, error) {
-	boxes := commonPssh(keys)
-	group, _ := q.groupNamed(title.Group)
-	if !group.PsshInInit {
-		return boxes, nil
-	}
-	t := keyedTrack{track: track{p: &titleProtector{q: q, group: inPeriods(group, title.Scheme, title.Period > 0)}}, title: title, key: key}
-	for _, system := range group.SignaledSystems() {
-		switch system {
-		case drm.SystemWidevine:
-			boxes = drm.AppendWidevinePssh(boxes, t.widevineInit())
-		case drm.SystemPlayReady:
-			_, box, err := t.playReady("") // license URLs may be of one session, and an init segment is for all
-			if err != nil {
-				return nil, err
-			}
-			boxes = append(boxes, box...)
-		}
-	}
-	return boxes, nil
 }
 
 func (t keyedTrack) widevineInit() drm.WidevineInit {
