@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -87,10 +85,7 @@ func (o *groupsOptions) print(out io.Writer, names []string) error {
 		}
 	}
 	if o.asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "\t")
-		encoder.SetEscapeHTML(false)
-		err = encoder.Encode(reports)
+		err = printJSON(out, reports)
 	} else {
 		err = printGroups(out, reports)
 	}
@@ -102,7 +97,7 @@ func (o *groupsOptions) print(out io.Writer, names []string) error {
 
 // load returns the groups of the configuration.
 func (o *groupsOptions) load() (map[string]*GroupConfig, error) {
-	text, file, _, err := caddycmd.LoadConfig(o.config, o.adapter)
+	text, file, err := readConfig(o.config, o.adapter)
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +107,6 @@ func (o *groupsOptions) load() (map[string]*GroupConfig, error) {
 				Groups map[string]*GroupConfig `json:"groups"`
 			} `json:"drm"`
 		} `json:"apps"`
-	}
-	if text == nil {
-		return nil, errors.New("want --config: there is no Caddyfile in this directory")
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)

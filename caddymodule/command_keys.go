@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -97,10 +96,7 @@ const (
 )
 
 func (o *keysOptions) run(ctx context.Context, out, warnings io.Writer, title string, now time.Time) error {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	ctx, cancel := within(ctx, keysTimeout)
 	defer cancel()
 	loaded, err := loadKeys(o.config, o.adapter)
 	if err != nil {
@@ -197,10 +193,7 @@ func (o *keysOptions) list(ctx context.Context, report *KeysReport, source keyso
 
 func (o *keysOptions) print(out io.Writer, r KeysReport) error {
 	if o.asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "\t")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(r)
+		return printJSON(out, r)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(w, "tenant\t%s\nasset\t%s\n", r.Tenant, r.Asset)
