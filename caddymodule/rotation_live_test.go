@@ -373,3 +373,27 @@ func TestPlayerConfigurationOfLiveCenc(t *testing.T) {
 		}
 	}
 }
+
+// TestLiveCencCountedByTheClock: an MPD whose segments follow from the clock lists the week of now, and that which comes next; players ask for it
+// often enough to see it.
+func TestLiveCencCountedByTheClock(t *testing.T) {
+	g := startLive(t, "", "")
+	dir := filepath.Join(g.dir, "counted")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "init.mp4"), string(clearFile(t, "demo/video/360p/init.mp4")))
+	writeFile(t, filepath.Join(dir, "manifest.mpd"), `<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z" `+
+		`profiles="urn:mpeg:dash:profile:isoff-live:2011" timeShiftBufferDepth="PT10S" minBufferTime="PT2S"><Period id="p" start="PT0S">`+
+		`<AdaptationSet contentType="video" mimeType="video/mp4"><SegmentTemplate timescale="1" duration="2" startNumber="0" initialization="init.mp4" media="$Number$.m4s"/>`+
+		`<Representation id="v" bandwidth="1" codecs="avc1.4D401E" width="640" height="360"/></AdaptationSet></Period></MPD>`)
+	mpd := string(g.mustGet(t, "/counted/manifest.mpd?drm=cenc").body)
+	want := []string{fmt.Sprintf("p-k%d", liveWeek), fmt.Sprintf("p-k%d", liveWeek+1)}
+	if got := slices.Sorted(maps.Keys(periodKIDs(mpd))); !slices.Equal(got, want) {
+		t.Errorf("Periods %v, want %v", got, want)
+	}
+	begins := fmt.Sprintf(`id="p-k%d" start="PT%dS"`, liveWeek, weekBegins.Unix())
+	if !strings.Contains(mpd, begins) || !strings.Contains(mpd, `minimumUpdatePeriod="PT302400S"`) {
+		t.Errorf("no %s in\n%s", begins, mpd)
+	}
+}
