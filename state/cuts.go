@@ -69,6 +69,8 @@ func (c *Cuts) Cut(ctx context.Context, id [16]byte, start, keep time.Duration, 
 	case err == nil && !ok:
 		start = kept // players know another one of this node otherwise
 	case err == nil:
+	case ctx.Err() != nil && ok: // it is the caller who leaves
+		return start, nil
 	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
 	default:
