@@ -23,12 +23,12 @@ import (
 // the key source; in-flight work is collapsed in front of it.
 type caches struct {
 	protectors *ristretto.Cache[string, *segcrypt.Protector]
+	psshs      *ristretto.Cache[string, []byte] // of init segments
 	inits      *ristretto.Cache[string, *segcrypt.Init]
 	indexes    *ristretto.Cache[string, *segcrypt.Index]
 	edits      *ristretto.Cache[string, *manifestEdit]
 	renewals   *ristretto.Cache[string, string] // the session that follows on another
 	sessions   *token.OpenedSessions
-	cuts       *periodCuts
 	flight     singleflight.Group
 }
 
@@ -62,11 +62,12 @@ var sharedCaches = sync.OnceValue(func() *caches {
 })
 
 func newCaches() (c *caches, err error) {
-	c = &caches{cuts: newPeriodCuts()}
+	c = &caches{}
 	c.sessions, err = token.NewOpenedSessions(maxOpenedSessions)
 	return c, errors.Join(
 		err,
 		openCache(&c.protectors, maxCachedInits), openCache(&c.inits, maxCachedInits),
+		openCache(&c.psshs, maxCachedInits),
 		openCache(&c.indexes, maxCachedIndexes), openCache(&c.edits, maxCachedEdits),
 		openCache(&c.renewals, maxRenewals),
 	)

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -46,10 +44,12 @@ type GroupReport struct {
 	Name  string       `json:"name"`
 	Group *GroupConfig `json:"group"`
 	// HDCPLevel is the attribute HDCP-LEVEL of HLS.
-	HDCPLevel string         `json:"hdcp_level,omitempty"`
-	Systems   []SystemReport `json:"systems,omitempty"`
-	Problems  []string       `json:"problems,omitempty"`
-	Warnings  []string       `json:"warnings,omitempty"`
+	HDCPLevel string `json:"hdcp_level,omitempty"`
+	// LiveRotate is the length of the crypto periods of live titles under cenc, where the group does not say one.
+	LiveRotate string         `json:"live_rotate,omitempty"`
+	Systems    []SystemReport `json:"systems,omitempty"`
+	Problems   []string       `json:"problems,omitempty"`
+	Warnings   []string       `json:"warnings,omitempty"`
 }
 
 // SystemReport is what a group becomes in one system: the policy is that of the system alone.
@@ -85,10 +85,7 @@ func (o *groupsOptions) print(out io.Writer, names []string) error {
 		}
 	}
 	if o.asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "\t")
-		encoder.SetEscapeHTML(false)
-		err = encoder.Encode(reports)
+		err = printJSON(out, reports)
 	} else {
 		err = printGroups(out, reports)
 	}
@@ -100,7 +97,7 @@ func (o *groupsOptions) print(out io.Writer, names []string) error {
 
 // load returns the groups of the configuration.
 func (o *groupsOptions) load() (map[string]*GroupConfig, error) {
-	text, file, _, err := caddycmd.LoadConfig(o.config, o.adapter)
+	text, file, err := readConfig(o.config, o.adapter)
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +107,6 @@ func (o *groupsOptions) load() (map[string]*GroupConfig, error) {
 				Groups map[string]*GroupConfig `json:"groups"`
 			} `json:"drm"`
 		} `json:"apps"`
-	}
-	if text == nil {
-		return nil, errors.New("want --config: there is no Caddyfile in this directory")
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)
@@ -139,6 +133,9 @@ func reportGroup(name string, c *GroupConfig) GroupReport {
 		r.Warnings = append(r.Warnings, warning.String())
 	}
 	r.HDCPLevel = g.HDCPLevel()
+	if length := g.LiveRotation(drm.SchemeCenc); g.Rotate == 0 && length > 0 && (!g.Scheme.Valid() || g.Scheme == drm.SchemeCenc) {
+		r.LiveRotate = durationText(caddy.Duration(length))
+	}
 	for _, system := range g.SignaledSystems() {
 		r.Systems = append(r.Systems, reportSystem(g, system))
 	}
@@ -176,6 +173,9 @@ func printGroups(out io.Writer, reports []GroupReport) error {
 		}
 		if r.HDCPLevel != "" {
 			_, _ = fmt.Fprintf(w, "  HLS\tHDCP-LEVEL=%s\n", r.HDCPLevel)
+		}
+		if r.LiveRotate != "" {
+			_, _ = fmt.Fprintf(w, "  live cenc\tkeys that are derived change every %s\n", r.LiveRotate)
 		}
 		for _, system := range r.Systems {
 			_, _ = fmt.Fprintf(w, "  %s\t%s\n", system.System, system.policy())

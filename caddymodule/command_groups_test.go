@@ -70,7 +70,7 @@ func TestGroupsCommand(t *testing.T) {
 			`com.widevine.alpha {"initDataTypes":["cenc"],`, `"robustness":"3000"`, `com.apple.fps {"initDataTypes":["sinf","skd"],`,
 			"download\n  level low, persistent license of 720h, rental 720h, playback 48h, scheme cbcs, hdcp none, clear lead 1m30s, PlayReady header 4.3, pssh in init\n",
 			"can_persist", "warning     playready_header: PlayReady is not among the systems",
-			"trailers\n  level low, temporary license, scheme auto, hdcp none\n", "keys in clear", `org.w3.clearkey {"initDataTypes":["cenc"]`,
+			"trailers\n  level low, temporary license, scheme auto, hdcp none\n", "HDCP-LEVEL=NONE\n  live cenc  keys that are derived change every 168h\n", "keys in clear", `org.w3.clearkey {"initDataTypes":["cenc"]`,
 		}, nil},
 		{"one by its name", []string{"--config", file, "trailers"}, true, []string{"trailers\n"}, nil},
 		{"none of that name", []string{"--config", file, "gone"}, false, nil, []string{`"gone"`}},
@@ -124,6 +124,9 @@ func TestGroupsCommandAsJSON(t *testing.T) {
 	if widevine.System != "widevine" || widevine.Widevine.VideoSecurityLevel != 5 || widevine.Widevine.RenewalDelaySeconds != 5400 || widevine.PlayReady != nil ||
 		playReady.PlayReady.SecurityLevel != 3000 || playReady.EME.VideoCapabilities[0].Robustness != "3000" || fairPlay.FairPlay.HDCP != "TYPE-1" {
 		t.Errorf("%+v", reports[1].Systems)
+	}
+	if reports[0].LiveRotate != "" || reports[1].LiveRotate != "" || reports[2].LiveRotate != "168h" {
+		t.Error("what holds for live cenc is said of other groups than those that say nothing of rotation and may have cenc")
 	}
 	if len(reports[0].Warnings) == 0 || reports[0].Systems[0].EME.SessionTypes[0] != "persistent-license" {
 		t.Errorf("%+v", reports[0])

@@ -3,12 +3,10 @@ package caddymodule
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -67,11 +65,13 @@ Without --show-secrets no key is printed.`,
 
 // KeysReport is what `caddy drm keys --json` prints.
 type KeysReport struct {
-	Tenant     string     `json:"tenant"`
-	Asset      string     `json:"asset"`
-	Group      string     `json:"group,omitempty"`
-	Generation uint32     `json:"generation"`
-	Rotate     string     `json:"rotate,omitempty"`
+	Tenant     string `json:"tenant"`
+	Asset      string `json:"asset"`
+	Group      string `json:"group,omitempty"`
+	Generation uint32 `json:"generation"`
+	Rotate     string `json:"rotate,omitempty"`
+	// LiveRotate is the length of the crypto periods of a live title under cenc, where the group does not say one.
+	LiveRotate string     `json:"live_rotate,omitempty"`
 	Keys       []KeyEntry `json:"keys"`
 }
 
@@ -96,10 +96,7 @@ const (
 )
 
 func (o *keysOptions) run(ctx context.Context, out, warnings io.Writer, title string, now time.Time) error {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	ctx, cancel := within(ctx, keysTimeout)
 	defer cancel()
 	loaded, err := loadKeys(o.config, o.adapter)
 	if err != nil {
@@ -121,23 +118,21 @@ func (o *keysOptions) run(ctx context.Context, out, warnings io.Writer, title st
 	if report.Generation, err = o.generationOf(warnings, report); err != nil {
 		return err
 	}
-	first, last, err := o.periodRange(group, now)
-	if err != nil {
-		return err
-	}
 	schemes, err := o.schemes(group)
 	if err != nil {
 		return err
 	}
-	for period := first; ; period++ {
-		for _, scheme := range schemes {
-			of := keysource.Title{Tenant: site.tenant, Group: group.Name, Asset: string(site.asset), Scheme: scheme, Period: period, Generation: report.Generation}
-			if err := o.list(ctx, &report, site.handler.sourceOf(group.Name), of, group); err != nil {
-				return err
-			}
+	of := keysource.Title{Tenant: site.tenant, Group: group.Name, Asset: string(site.asset), Generation: report.Generation}
+	titles, err := o.titles(site.handler, group, of, schemes, now)
+	if err != nil {
+		return err
+	}
+	for _, title := range titles {
+		if title.rotate > 0 && group.Rotate == 0 {
+			report.LiveRotate = title.rotate.String()
 		}
-		if period == last {
-			break
+		if err := o.list(ctx, &report, site.handler.sourceOf(group.Name), title); err != nil {
+			return err
 		}
 	}
 	if o.secrets {
@@ -169,51 +164,18 @@ func (o *keysOptions) schemes(group drm.Group) ([]drm.ProtectionScheme, error) {
 	return drm.Schemes[:], nil
 }
 
-// periodRange returns the crypto periods that are listed.
-func (o *keysOptions) periodRange(group drm.Group, now time.Time) (first, last uint32, err error) {
-	switch {
-	case o.periods != "" && o.at != "":
-		return 0, 0, errors.New("want --at or --periods")
-	case group.Rotate <= 0 && (o.periods != "" || o.at != ""):
-		return 0, 0, errors.New("the keys of this title do not rotate: leave out --at and --periods")
-	case group.Rotate <= 0:
-		return 0, 0, nil
-	case o.periods != "":
-		return parsePeriods(o.periods)
-	case o.at != "":
-		if now, err = parseInstant(o.at, now); err != nil {
-			return 0, 0, err
-		}
-	}
-	period := uint32(max(now.Unix(), 0) / int64(group.Rotate/time.Second))
-	return period, period, nil
-}
-
-func parsePeriods(text string) (first, last uint32, err error) {
-	from, to, isRange := strings.Cut(text, "-")
-	if !isRange {
-		to = from
-	}
-	a, errFrom := strconv.ParseUint(from, 10, 32)
-	b, errTo := strconv.ParseUint(to, 10, 32)
-	if errFrom != nil || errTo != nil || b < a || b-a >= maxListedPeriods {
-		return 0, 0, fmt.Errorf("--periods: want <first>-<last>, at most %d", maxListedPeriods)
-	}
-	return uint32(a), uint32(b), nil
-}
-
 // list adds the keys of a title in one crypto period.
-func (o *keysOptions) list(ctx context.Context, report *KeysReport, source keysource.Source, of keysource.Title, group drm.Group) error {
+func (o *keysOptions) list(ctx context.Context, report *KeysReport, source keysource.Source, of titleInPeriod) error {
 	classes := []drm.TrackClass{drm.ClassShared}
 	if source.Split() {
 		classes = drm.SplitClasses[:]
 	}
 	for _, class := range classes {
 		entry := KeyEntry{Period: of.Period, Scheme: of.Scheme.String(), Class: class.String()}
-		if group.Rotate > 0 {
-			entry.Begins = time.Unix(int64(of.Period)*int64(group.Rotate/time.Second), 0).UTC()
+		if of.rotate > 0 {
+			entry.Begins = time.Unix(int64(of.Period)*int64(of.rotate/time.Second), 0).UTC()
 		}
-		key, err := source.ContentKey(ctx, keysource.Request{Title: of, Class: class})
+		key, err := source.ContentKey(ctx, keysource.Request{Title: of.Title, Class: class})
 		switch {
 		case errors.Is(err, keysource.ErrUnknownKey):
 		case err != nil:
@@ -231,10 +193,7 @@ func (o *keysOptions) list(ctx context.Context, report *KeysReport, source keyso
 
 func (o *keysOptions) print(out io.Writer, r KeysReport) error {
 	if o.asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "\t")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(r)
+		return printJSON(out, r)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(w, "tenant\t%s\nasset\t%s\n", r.Tenant, r.Asset)
@@ -244,6 +203,9 @@ func (o *keysOptions) print(out io.Writer, r KeysReport) error {
 	_, _ = fmt.Fprintf(w, "generation\t%d\n", r.Generation)
 	if r.Rotate != "" {
 		_, _ = fmt.Fprintf(w, "rotate\t%s\n", r.Rotate)
+	}
+	if r.LiveRotate != "" {
+		_, _ = fmt.Fprintf(w, "rotate\t%s, live under cenc\n", r.LiveRotate)
 	}
 	_, _ = fmt.Fprint(w, "\nperiod\tscheme\tclass\tKID")
 	if o.secrets {

@@ -28,12 +28,9 @@ type loadedKeys struct {
 // loadKeys reads a configuration as `caddy validate` does, but for what is of no use here: logs, the admin endpoint, and the shared
 // state, so that no store has to be reached.
 func loadKeys(file, adapter string) (*loadedKeys, error) {
-	text, name, _, err := caddycmd.LoadConfig(file, adapter)
+	text, name, err := readConfig(file, adapter)
 	if err != nil {
 		return nil, err
-	}
-	if text == nil {
-		return nil, errors.New("want --config: there is no Caddyfile in this directory")
 	}
 	config, err := configForKeys(text)
 	if err != nil {

@@ -128,8 +128,10 @@ func TestKeysCommand(t *testing.T) {
 		asset  string
 		period uint32
 	}{
-		{"a key for each class and scheme", []string{site + "/demo/manifest.mpd"}, 10, "probed", "/demo/", 0},
-		{"assets of the site", []string{site + "/vod/a/b/manifest.mpd"}, 10, "probed", "/vod/a/", 0},
+		{"a key for each class and scheme", []string{site + "/demo/manifest.mpd"}, 15, "probed", "/demo/", 0},
+		{"assets of the site", []string{site + "/vod/a/b/manifest.mpd"}, 15, "probed", "/vod/a/", 0},
+		{"live under cenc, in a week of choice", []string{site + "/demo/", "--at", "1970-01-20T00:00:00Z"}, 5, "probed", "/demo/", 2},
+		{"never under cbcs", []string{site + "/demo/", "--scheme", "cbcs"}, 5, "probed", "/demo/", 0},
 		{"the scheme of the group, and the tenant of the host", []string{site + "/shop/demo/"}, 1, g.addr + "/shop", "/demo/", 0},
 		{"a site by its tenant", []string{"/demo/", "--tenant", "other"}, 1, "other", "/demo/", 0},
 		{"periods", []string{site + "/live/news/", "--periods", "3-5", "--scheme", "cenc"}, 15, "probed", "/live/news/", 3},
@@ -159,7 +161,7 @@ func TestKeysCommand(t *testing.T) {
 		{"two sites", []string{"/demo/"}, "2 sites may have that path"},
 		{"no site", []string{"http://" + g.addr + "/demo%2f/"}, "path"},
 		{"no URL", []string{"demo"}, "absolute URL"},
-		{"no rotation", []string{site + "/demo/", "--periods", "0-3"}, "do not rotate"},
+		{"no rotation", []string{site + "/demo/", "--periods", "0-3", "--scheme", "cbcs"}, "do not rotate"},
 		{"no periods", []string{site + "/live/a/", "--periods", "5-3"}, "--periods: want"},
 		{"both", []string{site + "/live/a/", "--periods", "5", "--at", "1h"}, "--at or --periods"},
 		{"no scheme", []string{site + "/live/a/", "--scheme", "cens"}, "--scheme: want"},

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,10 +75,7 @@ func (o *probeOptions) run(ctx context.Context, out, progress io.Writer, manifes
 	if err != nil {
 		return false, err
 	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(ctx, o.timeout+o.watch)
+	ctx, cancel := within(ctx, o.timeout+o.watch)
 	defer cancel()
 	options := probe.Options{URL: target, Segments: o.segments, All: o.all, Watch: o.watch, Now: time.Now, Sleep: sleepFor}
 	if !o.quiet {
@@ -93,10 +89,7 @@ func (o *probeOptions) run(ctx context.Context, out, progress io.Writer, manifes
 		return false, err
 	}
 	if o.json {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "\t")
-		encoder.SetEscapeHTML(false)
-		err = encoder.Encode(report)
+		err = printJSON(out, report)
 	} else {
 		_, err = io.WriteString(out, report.Text())
 	}

@@ -90,7 +90,8 @@ func (f *probeFetcher) Fetch(ctx context.Context, asked probe.Request) (probe.Re
 		return probe.Response{}, fmt.Errorf("the body breaks off after %d bytes: %w", len(body), withoutURL(err))
 	}
 	answer := probe.Response{
-		Status: res.StatusCode, URL: res.Request.URL.String(), ContentType: res.Header.Get("Content-Type"), Reason: probeReason(res.Header.Get("Drm-Reason")), Body: body,
+		Status: res.StatusCode, URL: res.Request.URL.String(), ContentType: res.Header.Get("Content-Type"), Reason: probeReason(res.Header.Get(headerReason)),
+		Notice: probeReason(res.Header.Get(headerNotice)), Body: body,
 	}
 	if int64(len(body)) > asked.Limit {
 		answer.Body, answer.Cut = body[:asked.Limit], true

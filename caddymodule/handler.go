@@ -123,6 +123,7 @@ type Handler struct {
 	issued     issuedLicenses
 	// licenseLogger writes the records of licenses.
 	licenseLogger *zap.Logger
+	told          firstTime // titles whose operator was told that they have one key
 
 	geoDatabases geo.Databases
 	geoRule      geo.Rule

@@ -193,8 +193,8 @@ func (k *NginxVODKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ KeySource             = (*CPIXKeys)(nil)
-	_ KeySource             = (*NginxVODKeys)(nil)
+	_ LastingKeySource      = (*CPIXKeys)(nil)
+	_ LastingKeySource      = (*NginxVODKeys)(nil)
 	_ caddyfile.Unmarshaler = (*CPIXKeys)(nil)
 	_ caddyfile.Unmarshaler = (*NginxVODKeys)(nil)
 )

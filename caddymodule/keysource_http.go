@@ -285,7 +285,7 @@ func (t *keyTransport) exchange(ctx context.Context, method, target string, head
 }
 
 // bundled makes a source of what asks a key server.
-func bundled(f keysource.Fetcher) keysource.Source {
+func bundled(f keysource.Fetcher) *keysource.Bundled {
 	return keysource.NewBundled(keysource.NewResilient(f, time.Now, keysource.ResilientOptions{Jitter: jitter}))
 }
 

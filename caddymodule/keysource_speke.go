@@ -127,7 +127,16 @@ func (k *SPEKEKeys) Source(secret keysource.Secret, _ drm.ProtectionScheme) (key
 	if err != nil {
 		return nil, err
 	}
-	return bundled(client), nil
+	return bundledSPEKE(client), nil
+}
+
+// bundledSPEKE makes a source of a client. The names of its keys are known without the server.
+func bundledSPEKE(client *speke.Client) keysource.Source {
+	source := bundled(client)
+	if client.NamesKeys() {
+		return source.NamedBy(client)
+	}
+	return source
 }
 
 // UnmarshalCaddyfile reads
@@ -199,7 +208,7 @@ func (k *BuyDRMKeys) Source(secret keysource.Secret, _ drm.ProtectionScheme) (ke
 	if err != nil {
 		return nil, err
 	}
-	return bundled(client), nil
+	return bundledSPEKE(client), nil
 }
 
 // UnmarshalCaddyfile reads
@@ -221,8 +230,8 @@ func (k *BuyDRMKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ KeySource             = (*SPEKEKeys)(nil)
-	_ KeySource             = (*BuyDRMKeys)(nil)
+	_ LastingKeySource      = (*SPEKEKeys)(nil)
+	_ LastingKeySource      = (*BuyDRMKeys)(nil)
 	_ caddyfile.Unmarshaler = (*SPEKEKeys)(nil)
 	_ caddyfile.Unmarshaler = (*BuyDRMKeys)(nil)
 )

@@ -125,6 +125,6 @@ func (k *WidevineKeys) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ KeySource             = (*WidevineKeys)(nil)
+	_ LastingKeySource      = (*WidevineKeys)(nil)
 	_ caddyfile.Unmarshaler = (*WidevineKeys)(nil)
 )

@@ -31,8 +31,7 @@ func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
 		}
 		missing -= holds
 		periods++
-		// A live title lists the next period first, and then that of this moment.
-		return missing > 0 || len(asked) == 0 && q.seal.Window.Rotate > 0 && periods < 2
+		return missing > 0 || len(asked) == 0 && periods < q.unnamedPeriods()
 	})
 	switch {
 	case err != nil:
@@ -41,6 +40,19 @@ func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
 		return nil, licensing.ErrNoKeys
 	}
 	return q.permitted(granted, asked)
+}
+
+// unnamedPeriods is how many crypto periods a license has whose request names no key. A live title lists the next period first, and then that
+// of this moment; where nobody knows whether it is live, the key that it has on demand comes behind those of a window.
+func (q *request) unnamedPeriods() int {
+	switch w := q.seal.Window; {
+	case w.Rotate > 0 && w.Further > 0:
+		return 5
+	case w.Rotate > 0:
+		return 2
+	default:
+		return 1
+	}
 }
 
 // classKeys returns the keys of a title in one crypto period with their classes.

@@ -16,7 +16,8 @@ import (
 // manifestEdit is a rewritten manifest without what belongs to one viewer: the session stands between the pieces.
 type manifestEdit struct {
 	pieces [][]byte
-	size   int // of the pieces
+	size   int  // of the pieces
+	oneKey bool // as of titleProtector
 }
 
 const (
@@ -59,7 +60,7 @@ func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFu
 			if err != nil {
 				return nil, err
 			}
-			edit := &manifestEdit{pieces: bytes.Split(body, []byte(sessionText([]string{sessionMark}))), size: len(body)}
+			edit := &manifestEdit{pieces: bytes.Split(body, []byte(sessionText([]string{sessionMark}))), size: len(body), oneKey: title.oneKey}
 			q.caches.edits.SetWithTTL(key, edit, int64(edit.size), freshness(p.group.Rotate))
 			return edit, nil
 		})
@@ -67,6 +68,7 @@ func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFu
 			return nil, err
 		}
 	}
+	p.oneKey = edit.oneKey
 	return bytes.Join(edit.pieces, []byte(sessionText(p.session))), nil
 }
 

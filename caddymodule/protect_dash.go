@@ -21,6 +21,9 @@ type dashProtector struct {
 // AdaptationSet implements dash.Protector. Representations of one class share a key, and have a set of their own: players cannot switch
 // between keys inside of a set.
 func (p dashProtector) AdaptationSet(ctx context.Context, set dash.AdaptationSet) (dash.Protection, error) {
+	if err := p.checkCount(set.CryptoPeriod); err != nil {
+		return dash.Protection{}, err
+	}
 	a := setAnswer{p: p, title: p.title}
 	a.title.Period, a.title.Generation = set.CryptoPeriod, set.Generation
 	for i, representation := range set.Representations {

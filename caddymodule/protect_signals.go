@@ -11,7 +11,6 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
-	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 )
@@ -67,35 +66,12 @@ func (t keyedTrack) hear(s *signal) {
 	}
 }
 
-// initPssh returns the boxes of an init segment: the common one lists all keys of the title, so that a player which asks for a license
-// by the init of one track gets what the others need too. Those of systems are for the key of the track, as in manifests.
-func (q *request) initPssh(title keysource.Title, key drm.ContentKey, keys []drm.ContentKey) ([]byte, error) {
-	boxes := commonPssh(keys)
-	group, _ := q.groupNamed(title.Group)
-	if !group.PsshInInit {
-		return boxes, nil
-	}
-	t := keyedTrack{track: track{p: &titleProtector{q: q, group: group}}, title: title, key: key}
-	for _, system := range group.SignaledSystems() {
-		switch system {
-		case drm.SystemWidevine:
-			boxes = drm.AppendWidevinePssh(boxes, t.widevineInit())
-		case drm.SystemPlayReady:
-			_, box, err := t.playReady("") // license URLs may be of one session, and an init segment is for all
-			if err != nil {
-				return nil, err
-			}
-			boxes = append(boxes, box...)
-		}
-	}
-	return boxes, nil
-}
-
 func (t keyedTrack) widevineInit() drm.WidevineInit {
-	return drm.WidevineInit{
-		KIDs: []drm.KID{t.key.KID()}, Scheme: t.title.Scheme, Rotates: t.p.group.Rotate > 0,
-		CryptoPeriodIndex: t.title.Period, CryptoPeriodSeconds: uint32(t.p.group.Rotate.Seconds()),
+	init := drm.WidevineInit{KIDs: []drm.KID{t.key.KID()}, Scheme: t.title.Scheme}
+	if t.rotates() {
+		init.Rotates, init.CryptoPeriodIndex, init.CryptoPeriodSeconds = true, t.title.Period, uint32(t.p.group.Rotate.Seconds())
 	}
+	return init
 }
 
 func (t keyedTrack) playReady(licenseURL string) (pro, pssh []byte, err error) {
@@ -263,11 +239,17 @@ func (h *Handler) unmarshalLicenseURL(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// announcesSessionKeys reports whether SessionKeys has any.
+func (p *titleProtector) announcesSessionKeys() bool {
+	oneKey := p.group.Rotate == 0 && !p.q.sourceOf(p.group.Name).Split() && !p.q.passesProtected() && p.title.Scheme.Common()
+	return oneKey && slices.ContainsFunc(p.group.SignaledSystems(), func(s drm.SystemID) bool { return s != drm.SystemClearKey })
+}
+
 // SessionKeys implements hls.SessionKeyProtector: the keys of systems that ask license servers, so that players do so while they still load
 // media playlists. Which keys those playlists will name is known if there is one for the whole title at all times, and all of its media
 // is protected here.
 func (p hlsProtector) SessionKeys(ctx context.Context) ([]hls.Key, error) {
-	if p.q.passesProtected() || p.q.sourceOf(p.group.Name).Split() || p.group.Rotate > 0 || !p.title.Scheme.Common() {
+	if !p.announcesSessionKeys() {
 		return nil, nil
 	}
 	t, err := track{p: p.titleProtector, class: drm.ClassShared}.keyed(ctx, p.title)

@@ -24,6 +24,8 @@ type titleProtector struct {
 	licensed   uint32          // oldest generation that its licenses are for
 	session    []string        // path elements
 	keyFormats hls.KeyFormats
+	implied    bool // group.Rotate is that of a live title whose group says nothing of rotation
+	oneKey     bool // it is a live title under cenc whose key never changes
 }
 
 func (q *request) newTitleProtector() (*titleProtector, error) {

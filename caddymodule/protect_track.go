@@ -59,7 +59,7 @@ func (t track) keyed(ctx context.Context, title keysource.Title) (keyedTrack, er
 		return k, nil
 	}
 	// What cannot be protected is found here, while the manifest can still be refused, and not by the first segment.
-	if _, err := q.protectorFor(ctx, t.init, title, k.key, 0); err != nil {
+	if _, err := q.protectorFor(ctx, t.init, asked, k.key, 0); err != nil {
 		return keyedTrack{}, fmt.Errorf("init segment: %w", err)
 	}
 	return k, nil

@@ -41,7 +41,7 @@ func TestRekeyOfAChannel(t *testing.T) {
 	}
 	admin := "127.0.0.1:" + freePort(t)
 	g.load(t, strings.Replace(withGroups("\t\tgroup channel {\n\t\t\tlevel low\n\t\t}\n\t\trekey_grace 2s\n"), "admin off", "admin "+admin, 1)+
-		strings.NewReplacer("group rotating", "group channel", "KEYS", "", "TESTDATA", "DIR").Replace(rotatingSite))
+		strings.NewReplacer("group rotating", "group channel", "KEYS", "scheme cbcs", "TESTDATA", "DIR").Replace(rotatingSite))
 	began := time.Now().Truncate(time.Second).Add(-20 * time.Second)
 	liveDemo(t, channel, began, 10)
 	media := func(manifest string, n int) string {

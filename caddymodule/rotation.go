@@ -29,7 +29,33 @@ const (
 	maxAskedPeriods = 64
 )
 
-var errPeriod = errors.New("the segment is of another crypto period than its address")
+var (
+	errPeriod      = errors.New("the segment is of another crypto period than its address")
+	errManyPeriods = errors.New("an MPD with more crypto periods than a license is looked for in")
+)
+
+// mostPeriods is how many crypto periods, besides the first, a license is looked for in.
+func (q *request) mostPeriods(group string) uint32 {
+	if q.sourceOf(group).Names() {
+		return maxLicensePeriods
+	}
+	return maxAskedPeriods
+}
+
+// checkCount refuses a crypto period of a whole title that no license of ours would be found for: the title would stop there.
+func (p dashProtector) checkCount(period uint32) error {
+	if most := p.q.mostPeriods(p.group.Name); p.window.Rotate == 0 && period > most && p.givesLicenses() {
+		return fmt.Errorf("%w: %d, where the source of the keys does not tell their names, or %d; want a longer rotate", errManyPeriods, maxAskedPeriods+1, maxLicensePeriods+1)
+	}
+	return nil
+}
+
+// givesLicenses reports whether the license of one of the systems that are signaled is looked for here.
+func (p *titleProtector) givesLicenses() bool {
+	return slices.ContainsFunc(p.group.SignaledSystems(), func(system drm.SystemID) bool {
+		return system == drm.SystemClearKey || p.q.License.servers[system] != nil && p.licenseTemplate(system) == ""
+	})
+}
 
 // checkPeriod refuses a segment that is not of the crypto period that its seal names the key of.
 func (q *request) checkPeriod(seg *segcrypt.Segment) error {
@@ -37,6 +63,9 @@ func (q *request) checkPeriod(seg *segcrypt.Segment) error {
 		return nil
 	}
 	ticks, ok := seg.DecodeTime()
+	if group, _ := q.groupNamed(q.seal.Group); !ok && group.Rotate == 0 {
+		return nil // nobody asked for its keys to rotate
+	}
 	if !ok {
 		return fmt.Errorf("%w: it has no decode time", errPeriod)
 	}
@@ -59,7 +88,7 @@ func (q *request) checkPeriodAt(ticks uint64) error {
 
 // periodSlack returns periodSlack in ticks of the clock, but one period at most.
 func (q *request) periodSlack(clock address.Clock) int64 {
-	group, _ := q.groupNamed(q.seal.Group)
+	group, _ := q.sealedGroup()
 	if group.Rotate <= 0 { // it does not rotate any more
 		return 0
 	}
@@ -68,30 +97,28 @@ func (q *request) periodSlack(clock address.Clock) int64 {
 }
 
 // licensePeriods calls visit for each crypto period that the license of the request may hold keys of, until it returns false: all of a
-// title that is whole, and of a live one those from the beginning of its window to the next that is announced.
+// title that is whole, and of a live one those from the beginning of its window to the next that is announced. A title of which nobody knows
+// which it is has both.
 func (q *request) licensePeriods(title keysource.Title, visit func(title keysource.Title) bool) {
-	w, most := q.seal.Window, uint32(maxLicensePeriods)
-	if !q.sourceOf(title.Group).Names() {
-		most = maxAskedPeriods
-	}
+	w, most := q.seal.Window, q.mostPeriods(title.Group)
 	first, last := title.Period, title.Period+min(w.Further, most)
 	if w.Rotate > 0 {
 		now := q.now().Unix()
-		first, last = uint32(max(now-int64(w.Depth), 0)/int64(w.Rotate)), uint32(now/int64(w.Rotate))+1
-		if last-first > most {
-			first = last - most
-		}
-		// The newest are asked for most.
-		for period := last; ; period-- {
-			title.Period = period
-			if !visit(title) || period == first {
+		oldest, next := uint32(max(now-int64(w.Depth), 0)/int64(w.Rotate)), uint32(now/int64(w.Rotate))+1
+		oldest = max(oldest, next-min(most, next))
+		for back := range next - oldest + 1 { // the newest are asked for most
+			title.Period = next - back
+			if !visit(title) {
 				return
 			}
 		}
+		if w.Further == 0 {
+			return
+		}
 	}
-	for period := first; ; period++ {
-		title.Period = period
-		if !visit(title) || period == last {
+	for further := range last - first + 1 {
+		title.Period = first + further
+		if !visit(title) {
 			return
 		}
 	}
@@ -183,7 +210,7 @@ func (p *titleProtector) dashRotation(mpd []byte) (dash.Rotation, address.Window
 	if err != nil {
 		return dash.Rotation{}, address.Window{}, err
 	}
-	rotation := dash.Rotation{Length: length, Now: p.q.now(), Cut: p.q.app.caches.cuts.of(p.q.cacheKey(p.q.origin, address.Resource{Path: p.q.addr.Path}))}
+	rotation := dash.Rotation{Length: length, Now: p.q.now(), Cut: p.cuts(length, info)}
 	if info.Live {
 		rotation.Replaced, rotation.Oldest = p.replaced, p.oldest
 		p.licensed = p.oldest

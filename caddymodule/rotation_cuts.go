@@ -1,62 +1,61 @@
 package caddymodule
 
 import (
-	"sync"
+	"errors"
+	"fmt"
 	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/manifest/dash"
 )
 
-// periodCuts remembers where the Periods of live MPDs begin whose segments differ in length: once the first segment of a crypto period
-// has left the window, the MPD tells it no more, and players stop at a Period that moves.
-//
-// It is of this node. Nodes that first see such a channel at different times may cut differently; where segments are all as long, cuts
-// follow from the MPD and nothing is asked here.
-type periodCuts struct {
-	mu    sync.Mutex
-	known map[periodCut]*rememberedCut
-}
+// Where the Periods of live MPDs begin whose segments differ in length: once the first segment of a crypto period has left the window, the
+// MPD tells it no more, and players stop at a Period that moves. So it is kept in the state, where all nodes find what the first of them saw.
 
-type periodCut struct{ manifest, original, id string }
+var errCutsUnavailable = errors.New("the shared state does not say where a Period of the channel begins")
 
-type rememberedCut struct {
-	start time.Duration
-	used  time.Time
-}
+// cutsSlack is how long a cut is kept behind the end of its Period, for channels whose window stands still for a while.
+const cutsSlack = time.Hour
 
-const (
-	// maxCuts bounds the Periods of all channels; each is forgotten cutsKept after it was listed last.
-	maxCuts  = 100_000
-	cutsKept = time.Hour
-)
+// rekeyCutKept is how long a cut is kept that a Period without an end begins with.
+const rekeyCutKept = 30 * 24 * time.Hour
 
-func newPeriodCuts() *periodCuts { return &periodCuts{known: make(map[periodCut]*rememberedCut)} }
-
-// of returns the memory of one manifest.
-func (c *periodCuts) of(manifest string) func(original, id string, start time.Duration) (time.Duration, error) {
-	return func(original, id string, start time.Duration) (time.Duration, error) {
-		now := time.Now()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		key := periodCut{manifest, original, id}
-		if cut, ok := c.known[key]; ok {
-			cut.used = now
-			return cut.start, nil
+// cuts returns what remembers where the Periods of an MPD begin that has them cut in crypto periods of that length.
+func (p *titleProtector) cuts(length time.Duration, info dash.Info) func(dash.Cut) (time.Duration, error) {
+	q := p.q
+	// An encoder that begins anew counts its time from another beginning.
+	channel := fmt.Sprintf("%q %q %d %d", q.tenant, q.addr.Path, info.Began.UnixNano(), length)
+	depth := info.Depth
+	if depth == 0 {
+		depth = maxDepth
+	}
+	return func(cut dash.Cut) (time.Duration, error) {
+		id := q.state.digest.Digest("cut", fmt.Sprintf("%s %q %q", channel, cut.Original, cut.ID))
+		sure, kept := cut.Seen || p.implied, length+depth+cutsSlack // what nobody asked for refuses nothing
+		if length == 0 { // it begins with a re-key, and ends with the channel
+			sure, kept = true, rekeyCutKept
 		}
-		if len(c.known) >= maxCuts {
-			c.forget(now)
+		start, err := q.state.Cuts.Cut(q.r.Context(), id, cut.Start, kept, sure)
+		if err != nil {
+			return 0, errors.Join(errCutsUnavailable, err)
 		}
-		c.known[key] = &rememberedCut{start, now}
 		return start, nil
 	}
 }
 
-// forget drops what was not used for long, or all if that is nothing.
-func (c *periodCuts) forget(now time.Time) {
-	for key, cut := range c.known {
-		if now.Sub(cut.used) > cutsKept {
-			delete(c.known, key)
-		}
+// warnOfNodes tells whose nodes may cut one channel in different ways. How many nodes there are stands in no configuration: several are for
+// certain where they share Caddy's storage.
+func (a *App) warnOfNodes(shared bool) {
+	if _, local := a.ctx.Storage().(*certmagic.FileStorage); shared || local {
+		return
 	}
-	if len(c.known) >= maxCuts {
-		clear(c.known)
+	for _, name := range sortedKeys(a.groups) {
+		if group := a.groups[name]; group.Rotate > 0 && group.Scheme != drm.SchemeAES128 {
+			a.ctx.Logger().Warn("nodes share their storage and not their state: they may disagree where keys change in live MPDs whose segments differ in length; want state redis",
+				zap.String("group", name))
+		}
 	}
 }

@@ -124,7 +124,7 @@ func (p *titleProtector) playerSystem(system drm.SystemID) (playerSystem, bool) 
 		title.Scheme = drm.SchemeCbcs
 	}
 	t := keyedTrack{track: track{p: p}, title: title}
-	window := p.configWindow()
+	window := p.configWindow(title.Scheme)
 	s := playerSystem{System: system.Word(), KeySystem: system.KeySystem(), LicenseURL: t.licenseURLFor(system, window), EME: p.group.EME(system)}
 	if system == drm.SystemClearKey && p.q.License.ClearKey {
 		s.LicenseURL = p.q.licenseURL(p.asset, p.session, endpointClearKey, t.licenseSeal(window))
@@ -135,13 +135,20 @@ func (p *titleProtector) playerSystem(system drm.SystemID) (playerSystem, bool) 
 	return s, s.LicenseURL != ""
 }
 
-// configWindow is the window of the licenses of a title whose manifest nobody has looked at: if its keys rotate, that of a live one, as far
-// back as any window reaches.
-func (p *titleProtector) configWindow() address.Window {
-	if p.group.Rotate <= 0 {
+// configWindow is the window of the licenses of a title whose manifest nobody has looked at: if the keys of live titles rotate, that of a live
+// one, as far back as any window reaches, and whatever else the title has if it is whole.
+func (p *titleProtector) configWindow(scheme drm.ProtectionScheme) address.Window {
+	rotate := p.q.liveRotation(p.group, scheme)
+	window := address.Window{Rotate: uint32(rotate / time.Second), Depth: uint32(maxDepth / time.Second)}
+	switch {
+	case rotate == 0:
 		return address.Window{}
+	case p.group.Rotate == 0:
+		window.Further = 1 // behind period 0, which is all that there is on demand
+	case p.q.sourceOf(p.group.Name).Names(): // else each would be a question to a key server
+		window.Further = maxLicensePeriods
 	}
-	return address.Window{Rotate: uint32(p.group.Rotate / time.Second), Depth: uint32(maxDepth / time.Second)}
+	return window
 }
 
 func (c *playerConfig) add(s playerSystem) {

@@ -23,22 +23,29 @@ func (q *request) serveMPD() error {
 		return errSchemeOfHLS
 	}
 	return q.serveManifest("application/dash+xml", p, isLiveMPD, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
-		rotation, window, err := p.dashRotation(clear)
-		if err != nil {
-			return nil, err
-		}
-		options := dash.Options{
-			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p, window},
-			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation,
-			ClearLead: p.dashClearLead(), SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
-		}
-		out, err := dash.Rewrite(q.r.Context(), clear, options)
-		if options.Rotation.Replaced != nil && errors.As(err, new(*dash.SyntaxError)) {
-			options.Rotation = p.newKeysForAll(rotation)
-			out, err = dash.Rewrite(q.r.Context(), clear, options)
-		}
-		return out, err
+		isLive := func() bool { return q.isLiveHere(clear) }
+		return p.withLiveRotation(isLive, func(p *titleProtector) ([]byte, error) { return p.rewriteMPD(clear) })
 	})
+}
+
+// rewriteMPD rewrites an MPD.
+func (p *titleProtector) rewriteMPD(clear []byte) ([]byte, error) {
+	q := p.q
+	rotation, window, err := p.dashRotation(clear)
+	if err != nil {
+		return nil, err
+	}
+	options := dash.Options{
+		Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: dashProtector{p, window},
+		PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation,
+		ClearLead: p.dashClearLead(), SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
+	}
+	out, err := dash.Rewrite(q.r.Context(), clear, options)
+	if options.Rotation.Replaced != nil && errors.As(err, new(*dash.SyntaxError)) {
+		options.Rotation = p.newKeysForAll(rotation)
+		out, err = dash.Rewrite(q.r.Context(), clear, options)
+	}
+	return out, err
 }
 
 // servePlaylist answers for a multivariant or a media playlist.
@@ -55,15 +62,22 @@ func (q *request) servePlaylist() error {
 		return errQuery
 	}
 	return q.serveManifest("application/vnd.apple.mpegurl", p, isLivePlaylist, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
-		if p.group.Rotate > 0 && isLivePlaylist(clear) {
-			q.prefetchKeys(p.group, p.title)
-		}
-		return hls.Rewrite(q.r.Context(), clear, hls.Options{
-			Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
-			PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: p.hlsRotation(clear), ClearLead: p.group.ClearLead,
-			Query:        func(name string) (string, bool) { return query.Get(name), query.Has(name) },
-			SessionQuery: q.sessionQuery(),
-		})
+		isLive := func() bool { return p.listsLiveCMAF(clear) }
+		return p.withLiveRotation(isLive, func(p *titleProtector) ([]byte, error) { return p.rewritePlaylist(clear, query) })
+	})
+}
+
+// rewritePlaylist rewrites a playlist that was asked for with a query.
+func (p *titleProtector) rewritePlaylist(clear []byte, query url.Values) ([]byte, error) {
+	q := p.q
+	if p.group.Rotate > 0 && isLivePlaylist(clear) {
+		q.prefetchKeys(p.group, p.title)
+	}
+	return hls.Rewrite(q.r.Context(), clear, hls.Options{
+		Base: address.NewBase(q.addr.Path, q.ownOrigins()), From: q.from(), Protector: hlsProtector{p},
+		PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: p.hlsRotation(clear), ClearLead: p.group.ClearLead,
+		Query:        func(name string) (string, bool) { return query.Get(name), query.Has(name) },
+		SessionQuery: q.sessionQuery(),
 	})
 }
 
@@ -90,6 +104,9 @@ func (q *request) serveManifest(
 	}
 	if q.seal.Scheme == 0 && !p.group.Scheme.Valid() {
 		q.w.Header().Add("Vary", "User-Agent")
+	}
+	if p.oneKey {
+		q.w.Header().Set(headerNotice, noticeOneKey)
 	}
 	q.setLicenseLinks()
 	return q.write(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body})

@@ -85,7 +85,7 @@ func (q *request) openMedia(ctx context.Context) (*media, error) {
 		return nil, errKeyReplaced
 	}
 	if m.init != nil && title.Scheme.Common() {
-		m.protector, err = q.protectorFor(ctx, m.init, title, m.key, q.seal.ClearUntil)
+		m.protector, err = q.protectorFor(ctx, m.init, keysource.Request{Title: title, Class: q.seal.Class}, m.key, q.seal.ClearUntil)
 	}
 	return m, err
 }
@@ -133,17 +133,17 @@ var errIndex = errors.New("the segment index names a range that cannot be")
 // protectorFor returns the Protector for an init under the content key of its track, with a clear lead as its seal says. Text tracks
 // have a Protector too; it checks their segments and changes nothing.
 func (q *request) protectorFor(
-	ctx context.Context, init *segcrypt.Init, title keysource.Title, key drm.ContentKey, clearUntil uint64,
+	ctx context.Context, init *segcrypt.Init, asked keysource.Request, key drm.ContentKey, clearUntil uint64,
 ) (*segcrypt.Protector, error) {
-	keys, err := q.sourceOf(title.Group).ContentKeys(ctx, title)
+	keys, err := q.sourceOf(asked.Group).ContentKeys(ctx, asked.Title)
 	if err != nil {
 		return nil, fmt.Errorf("listing the content keys of the title: %w", err)
 	}
-	pssh, err := q.initPssh(title, key, keys)
+	pssh, err := q.initPssh(ctx, asked, key, keys)
 	if err != nil {
 		return nil, fmt.Errorf("making pssh boxes: %w", err)
 	}
-	return q.protector(init, segcrypt.Protection{Scheme: title.Scheme, Key: key, Pssh: pssh, IVSecret: q.ivSecret, ClearUntil: clearUntil})
+	return q.protector(init, segcrypt.Protection{Scheme: asked.Scheme, Key: key, Pssh: pssh, IVSecret: q.ivSecret, ClearUntil: clearUntil})
 }
 
 // mediaType returns the Content-Type of a CMAF track or of a file with several.

@@ -41,6 +41,8 @@ type SharedState struct {
 	Revocations *state.Revocations
 	Replay      state.Replay
 	Grants      *state.Grants
+	// Cuts is where Periods of live MPDs begin. Nil: in the memory of this node.
+	Cuts *state.Cuts
 	// OpenOnFailure admits viewers although it is not known who has been revoked.
 	OpenOnFailure bool
 	// Close ends it, and may be nil.
@@ -78,6 +80,7 @@ func (a *App) openState() error {
 	if backend.Shared() && a.Secret == "" {
 		return errors.New("drm.state: nodes that share their state need the same secret: set `secret` in the global drm block")
 	}
+	a.warnOfNodes(backend.Shared())
 	secret, err := a.stateSecret()
 	if err != nil {
 		return fmt.Errorf("drm.state: keeping a secret in storage: %w", err)
@@ -97,6 +100,9 @@ func (a *App) openState() error {
 			return nil, err
 		}
 		opened.digest = digest
+		if opened.Cuts == nil {
+			opened.Cuts = state.NewCuts(state.NewMemoryCuts(time.Now), time.Now)
+		}
 		return opened, nil
 	}
 	a.state, err = a.useState()

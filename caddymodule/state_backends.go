@@ -232,6 +232,7 @@ func (s *RedisState) Open(digest *state.Digester, _ state.Storage, logger *zap.L
 		}),
 		Replay:        redis.Replay(time.Now),
 		Grants:        state.NewGrants(redis.Grants(time.Now), time.Now),
+		Cuts:          state.NewCuts(redis.Cuts(), time.Now),
 		OpenOnFailure: s.Revocations == failOpen,
 		Close:         redis.Close,
 	}, nil

@@ -103,6 +103,15 @@ func (b *Bundled) Signals(ctx context.Context, r Request) ([]Signal, bool, error
 	return signals, len(signals) > 0, nil
 }
 
+// NamedBy returns the source with names from n, for servers that answer under the names that they are asked for and no others.
+func (b *Bundled) NamedBy(n Namer) Source { return named{b, n} }
+
+// named is a Bundled that is a Namer.
+type named struct {
+	*Bundled
+	Namer
+}
+
 // Format keeps every verb from reaching the fields.
 func (b *Bundled) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "key source of a server") }
 

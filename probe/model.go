@@ -123,6 +123,7 @@ func (p *prober) readManifest(ctx context.Context) ([]*stretch, error) {
 	case res.Cut:
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrManifest, maxManifest)
 	}
+	p.heed(res.Notice)
 	text := strings.TrimSpace(strings.TrimPrefix(string(res.Body), "\ufeff"))
 	at := place{URL: public(p.o.URL)}
 	switch {
@@ -136,6 +137,13 @@ func (p *prober) readManifest(ctx context.Context) ([]*stretch, error) {
 		return p.openDASH(ctx, res.URL, []byte(text))
 	}
 	return nil, fmt.Errorf("%w: neither an MPD nor a playlist", ErrManifest)
+}
+
+// heed notes what the gateway says of a manifest.
+func (p *prober) heed(notice string) {
+	if notice == "one_key" {
+		p.note("the channel is live, under cenc, and never changes its key: IVs of cenc meet some day. The log of the gateway says why; want rotate in the DRM group, or cbcs")
+	}
 }
 
 // withinBounds refuses manifests that list more than is kept.

@@ -35,7 +35,9 @@ type Response struct {
 	URL string
 	// ContentType is the field of that name; Reason the one by which this gateway says why it refuses.
 	ContentType, Reason string
-	Body                []byte
+	// Notice is the field by which this gateway tells operators of a manifest, in one word.
+	Notice string
+	Body   []byte
 	// Cut says that the body is longer than the limit.
 	Cut bool
 }

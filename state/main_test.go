@@ -62,6 +62,7 @@ type stores struct {
 	revocations func(t *testing.T) RevocationStore // the view of another node on the same store
 	replay      Replay
 	grants      GrantStore
+	cuts        CutStore
 }
 
 // everywhere runs a test against memory and against each kind of deployment.
@@ -72,7 +73,7 @@ func everywhere(t *testing.T, test func(t *testing.T, s stores)) {
 			t.Fatal(err)
 		}
 		test(t, stores{
-			streams: NewMemoryStreams(time.Now), replay: NewMemoryReplay(0, time.Now), grants: NewMemoryGrants(time.Now),
+			streams: NewMemoryStreams(time.Now), replay: NewMemoryReplay(0, time.Now), grants: NewMemoryGrants(time.Now), cuts: NewMemoryCuts(time.Now),
 			revocations: func(*testing.T) RevocationStore { return revocations },
 		})
 	})
@@ -81,7 +82,7 @@ func everywhere(t *testing.T, test func(t *testing.T, s stores)) {
 			d := startRedis(t, kind)
 			r := openRedis(t, d)
 			test(t, stores{
-				streams: r.Streams(), replay: r.Replay(time.Now), grants: r.Grants(time.Now),
+				streams: r.Streams(), replay: r.Replay(time.Now), grants: r.Grants(time.Now), cuts: r.Cuts(),
 				revocations: func(t *testing.T) RevocationStore { return openRedis(t, d).Revocations(time.Now) },
 			})
 		})

@@ -45,7 +45,10 @@ type Client struct {
 	derived *keysource.Derived
 }
 
-var _ keysource.Fetcher = (*Client)(nil)
+var (
+	_ keysource.Fetcher = (*Client)(nil)
+	_ keysource.Namer   = (*Client)(nil)
+)
 
 // NewClient checks config.
 func NewClient(config Config) (*Client, error) {
@@ -75,15 +78,39 @@ func NewClient(config Config) (*Client, error) {
 // Split implements keysource.Fetcher.
 func (c *Client) Split() bool { return c.config.Contract.split }
 
+// NamesKeys reports whether KIDs tells the names of all keys: unless others than were asked for are accepted.
+func (c *Client) NamesKeys() bool { return !c.config.AcceptKIDs }
+
+// KIDs implements keysource.Namer: the names that the server is asked for, and has to answer under.
+func (c *Client) KIDs(t keysource.Title) ([]drm.KID, error) {
+	if err := c.asksFor(t.Scheme); err != nil {
+		return nil, err
+	}
+	kids := make([]drm.KID, len(c.config.Contract.parts))
+	for i, p := range c.config.Contract.parts {
+		var err error
+		if kids[i], err = c.derived.KID(keysource.Request{Title: t, Class: p.classes[0]}); err != nil {
+			return nil, err
+		}
+	}
+	return kids, nil
+}
+
+// asksFor refuses a scheme that documents of the version have no word for.
+func (c *Client) asksFor(scheme drm.ProtectionScheme) error {
+	if scheme == drm.SchemeAES128 && (c.config.Version == V20 || c.config.Version == CPIX) {
+		return fmt.Errorf("%w: a CPIX 2.3 document cannot name AES-128", keysource.ErrUnknownKey)
+	}
+	return nil
+}
+
 // Fetch implements keysource.Fetcher, with one document for all keys of the title.
 func (c *Client) Fetch(ctx context.Context, t keysource.Title) (keysource.Bundle, error) {
-	if t.Scheme == drm.SchemeAES128 && (c.config.Version == V20 || c.config.Version == CPIX) {
-		return keysource.Bundle{}, fmt.Errorf("%w: a CPIX 2.3 document cannot name AES-128", keysource.ErrUnknownKey)
-	}
-	question, kids, err := c.question(t)
+	kids, err := c.KIDs(t)
 	if err != nil {
 		return keysource.Bundle{}, err
 	}
+	question := c.question(t, kids)
 	body, err := cpix.Append(nil, question, cpix.AppendOptions{SPEKE1: c.config.Version == V1})
 	if err != nil {
 		return keysource.Bundle{}, err
@@ -107,8 +134,8 @@ func (c *Client) Fetch(ctx context.Context, t keysource.Title) (keysource.Bundle
 	return c.read(t, question, answer, kids)
 }
 
-// question builds the document that asks for the keys of t, and returns their KIDs in the order of the parts.
-func (c *Client) question(t keysource.Title) (*cpix.Document, []drm.KID, error) {
+// question builds the document that asks for the keys of t. kids are in the order of the parts.
+func (c *Client) question(t keysource.Title, kids []drm.KID) *cpix.Document {
 	d := &cpix.Document{Version: c.config.Version.cpixVersion()}
 	name := c.config.ContentID.Expand(t, nil)
 	if name == "" {
@@ -127,13 +154,8 @@ func (c *Client) question(t keysource.Title) (*cpix.Document, []drm.KID, error) 
 		periods = []string{"period-" + strconv.FormatUint(uint64(t.Period), 10)}
 		d.Periods = []cpix.Period{{ID: periods[0], Index: t.Period, HasIndex: true}}
 	}
-	var kids []drm.KID
-	for _, p := range c.config.Contract.parts {
-		kid, err := c.derived.KID(keysource.Request{Title: t, Class: p.classes[0]})
-		if err != nil {
-			return nil, nil, err
-		}
-		kids = append(kids, kid)
+	for i, p := range c.config.Contract.parts {
+		kid := kids[i]
 		key := cpix.Key{KID: kid}
 		if c.config.Version != V1 {
 			key.Scheme = t.Scheme
@@ -147,7 +169,7 @@ func (c *Client) question(t keysource.Title) (*cpix.Document, []drm.KID, error) 
 			d.Rules = append(d.Rules, cpix.Rule{KID: kid, TrackType: p.trackType, Video: p.video, Audio: p.audio, Periods: periods})
 		}
 	}
-	return d, kids, nil
+	return d
 }
 
 func (c *Client) systemsOf(kid drm.KID, scheme drm.ProtectionScheme) []cpix.System {

@@ -165,10 +165,10 @@ func TestWhatRotationRefuses(t *testing.T) {
 			setOf("video", `<SegmentTemplate><SegmentTimeline><S t="5" d="2" r="9"/></SegmentTimeline></SegmentTemplate>`) +
 			setOf("audio", `<SegmentTemplate timescale="100"><SegmentTimeline><S t="5" d="200" r="9"/></SegmentTimeline></SegmentTemplate>`) + `</Period>` + tail, dash.ErrUnsupported, nil},
 		"a start that is not remembered": {strings.Replace(live1000, "PT0S", "PT1S", 1) + period(setOf("video", timed)) + tail, errForTest, func(o *dash.Options) {
-			o.Rotation.Cut = func(string, string, time.Duration) (time.Duration, error) { return 0, errForTest }
+			o.Rotation.Cut = func(dash.Cut) (time.Duration, error) { return 0, errForTest }
 		}},
 		"a start that goes back": {live1000 + period(setOf("video", timed)) + tail, dash.ErrOptions, func(o *dash.Options) {
-			o.Rotation.Cut = func(string, string, time.Duration) (time.Duration, error) { return time.Second, nil }
+			o.Rotation.Cut = func(dash.Cut) (time.Duration, error) { return time.Second, nil }
 		}},
 		"times of events": {head + period(`<EventStream timescale="x"/>`+setOf("video", timed)) + tail, dash.ErrStructure, nil},
 	} {

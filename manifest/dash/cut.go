@@ -16,6 +16,7 @@ type cut struct {
 	start      int64 // in nanoseconds from the start of the Period
 	first      int64 // segment of the reference
 	end        int64 // of its epoch, as start
+	seen       bool  // the segment in front of it is listed as well
 }
 
 // maxParts bounds the parts of one Period.
@@ -57,7 +58,7 @@ func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
 			}
 			if n > 0 {
 				if start, before := t.at(n - 1); start < border {
-					began = min(tick, max(began, before))
+					began, c.seen = min(tick, max(began, before)), true
 				}
 			}
 			c.start = t.nanos(began)
@@ -111,7 +112,7 @@ func (r *rewriter) rememberCuts(p *periodPlan, cuts []cut, counted bool) error {
 		if c.start == 0 {
 			continue
 		}
-		start, err := r.Rotation.Cut(p.times.id, r.cutName(p, c), time.Duration(p.times.start+c.start))
+		start, err := r.Rotation.Cut(Cut{p.times.id, r.cutName(p, c), time.Duration(p.times.start + c.start), c.seen})
 		if err != nil {
 			return fmt.Errorf("remembering where Periods begin: %w", err)
 		}

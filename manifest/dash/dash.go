@@ -243,8 +243,10 @@ func (r *rewriter) rewriteMPD(mpd *node) error {
 		if err != nil {
 			return err
 		}
-		if r.dynamic() && r.Rotation.Generation > 0 {
-			r.setAttribute(n, "id", r.partID(r.givenID(n, index), 0, r.Rotation.Generation))
+		if r.dynamic() {
+			if err := r.nameGeneration(period); err != nil {
+				return err
+			}
 		}
 		if err := r.writePeriod(period, &part{period: index, generation: r.Rotation.Generation}); err != nil {
 			return err

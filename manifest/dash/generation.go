@@ -12,11 +12,17 @@ func (r *rewriter) partID(original string, index, generation uint32) string {
 	if r.Rotation.Length > 0 {
 		id += "-k" + strconv.FormatUint(uint64(index), 10)
 	}
-	if generation > 0 {
-		id += "-g" + strconv.FormatUint(uint64(generation), 10)
-		if r.dynamic() && r.Rotation.Replaced == nil {
-			id += "-whole" // where it is cut, it begins later
-		}
+	return r.ofGeneration(id, generation)
+}
+
+// ofGeneration names a Period with the keys of a generation.
+func (r *rewriter) ofGeneration(id string, generation uint32) string {
+	if generation == 0 {
+		return id
+	}
+	id += "-g" + strconv.FormatUint(uint64(generation), 10)
+	if r.dynamic() && r.Rotation.Replaced == nil {
+		id += "-whole" // where it is cut, it begins later
 	}
 	return id
 }
@@ -29,15 +35,17 @@ func (r *rewriter) cutName(p *periodPlan, c *cut) string {
 	return r.partID(p.times.id, c.index, c.generation)
 }
 
-// givenID is the @id of a Period, or what stands for it as long as it has a @start.
-func (r *rewriter) givenID(n *node, index int) string {
-	if id, _ := n.attr("id"); id != "" {
-		return id
+// nameGeneration names a Period that is written as one, once its keys were replaced.
+func (r *rewriter) nameGeneration(p *periodPlan) error {
+	if r.Rotation.newest() == 0 {
+		return nil
 	}
-	if start := n.trimmed("start"); start != "" {
-		return "p" + start
+	start, _, err := r.durationOf(p.node, "start")
+	if err != nil {
+		return err
 	}
-	return "p" + strconv.Itoa(index)
+	r.setAttribute(p.node, "id", r.ofGeneration(r.periodID(p.node, p.index, start), r.Rotation.newest()))
+	return nil
 }
 
 // maxLag is how far the clock of a live MPD may be off for it to be cut where keys were replaced. Encoders and their storage are some

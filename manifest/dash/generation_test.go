@@ -101,7 +101,7 @@ func TestALivePeriodIsCutWhereKeysWereReplaced(t *testing.T) {
 
 // TestALiveMPDWithNewKeysForAllOfItHasOtherPeriods is for what cannot be cut.
 func TestALiveMPDWithNewKeysForAllOfItHasOtherPeriods(t *testing.T) {
-	for given, want := range map[string]string{`id="a" start="PT0S"`: "a-g2-whole", `start="PT0S"`: "pPT0S-g2-whole", `duration="PT9S"`: "p0-g2-whole"} {
+	for given, want := range map[string]string{`id="a" start="PT0S"`: "a-g2-whole", `start="PT0S"`: "p0-g2-whole", `duration="PT9S"`: "p0-g2-whole"} {
 		o := rotating(0, generationProtector{})
 		o.Rotation.Generation = 2
 		out, err := dash.Rewrite(t.Context(), []byte(live1000+`<Period `+given+`>`+setOf("video", timed)+`</Period>`+tail), o)

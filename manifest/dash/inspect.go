@@ -11,6 +11,8 @@ type Info struct {
 	Live bool
 	// Duration is @mediaPresentationDuration, and Depth @timeShiftBufferDepth; zero where the MPD does not say.
 	Duration, Depth time.Duration
+	// Began is @availabilityStartTime; zero where the MPD does not say, or says something else than a time.
+	Began time.Time
 }
 
 // Inspect reads mpd as Rewrite does, whatever protection it signals, and returns the same errors for what is no MPD.
@@ -20,6 +22,9 @@ func Inspect(mpd []byte) (Info, error) {
 		return Info{}, err
 	}
 	info := Info{Live: isDynamic(doc.root)}
+	if nanos, err := parseDateTime(doc.root.trimmed("availabilityStartTime")); err == nil {
+		info.Began = time.Unix(0, nanos).UTC()
+	}
 	for name, into := range map[string]*time.Duration{"mediaPresentationDuration": &info.Duration, "timeShiftBufferDepth": &info.Depth} {
 		if text := doc.root.trimmed(name); text != "" {
 			nanos, err := parseDuration(text)

@@ -24,9 +24,8 @@ type Rotation struct {
 	Now time.Time
 	// Cut, if set, remembers where Periods begin, for dynamic MPDs with segments of changing duration: once the first segment of
 	// a Period has left the window, the MPD does not tell any more. It is called in order for each Period that is not the first
-	// part of its original, with the id of that Period, its @id in the result without a generation, and the @start that follows
-	// from the MPD. It returns the one to be used: that of the first call for this Period.
-	Cut func(original, id string, start time.Duration) (time.Duration, error)
+	// part of its original, and returns the @start to be used: that of the first call for this Period.
+	Cut func(Cut) (start time.Duration, err error)
 	// Generation counts how often all keys were replaced in between. It is part of Period@id, if above zero: some players keep the
 	// addresses of a Period that they know, but not its init segment, so that one with other keys has to be another Period.
 	Generation uint32
@@ -37,6 +36,16 @@ type Rotation struct {
 	Replaced drm.Generations
 	// Oldest is the lowest generation that is listed.
 	Oldest uint32
+}
+
+// Cut is where a Period of a dynamic MPD begins.
+type Cut struct {
+	// Original is the id of the Period that it is a part of, and ID its own @id, without a generation.
+	Original, ID string
+	// Start is the @start that follows from the MPD.
+	Start time.Duration
+	// Seen says that the MPD lists the segments on both sides: whoever sees them comes to the same Start.
+	Seen bool
 }
 
 // cuts reports whether Periods may have to be cut.

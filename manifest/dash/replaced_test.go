@@ -3,6 +3,7 @@ package dash_test
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,9 +22,9 @@ func TestReplacedKeysAreOtherPeriods(t *testing.T) {
 	rewrite := func(generation uint32) (ids, starts, remembered []string) {
 		o := rotating(10*time.Second, cutProtector{})
 		o.Rotation.Generation = generation
-		o.Rotation.Cut = func(original, id string, start time.Duration) (time.Duration, error) {
-			remembered = append(remembered, original+" "+id)
-			return start, nil
+		o.Rotation.Cut = func(c dash.Cut) (time.Duration, error) {
+			remembered = append(remembered, c.Original+" "+c.ID)
+			return c.Start, nil
 		}
 		out, err := dash.Rewrite(t.Context(), []byte(mpd), o)
 		if err != nil {
@@ -44,5 +45,48 @@ func TestReplacedKeysAreOtherPeriods(t *testing.T) {
 	}
 	if !slices.Equal(starts, sameStarts) || !slices.Equal(remembered, sameNames) || len(remembered) != 2 {
 		t.Errorf("starts %v and %v, remembered %v and %v", starts, sameStarts, remembered, sameNames)
+	}
+}
+
+// TestReplacedKeysWithoutRotation: live Periods whose keys do not rotate are others after a re-key, too, and nothing but their ids is. Whole
+// titles are not loaded again, and keep theirs.
+func TestReplacedKeysWithoutRotation(t *testing.T) {
+	const set = `<AdaptationSet contentType="video" mimeType="video/mp4"><SegmentTemplate timescale="1" duration="2" initialization="init.mp4" media="$Number$.m4s"/>` +
+		`<Representation id="v" bandwidth="1"/></AdaptationSet>`
+	ids := regexp.MustCompile(`<Period[^>]* id="([^"]*)"`)
+	for name, test := range map[string]struct {
+		mpd  string
+		want []string
+	}{
+		"live":      {`type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z"><Period id="a" start="PT0S">` + set + `</Period><Period start="PT8S">` + set + `</Period>`, []string{"a-g2-whole", "p8-g2-whole"}},
+		"on demand": {`type="static" mediaPresentationDuration="PT20S"><Period duration="PT8S">` + set + `</Period><Period id="b">` + set + `</Period>`, []string{"b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mpd := `<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" ` + test.mpd + `</MPD>`
+			rewrite := func(generation uint32) string {
+				o := rotating(0, cutProtector{})
+				o.Rotation.Generation = generation
+				out, err := dash.Rewrite(t.Context(), []byte(mpd), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(out)
+			}
+			first, replaced := rewrite(0), rewrite(2)
+			var got []string
+			for _, m := range ids.FindAllStringSubmatch(replaced, -1) {
+				got = append(got, m[1])
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("ids %v, want %v", got, test.want)
+			}
+			if strings.Contains(first, "-g") {
+				t.Errorf("a generation without a re-key:\n%s", first)
+			}
+			without := regexp.MustCompile(` id="[abp0-9]*(-g2-whole)?"`)
+			if without.ReplaceAllString(first, "") != without.ReplaceAllString(replaced, "") {
+				t.Errorf("more than ids has changed:\n%s\n%s", first, replaced)
+			}
+		})
 	}
 }

@@ -46,6 +46,9 @@ func (r *rewriter) rotatePeriod(p *periodPlan) error {
 	if reference == nil {
 		r.parts++
 		r.setAttribute(p.node, "start", formatDuration(p.times.start)) // the end of the one in front of it may be gone
+		if err := r.nameGeneration(p); err != nil {
+			return err
+		}
 		return r.writePeriod(p, whole)
 	}
 	cuts, err := r.cutReference(p, reference.timing)

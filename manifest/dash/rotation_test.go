@@ -224,12 +224,18 @@ func TestReloadsOfAWindowAgree(t *testing.T) {
 		length := time.Duration(rapid.Int64Range(2e9, 40e9).Draw(t, "length"))
 		o := rotating(length, cutProtector{})
 		if changing {
-			remembered := map[string]time.Duration{}
-			o.Rotation.Cut = func(original, id string, start time.Duration) (time.Duration, error) {
-				if _, ok := remembered[id]; !ok {
-					remembered[id] = start
+			remembered, seen := map[string]time.Duration{}, map[string]time.Duration{}
+			o.Rotation.Cut = func(c dash.Cut) (time.Duration, error) {
+				if _, ok := remembered[c.ID]; !ok {
+					remembered[c.ID] = c.Start
 				}
-				return remembered[id], nil
+				if c.Seen {
+					if before, ok := seen[c.ID]; ok && c.Start != before {
+						t.Errorf("%s begins at %s for one who sees it, and at %s for another", c.ID, before, c.Start)
+					}
+					seen[c.ID] = c.Start
+				}
+				return remembered[c.ID], nil
 			}
 		}
 		size := rapid.IntRange(6, 25).Draw(t, "window")

@@ -31,6 +31,12 @@ type Info struct {
 	Kind Kind
 	// Live reports a media playlist without EXT-X-ENDLIST: it can still grow or move.
 	Live bool
+	// Event reports EXT-X-PLAYLIST-TYPE:EVENT: segments never leave the playlist.
+	Event bool
+	// Mapped reports a media playlist with an EXT-X-MAP: segments of fragmented MP4.
+	Mapped bool
+	// Variant is the URI of the first variant of a multivariant playlist, as it is written.
+	Variant string
 	// QueryDependent reports that the rewritten playlist depends on the query of the request, because it defines
 	// variables by QUERYPARAM.
 	QueryDependent bool
@@ -65,8 +71,14 @@ func inspect(text string) (Info, error) {
 		switch {
 		case l.isURI() || hasReference(l.tag):
 			info.references++
+			info.Mapped = info.Mapped || l.tag == tagMap
+			if info.Kind == KindMultivariant && l.isURI() && info.Variant == "" {
+				info.Variant = l.body
+			}
 		case l.tag == tagEndList:
 			ended = true
+		case l.tag == tagPlaylistType:
+			info.Event = strings.TrimLeft(l.value, " \t") == "EVENT"
 		case l.tag == tagKey:
 			info.keyed = info.keyed || !strings.Contains(l.value, "METHOD="+methodNone)
 		case l.tag == tagSessionKey:

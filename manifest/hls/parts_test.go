@@ -7,9 +7,12 @@ func TestInspect(t *testing.T) {
 		name, in string
 		want     Info
 	}{
-		{"multivariant", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na\n", Info{Kind: KindMultivariant}},
+		{"multivariant", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na\n", Info{Kind: KindMultivariant, Variant: "a"}},
 		{"multivariant of renditions alone", "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO\n", Info{Kind: KindMultivariant}},
 		{"live", mediaTop + "#EXTINF:4,\na\n", Info{Kind: KindMedia, Live: true}},
+		{"several variants", "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"x\"\n#EXT-X-STREAM-INF:BANDWIDTH=1\nb?c\n#EXT-X-STREAM-INF:BANDWIDTH=1\na\n", Info{Kind: KindMultivariant, Variant: "b?c"}},
+		{"fragmented MP4", mediaTop + "#EXT-X-MAP:URI=\"i\"\n#EXTINF:4,\na\n", Info{Kind: KindMedia, Live: true, Mapped: true}},
+		{"event", mediaTop + "#EXT-X-PLAYLIST-TYPE:EVENT\n#EXTINF:4,\na\n", Info{Kind: KindMedia, Live: true, Event: true}},
 		{"ended", mediaTop + "#EXTINF:4,\na\n#EXT-X-ENDLIST", Info{Kind: KindMedia}},
 		{"query", mediaTop + "#EXT-X-ENDLIST\n#EXT-X-DEFINE:QUERYPARAM=\"a\"\n", Info{Kind: KindMedia, QueryDependent: true}},
 	}
