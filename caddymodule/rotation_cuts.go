@@ -35,7 +35,7 @@ func (p *titleProtector) cuts(length time.Duration, info dash.Info) func(dash.Cu
 	return func(cut dash.Cut) (time.Duration, error) {
 		id := q.state.digest.Digest("cut", fmt.Sprintf("%s %q %q", channel, cut.Original, cut.ID))
 		sure, kept := cut.Seen || p.implied, length+depth+cutsSlack // what nobody asked for refuses nothing
-		if length == 0 { // it begins with a re-key, and ends with the channel
+		if length == 0 {                                            // it begins with a re-key, and ends with the channel
 			sure, kept = true, rekeyCutKept
 		}
 		start, err := q.state.Cuts.Cut(q.r.Context(), id, cut.Start, kept, sure)
