@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -118,12 +119,15 @@ func TestKeyFaultsAtEveryLicensePath(t *testing.T) {
 	var now atomic.Pointer[http.HandlerFunc]
 	now.Store(answer(200, list(kid, key)))
 	server := startScripted(t, func(w http.ResponseWriter, r *http.Request) { (*now.Load())(w, r) })
-	l := startAllPaths(t, "scheme cbcs", "keys derived {\n\tper track_class\n}", "keys nginx_vod "+server+"/{asset} {\n\ttimeout 100ms\n}")
+	const derived = "keys derived {\n\tper track_class\n}"
+	ofServer := func(timeout int) string { return fmt.Sprintf("keys nginx_vod %s/{asset} {\n\ttimeout %dms\n}", server, timeout) }
+	l := startAllPaths(t, "scheme cbcs", derived, ofServer(100))
 	paths := l.paths(t, l.token)
 	elsewhere := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://169.254.169.254/keys", http.StatusFound)
 	})
 	stalls := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	timeout := 100
 	for name, fault := range map[string]*http.HandlerFunc{
 		"500": answer(500, list(kid, key)), "an empty list": answer(200, "[]"), "nothing": answer(200, ""), "a page": answer(200, "<html>"), "15 bytes": answer(200, list(kid, key[:15])),
 		"a key of zeros": answer(200, list(kid, make([]byte, 16))), "no name": answer(200, list(nil, key)), "10 MB": answer(200, strings.Repeat(" ", 10<<20)+list(kid, key)),
@@ -131,7 +135,8 @@ func TestKeyFaultsAtEveryLicensePath(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now.Store(fault)
-			l.load(t, l.config+"# with nothing at hand, "+name+"\n")
+			timeout++ // another configuration has none of the keys at hand
+			l.load(t, strings.Replace(l.config, derived, ofServer(timeout), 1))
 			s := search{t, []planted{{"the key", plantedKey, key, false}}}
 			for path, p := range paths {
 				before := len(l.up.asked())
