@@ -29,6 +29,7 @@ type caches struct {
 	edits      *ristretto.Cache[string, *manifestEdit]
 	renewals   *ristretto.Cache[string, string] // the session that follows on another
 	sessions   *token.OpenedSessions
+	anchors    *dateAnchors
 	flight     singleflight.Group
 }
 
@@ -63,6 +64,7 @@ var sharedCaches = sync.OnceValue(func() *caches {
 
 func newCaches() (c *caches, err error) {
 	c = &caches{}
+	c.anchors = newDateAnchors()
 	c.sessions, err = token.NewOpenedSessions(maxOpenedSessions)
 	return c, errors.Join(
 		err,

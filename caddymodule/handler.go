@@ -124,6 +124,7 @@ type Handler struct {
 	// licenseLogger writes the records of licenses.
 	licenseLogger *zap.Logger
 	told          firstTime // titles whose operator was told that they have one key
+	oneKey        firstTime // live manifests that cannot be divided
 
 	geoDatabases geo.Databases
 	geoRule      geo.Rule

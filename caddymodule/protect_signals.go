@@ -241,7 +241,7 @@ func (h *Handler) unmarshalLicenseURL(d *caddyfile.Dispenser) error {
 
 // announcesSessionKeys reports whether SessionKeys has any.
 func (p *titleProtector) announcesSessionKeys() bool {
-	oneKey := p.group.Rotate == 0 && !p.q.sourceOf(p.group.Name).Split() && !p.q.passesProtected() && p.title.Scheme.Common()
+	oneKey := p.group.Rotate == 0 && p.oldest == p.title.Generation && !p.q.sourceOf(p.group.Name).Split() && !p.q.passesProtected() && p.title.Scheme.Common()
 	return oneKey && slices.ContainsFunc(p.group.SignaledSystems(), func(s drm.SystemID) bool { return s != drm.SystemClearKey })
 }
 

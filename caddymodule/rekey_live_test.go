@@ -39,10 +39,12 @@ func TestRekeyOfAChannel(t *testing.T) {
 	if err := os.CopyFS(channel, os.DirFS(filepath.Join(testdata(t), "demo"))); err != nil {
 		t.Fatal(err)
 	}
+	now := time.Now().Truncate(time.Second)
+	clock := setClock(t, now)
 	admin := "127.0.0.1:" + freePort(t)
 	g.load(t, strings.Replace(withGroups("\t\tgroup channel {\n\t\t\tlevel low\n\t\t}\n\t\trekey_grace 2s\n"), "admin off", "admin "+admin, 1)+
 		strings.NewReplacer("group rotating", "group channel", "KEYS", "scheme cbcs", "TESTDATA", "DIR").Replace(rotatingSite))
-	began := time.Now().Truncate(time.Second).Add(-20 * time.Second)
+	began := now.Add(-20 * time.Second)
 	liveDemo(t, channel, began, 10)
 	media := func(manifest string, n int) string {
 		t.Helper()
@@ -51,7 +53,7 @@ func TestRekeyOfAChannel(t *testing.T) {
 			return "/demo/" + text[strings.LastIndexByte(text[:at], '\n')+1:at] + name
 		}
 		bases := regexp.MustCompile(`<BaseURL>([^<]*)<`).FindAllStringSubmatch(text, -1)
-		period := min(n/11, len(bases)-1) // the re-key is behind the tenth segment
+		period := min(n/15, len(bases)-1) // the re-key begins behind the thirteenth segment
 		return "/demo/" + bases[period][1] + "video/360p" + name
 	}
 	first := string(g.mustGet(t, "/demo/live.mpd").body)
@@ -64,10 +66,14 @@ func TestRekeyOfAChannel(t *testing.T) {
 	if mpd := string(g.mustGet(t, "/demo/live.mpd").body); mpd != first {
 		t.Errorf("with nothing new in it the MPD has changed:\n%s", mpd)
 	}
-	liveDemo(t, channel, began, 13)
+	playlist := string(g.mustGet(t, "/demo/live.m3u8").body)
+	liveDemo(t, channel, began, 15)
+	if later := string(g.mustGet(t, "/demo/live.m3u8").body); !strings.HasPrefix(later, playlist) {
+		t.Errorf("what was listed has changed:\n%s", later)
+	}
 	mpd := string(g.mustGet(t, "/demo/live.mpd").body)
 	kids, urls := defaultKIDPattern.FindAllStringSubmatch(mpd, -1), laurlPattern.FindAllStringSubmatch(mpd, -1)
-	if len(kids) != 2 || kids[0][1] != kid || kids[1][1] == kid || urls[0][1] != license || urls[1][1] != license || !strings.Contains(mpd, `id="p0-g1" start="PT2`) {
+	if len(kids) != 2 || kids[0][1] != kid || kids[1][1] == kid || urls[0][1] != license || urls[1][1] != license || !strings.Contains(mpd, `id="p0-g1" start="PT26S"`) {
 		t.Fatalf("want a second Period with another key:\n%s", mpd)
 	}
 	if keys, res := g.license(t, license, kid, kids[1][1]); len(keys) != 2 {
@@ -77,24 +83,26 @@ func TestRekeyOfAChannel(t *testing.T) {
 		t.Error("a segment from before the re-key has another address")
 	}
 	wantReply(t, "a segment from before, in the time of grace", g.get(t, segment), 200, "")
-	wantReply(t, "a segment from after", g.get(t, media("/demo/live.mpd", 13)), 200, "")
-	wantReply(t, "one of the playlist", g.get(t, media("/demo/live.m3u8", 13)), 200, "")
-	if playlist := string(g.mustGet(t, "/demo/live.m3u8").body); strings.Count(playlist, "#EXT-X-MAP:") != 2 || strings.Contains(playlist, "#EXT-X-GAP") {
+	wantReply(t, "a segment from after", g.get(t, media("/demo/live.mpd", 15)), 200, "")
+	wantReply(t, "one of the playlist", g.get(t, media("/demo/live.m3u8", 15)), 200, "")
+	if playlist = string(g.mustGet(t, "/demo/live.m3u8").body); strings.Count(playlist, "#EXT-X-MAP:") != 2 || strings.Contains(playlist, "#EXT-X-GAP") {
 		t.Errorf("want another key in the middle:\n%s", playlist)
 	}
 
-	for deadline := time.Now().Add(10 * time.Second); g.get(t, segment).status == 200 && time.Now().Before(deadline); {
-		time.Sleep(50 * time.Millisecond)
-	}
+	clock.set(now.Add(9 * time.Second)) // it begins after five
 	wantReply(t, "a segment from before, later", g.get(t, segment), 404, "not_found")
 	if mpd := string(g.mustGet(t, "/demo/live.mpd").body); strings.Count(mpd, "<Period") != 1 || !strings.Contains(mpd, `id="p0-g1"`) || strings.Contains(mpd, kid) {
 		t.Errorf("want only what has the new key:\n%s", mpd)
 	}
-	playlist := string(g.mustGet(t, "/demo/live.m3u8").body)
-	if gaps := strings.Count(playlist, "#EXT-X-GAP\n"); gaps < 10 || gaps > 11 || strings.Count(playlist, "#EXT-X-MAP:") != 1 || media("/demo/live.m3u8", 3) != listed {
+	mpd, playlist = string(g.mustGet(t, "/demo/live.mpd").body), string(g.mustGet(t, "/demo/live.m3u8").body)
+	if gaps := strings.Count(playlist, "#EXT-X-GAP\n"); gaps != 13 || strings.Count(playlist, "#EXT-X-MAP:") != 1 || media("/demo/live.m3u8", 3) != listed {
 		t.Errorf("want gaps at the same addresses:\n%s", playlist)
 	}
 	if keys, res := g.license(t, license, kid, kids[1][1]); len(keys) != 1 || keys[kids[1][1]] == "" {
 		t.Errorf("the license holds %d keys: %d", len(keys), res.status)
+	}
+	clock.set(now.Add(90 * time.Second))
+	if string(g.mustGet(t, "/demo/live.mpd").body) != mpd || string(g.mustGet(t, "/demo/live.m3u8").body) != playlist {
+		t.Error("manifests change when the encoder stalls")
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/licensing"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
-	"github.com/caddy-drm/caddy-drm/manifest/hls"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
 
@@ -220,12 +219,6 @@ func (p *titleProtector) dashRotation(mpd []byte) (dash.Rotation, address.Window
 	return rotation, p.dashWindow(info), nil
 }
 
-// newKeysForAll is the rotation of a live MPD that cannot be cut where keys were replaced. Players that watch may stop.
-func (p *titleProtector) newKeysForAll(r dash.Rotation) dash.Rotation {
-	r.Replaced, r.Oldest, r.Generation = nil, 0, p.title.Generation
-	return r
-}
-
 // dashWindow returns the crypto periods of the licenses of an MPD.
 func (p *titleProtector) dashWindow(info dash.Info) address.Window {
 	length := p.group.Rotate
@@ -241,14 +234,6 @@ func (p *titleProtector) dashWindow(info dash.Info) address.Window {
 	default:
 		return address.Window{Further: maxLicensePeriods} // of a title that does not say how long it is
 	}
-}
-
-// hlsRotation returns how a media playlist is divided.
-func (p *titleProtector) hlsRotation(playlist []byte) hls.Rotation {
-	if len(p.replaced) > 0 && isLivePlaylist(playlist) {
-		p.licensed = p.oldest
-	}
-	return hls.Rotation{Length: p.group.Rotate, Replaced: p.replaced, Oldest: p.oldest, Now: p.q.now()}
 }
 
 const (

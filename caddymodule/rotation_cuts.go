@@ -20,9 +20,6 @@ var errCutsUnavailable = errors.New("the shared state does not say where a Perio
 // cutsSlack is how long a cut is kept behind the end of its Period, for channels whose window stands still for a while.
 const cutsSlack = time.Hour
 
-// rekeyCutKept is how long a cut is kept that a Period without an end begins with.
-const rekeyCutKept = 30 * 24 * time.Hour
-
 // cuts returns what remembers where the Periods of an MPD begin that has them cut in crypto periods of that length.
 func (p *titleProtector) cuts(length time.Duration, info dash.Info) func(dash.Cut) (time.Duration, error) {
 	q := p.q
@@ -36,7 +33,7 @@ func (p *titleProtector) cuts(length time.Duration, info dash.Info) func(dash.Cu
 		id := q.state.digest.Digest("cut", fmt.Sprintf("%s %q %q", channel, cut.Original, cut.ID))
 		sure, kept := cut.Seen || p.implied, length+depth+cutsSlack // what nobody asked for refuses nothing
 		if length == 0 {                                            // it begins with a re-key, and ends with the channel
-			sure, kept = true, rekeyCutKept
+			sure, kept = true, rekeyKept
 		}
 		start, err := q.state.Cuts.Cut(q.r.Context(), id, cut.Start, kept, sure)
 		if err != nil {

@@ -26,6 +26,7 @@ const (
 // Why a live channel under cenc has one key.
 var (
 	errKeptLicenses = errors.New("licenses of its group are persistent")
+	errUndivided    = errors.New("its manifest could not be divided before")
 	errAskedSource  = errors.New("its keys are not derived, and a key server is asked for crypto periods only where the group says rotate")
 )
 
@@ -43,6 +44,10 @@ func (p *titleProtector) withLiveRotation(isLive func() bool, rewrite func(p *ti
 	if p.group.Rotate > 0 || p.title.Scheme != drm.SchemeCenc || !isLive() {
 		return rewrite(p)
 	}
+	manifestOf := p.q.tenant + "\x00" + string(p.q.addr.Path)
+	if p.q.oneKey.has(manifestOf) {
+		return p.withOneKey(errUndivided, rewrite)
+	}
 	rotating := *p
 	switch rotating.group.Rotate = p.q.liveRotation(p.group, p.title.Scheme); {
 	case rotating.group.Rotate > 0:
@@ -55,8 +60,12 @@ func (p *titleProtector) withLiveRotation(isLive func() bool, rewrite func(p *ti
 	manifest, err := rewrite(&rotating)
 	var inMPD *dash.SyntaxError
 	var inPlaylist *hls.SyntaxError
-	if errors.As(err, &inMPD) || errors.As(err, &inPlaylist) {
-		return p.withOneKey(err, rewrite)
+	if !errors.As(err, &inMPD) && !errors.As(err, &inPlaylist) {
+		return manifest, err
+	}
+	why := err
+	if manifest, err = p.withOneKey(why, rewrite); err == nil && (errors.Is(why, dash.ErrUnsupported) || errors.Is(why, hls.ErrUnsupported)) {
+		p.q.oneKey.first(manifestOf) // its form stands in the way, and may do so at the end of a week alone
 	}
 	return manifest, err
 }
@@ -127,6 +136,13 @@ func inPeriods(group drm.Group, scheme drm.ProtectionScheme, rotates bool) drm.G
 // demand, and of channels whose clock has just begun; both have the same key.
 func (t keyedTrack) rotates() bool {
 	return t.p.group.Rotate > 0 && (t.title.Period > 0 || !t.p.implied)
+}
+
+// has reports whether first was called with what before.
+func (f *firstTime) has(what string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.told[what]
 }
 
 // firstTime remembers what has been told. It forgets all when that is too much.

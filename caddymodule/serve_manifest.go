@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -40,12 +39,10 @@ func (p *titleProtector) rewriteMPD(clear []byte) ([]byte, error) {
 		PassProtected: q.passesProtected(), ReplaceProtection: q.replacesProtection(), Rotation: rotation,
 		ClearLead: p.dashClearLead(), SessionQuery: q.sessionQuery(), Session: sessionText(p.session),
 	}
-	out, err := dash.Rewrite(q.r.Context(), clear, options)
-	if options.Rotation.Replaced != nil && errors.As(err, new(*dash.SyntaxError)) {
-		options.Rotation = p.newKeysForAll(rotation)
-		out, err = dash.Rewrite(q.r.Context(), clear, options)
+	if rotation.Replaced != nil {
+		return p.rewriteReplaced(clear, options)
 	}
-	return out, err
+	return dash.Rewrite(q.r.Context(), clear, options)
 }
 
 // servePlaylist answers for a multivariant or a media playlist.

@@ -10,7 +10,7 @@ import (
 // CutStore keeps where the Periods of live MPDs begin, for all nodes. An id is a digest of the Period, made by the caller. It is safe for
 // concurrent use.
 type CutStore interface {
-	// Cut returns what was kept for id before or, if that is nothing, start, and keeps it for that long.
+	// Cut returns what was kept for id before or, if that is nothing, start, and keeps it for that long from now on.
 	Cut(ctx context.Context, id [16]byte, start, keep time.Duration) (time.Duration, error)
 }
 
@@ -54,7 +54,7 @@ func (c *Cuts) Cut(ctx context.Context, id [16]byte, start, keep time.Duration, 
 	out := now.Before(c.out)
 	c.mu.Unlock()
 	switch {
-	case ok && (known.kept || out):
+	case ok && (known.kept && now.Before(known.until.Add(-keep/2)) || out):
 		return known.start, nil
 	case ok:
 		start = known.start
@@ -80,6 +80,9 @@ func (c *Cuts) Cut(ctx context.Context, id [16]byte, start, keep time.Duration, 
 		if !ok && !seen {
 			return 0, fmt.Errorf("asking where a Period begins: %w", err)
 		}
+	}
+	if other, since := c.known[id]; since && !ok && err != nil && now.Before(other.until) {
+		return other.start, nil // who asked at the same time has given it to players
 	}
 	if _, counted := c.known[id]; !counted && len(c.known) >= maxKnownCuts {
 		forgetCuts(c.known, now)
@@ -119,6 +122,7 @@ func (m *MemoryCuts) Cut(_ context.Context, id [16]byte, start, keep time.Durati
 	defer m.mu.Unlock()
 	now := m.now()
 	if cut, ok := m.cuts[id]; ok && now.Before(cut.until) {
+		m.cuts[id] = knownCut{start: cut.start, until: now.Add(keep)}
 		return cut.start, nil
 	}
 	if len(m.cuts) >= maxKnownCuts {

@@ -124,3 +124,20 @@ func TestCutsAreBounded(t *testing.T) {
 		t.Errorf("%d Periods are known", len(node.known))
 	}
 }
+
+// TestCutsInUseAreKept: one that a node still asks for does not end after its first time, here or in the store.
+func TestCutsInUseAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &countedCuts{MemoryCuts: NewMemoryCuts(time.Now)}
+		node := NewCuts(store, time.Now)
+		for range 10 {
+			if start, err := node.Cut(t.Context(), [16]byte{1}, 7*time.Second, time.Hour, false); err != nil || start != 7*time.Second {
+				t.Fatalf("%s, %v", start, err)
+			}
+			time.Sleep(35 * time.Minute)
+		}
+		if start, err := store.MemoryCuts.Cut(t.Context(), [16]byte{1}, 9*time.Second, time.Hour); err != nil || start != 7*time.Second {
+			t.Errorf("the store says %s, %v", start, err)
+		}
+	})
+}

@@ -23,6 +23,10 @@ const (
 // rekeyEnd is later than anything that is asked for.
 var rekeyEnd = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// rekeyLead is how long after its entry a re-key begins for the media of live titles, in seconds: clocks of nodes differ, and nodes hear of it one
+// after the other. What they have listed by then keeps its keys.
+const rekeyLead = 5
+
 // NewRekey makes the entry that gives new keys to a title or a group from now on; tenant may be empty: all. Every entry counts, also a
 // second one for the same title.
 func NewRekey(kind RevocationKind, tenant, value, note string, now time.Time) (Revocation, error) {
@@ -54,7 +58,8 @@ func NewRekey(kind RevocationKind, tenant, value, note string, now time.Time) (R
 // IsRekey reports whether the entry gives new keys instead of revoking anything.
 func (r Revocation) IsRekey() bool { return r.Kind == RekeyTitle || r.Kind == RekeyGroup }
 
-// Generations returns when a title got new keys: by its own path, by those above it, or with its group.
+// Generations returns when a title got new keys: by its own path, by those above it, or with its group. A re-key counts at once, although its
+// time is some seconds ahead.
 func (r *Revocations) Generations(tenant, group, asset string) drm.Generations {
 	known := r.copy.Load()
 	if len(known.rekeyed) == 0 {
@@ -64,7 +69,7 @@ func (r *Revocations) Generations(tenant, group, asset string) drm.Generations {
 	collect := func(what rekeyed) {
 		for _, entry := range known.rekeyed[what] {
 			if entry.tenant == "" || entry.tenant == tenant {
-				times = append(times, entry.unix)
+				times = append(times, entry.unix+rekeyLead)
 			}
 		}
 	}

@@ -243,10 +243,8 @@ func (r *rewriter) rewriteMPD(mpd *node) error {
 		if err != nil {
 			return err
 		}
-		if r.dynamic() {
-			if err := r.nameGeneration(period); err != nil {
-				return err
-			}
+		if err := r.nameGeneration(period); err != nil {
+			return err
 		}
 		if err := r.writePeriod(period, &part{period: index, generation: r.Rotation.Generation}); err != nil {
 			return err

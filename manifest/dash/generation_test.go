@@ -74,7 +74,7 @@ func TestALivePeriodIsCutWhereKeysWereReplaced(t *testing.T) {
 		"rotating, afterwards": {10 * time.Second, drm.Generations{1015}, 1, timedFrom(0), 1030, []string{"p0-k101-g1 at 16 from 9 k101-g1", "p0-k102-g1 at 20 from 11 k102-g1"}},
 		"by the clock":         {0, drm.Generations{1021}, 0, counted, 1040, []string{"at 0 from 1 k0-g0", "p0-g1 at 22 from 12 k0-g1"}},
 		"a clock of long ago":  {0, drm.Generations{1021}, 0, timedFrom(0), 1061, nil},
-		"a clock of tomorrow":  {0, drm.Generations{1021}, 0, timedFrom(0), 999, nil},
+		"a clock of tomorrow":  {0, drm.Generations{1021}, 0, timedFrom(0), 1024, nil},
 		"nothing new yet":      {0, drm.Generations{1031}, 1, timedFrom(0), 1031, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,6 +36,8 @@ type Rotation struct {
 	Replaced drm.Generations
 	// Oldest is the lowest generation that is listed.
 	Oldest uint32
+	// Trusted says that the clock of the MPD was about right when it was looked at first: encoders stall.
+	Trusted bool
 }
 
 // Cut is where a Period of a dynamic MPD begins.

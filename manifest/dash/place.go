@@ -48,6 +48,10 @@ func (r *rewriter) resolvePlace(n *node, outer place) (here place, chosen *node,
 			continue
 		}
 		text := strings.TrimSpace(c.text.String())
+		if text == "" { // the base above it, with its query (RFC 3986, 5.2.2)
+			chosen = c
+			continue
+		}
 		base, err := outer.base.Join(text)
 		if err != nil {
 			if firstErr == nil {

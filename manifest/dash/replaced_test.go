@@ -48,8 +48,7 @@ func TestReplacedKeysAreOtherPeriods(t *testing.T) {
 	}
 }
 
-// TestReplacedKeysWithoutRotation: live Periods whose keys do not rotate are others after a re-key, too, and nothing but their ids is. Whole
-// titles are not loaded again, and keep theirs.
+// TestReplacedKeysWithoutRotation: Periods whose keys do not rotate are others after a re-key, too, and nothing but their ids is.
 func TestReplacedKeysWithoutRotation(t *testing.T) {
 	const set = `<AdaptationSet contentType="video" mimeType="video/mp4"><SegmentTemplate timescale="1" duration="2" initialization="init.mp4" media="$Number$.m4s"/>` +
 		`<Representation id="v" bandwidth="1"/></AdaptationSet>`
@@ -59,7 +58,7 @@ func TestReplacedKeysWithoutRotation(t *testing.T) {
 		want []string
 	}{
 		"live":      {`type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z"><Period id="a" start="PT0S">` + set + `</Period><Period start="PT8S">` + set + `</Period>`, []string{"a-g2-whole", "p8-g2-whole"}},
-		"on demand": {`type="static" mediaPresentationDuration="PT20S"><Period duration="PT8S">` + set + `</Period><Period id="b">` + set + `</Period>`, []string{"b"}},
+		"on demand": {`type="static" mediaPresentationDuration="PT20S"><Period duration="PT8S">` + set + `</Period><Period id="b">` + set + `</Period>`, []string{"p0-g2-whole", "b-g2-whole"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mpd := `<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" ` + test.mpd + `</MPD>`

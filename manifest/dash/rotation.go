@@ -44,7 +44,9 @@ func (r *rewriter) rotatePeriod(p *periodPlan) error {
 	}
 	reference := p.reference()
 	if reference == nil {
-		r.parts++
+		if len(r.Rotation.Replaced) == 0 { // with nothing else, all keys would be gone
+			r.parts++
+		}
 		r.setAttribute(p.node, "start", formatDuration(p.times.start)) // the end of the one in front of it may be gone
 		if err := r.nameGeneration(p); err != nil {
 			return err

@@ -62,9 +62,7 @@ func (r *rewriter) readTimes(text string) error {
 		return fault
 	}
 	r.media.epochs = epochs
-	for r.media.gone < len(epochs) && epochs[r.media.gone].Generation < r.o.Rotation.Oldest {
-		r.media.gone++
-	}
+	r.media.gone = gone(epochs, r.o.Rotation.Oldest)
 	return nil
 }
 
@@ -150,6 +148,7 @@ func (c *clock) skip(list string) error {
 // A live playlist without dates has the same clock at each reload only if nothing that it counts from ever leaves it: the first
 // segment, as long as EXT-X-PLAYLIST-TYPE promises that it stays, and the number 0 otherwise.
 func (c *clock) epochs(rotation Rotation) ([]Epoch, *SyntaxError) {
+	c.anchor(rotation)
 	dated := !c.ended && len(c.dates) > 0 && c.dateless == nil
 	if rotation.Length <= 0 {
 		if !dated {
@@ -177,36 +176,12 @@ func (c *clock) epochs(rotation Rotation) ([]Epoch, *SyntaxError) {
 		} else {
 			epochs[i].CryptoPeriod = rotation.Period(time.Duration(start))
 		}
-		epochs[i].Generation = rotation.Replaced.Current()
+		epochs[i].Generation = rotation.newest()
 	}
 	if dated {
 		return c.generations(rotation, epochs), nil
 	}
 	return epochs, nil
-}
-
-// maxLag is how far the dates of a live playlist may be off for keys to be replaced by them. Encoders and their storage are some seconds
-// late.
-const maxLag = 30 * time.Second
-
-// generations finds out the generation of each segment by its date. All have the newest, if the dates are those of another clock, or
-// nothing would be left.
-func (c *clock) generations(rotation Rotation, epochs []Epoch) []Epoch {
-	newest, last := rotation.Replaced.Current(), len(c.starts)-1
-	of := func(i int) uint32 {
-		generation, _, _ := rotation.Replaced.At(c.starts[i] + int64(cutSlack))
-		return generation
-	}
-	lag := rotation.Now.Sub(time.Unix(0, c.starts[last]))
-	whole := of(0) < newest && lag.Abs() > maxLag || last == 0 || of(last-1) < rotation.Oldest
-	listed := uint32(0)
-	for i := range epochs {
-		if epochs[i].Generation = newest; !whole {
-			listed = max(listed, of(i)) // a date that jumps back gives no keys back
-			epochs[i].Generation = listed
-		}
-	}
-	return epochs
 }
 
 // fromDates moves the starts to the dates: each segment counts from the last date up to its own, and those in front of the

@@ -216,7 +216,7 @@ func fuzzOptions(rotate uint16, flags byte) (Options, *testProtector) {
 		o.ClearLead = 3 * time.Second
 	}
 	if flags&16 != 0 {
-		o.Rotation.Replaced, o.Rotation.Now = drm.Generations{2_000_000_005}, time.Unix(2_000_000_010, 0)
+		o.Rotation.Replaced = drm.Generations{2_000_000_005}
 		o.Rotation.Oldest = uint32(flags >> 5 & 1)
 	}
 	if flags&4 != 0 {

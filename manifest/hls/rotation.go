@@ -12,15 +12,27 @@ import (
 type Rotation struct {
 	// Length is that of a crypto period, at least a second. Zero: keys do not rotate, and everything is of period 0.
 	Length time.Duration
-	// Replaced says when all keys were replaced in between. In a live playlist with dates, what begins behind that has the new ones; all
-	// of any other has the newest.
+	// Generation counts how often all keys were replaced.
+	Generation uint32
+	// Replaced says when the keys of Generation were replaced, and those that followed. In a live playlist with dates, what begins behind
+	// that has the new ones, see Divides; all of any other has the newest.
 	Replaced drm.Generations
 	// Oldest is the lowest generation whose keys are still given. Segments of a lower one stay as they were, but as gaps: players that know
 	// them take no other address for them, and nobody loads them.
 	Oldest uint32
-	// Now tells whether the dates of a live playlist are about right, without which keys are not replaced by them.
-	Now time.Time
+	// Anchor, if set, remembers a date of a live playlist for those of its loads in which there is none. It is called once for each load:
+	// with the date of the first segment, which it returns, or with none.
+	Anchor func(dated Anchor) Anchor
 }
+
+// Anchor is the date of a segment, zero for none.
+type Anchor struct {
+	Sequence uint64
+	At       time.Duration // since 1970
+}
+
+// newest is the generation of what comes last.
+func (r Rotation) newest() uint32 { return r.Generation + r.Replaced.Current() }
 
 // Epoch says which keys hold: those of a crypto period and a generation. It is zero without rotation, for tracks that pass, and where no
 // keys were replaced.
@@ -54,13 +66,16 @@ func (r *rewriter) ownEpoch() Epoch { return r.epochAt(r.media.index) }
 
 func (r *rewriter) epochAt(index int) Epoch {
 	if r.media.epochs == nil {
-		return Epoch{Generation: r.o.Rotation.Replaced.Current()}
+		return Epoch{Generation: r.o.Rotation.newest()}
 	}
 	return r.media.epochs[index]
 }
 
 // isGone reports whether the keys of the segment at hand were replaced, and are not given any more.
-func (r *rewriter) isGone() bool { return r.media.index < r.media.gone }
+func (r *rewriter) isGone() bool {
+	mapped := r.media.tracks.mapped
+	return r.media.index < r.media.gone && (mapped == nil || !mapped.passes)
+}
 
 // keysOf returns the keys of a track in an epoch.
 func (r *rewriter) keysOf(track *openTrack, epoch Epoch) ([]Key, error) {
