@@ -58,6 +58,11 @@
 // looks at one playlist alone can tell. Both listings play, since each names its own key. All periods of a presentation change
 // once, when it ends.
 //
+// With Rotation.Anchor, a live playlist that has no date in one of its loads is timed from the last that it had.
+//
+// With Rotation.Replaced, a live playlist with dates also changes its keys where all of them were replaced. Segments whose keys are not given any
+// more are listed at the same addresses, as gaps, and no key of theirs is announced.
+//
 // A delta update without dates is taken for one of a playlist that has none, and so for one that is timed by numbers.
 //
 // The package is pure. "8216bis" in it is draft-pantos-hls-rfc8216bis, clauses as in revisions -07 to -14.
