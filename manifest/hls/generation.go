@@ -5,7 +5,7 @@ import "time"
 const (
 	// maxLag is how far the dates of a live playlist may be behind for it to be divided where keys were replaced: encoders and their
 	// storage are some seconds late. maxAhead is how far they may be ahead: what is listed by the time of a re-key is never given new keys.
-	maxLag  = 30 * time.Second
+	maxLag   = 30 * time.Second
 	maxAhead = 5 * time.Second
 )
 
