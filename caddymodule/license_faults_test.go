@@ -120,7 +120,9 @@ func TestKeyFaultsAtEveryLicensePath(t *testing.T) {
 	now.Store(answer(200, list(kid, key)))
 	server := startScripted(t, func(w http.ResponseWriter, r *http.Request) { (*now.Load())(w, r) })
 	const derived = "keys derived {\n\tper track_class\n}"
-	ofServer := func(timeout int) string { return fmt.Sprintf("keys nginx_vod %s/{asset} {\n\ttimeout %dms\n}", server, timeout) }
+	ofServer := func(timeout int) string {
+		return fmt.Sprintf("keys nginx_vod %s/{asset} {\n\ttimeout %dms\n}", server, timeout)
+	}
 	l := startAllPaths(t, "scheme cbcs", derived, ofServer(100))
 	paths := l.paths(t, l.token)
 	elsewhere := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
