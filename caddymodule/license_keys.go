@@ -10,12 +10,26 @@ import (
 	"github.com/caddy-drm/caddy-drm/licensing"
 )
 
+// keySearch gathers the keys of a license from one generation and crypto period of a title to the next. A key may be that of several of them,
+// so that what has been found is known by name, and not by how often.
+type keySearch struct {
+	missing []drm.KID // asked for, and not found yet
+	keys    []licensing.GrantedKey
+}
+
+func newKeySearch(asked []drm.KID) *keySearch { return &keySearch{missing: slices.Clone(asked)} }
+
+// take notes keys that were found.
+func (s *keySearch) take(found []licensing.GrantedKey) {
+	s.keys = append(s.keys, found...)
+	s.missing = slices.DeleteFunc(s.missing, func(kid drm.KID) bool { return holdsAny(found, []drm.KID{kid}) })
+}
+
 // grantedKeys returns what a license may hold for a request that names keys: all that the viewer may have of the crypto periods that they
 // are of. A request that names a key that is not among them is refused. One that names none is for the periods of this moment.
 func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
-	var granted []licensing.GrantedKey
+	search := newKeySearch(asked)
 	var err error
-	missing := len(asked)
 	periods := 0
 	q.licensedTitles(func(title keysource.Title) bool {
 		if len(asked) > 0 && !q.sourceOf(title.Group).MayHold(title, asked) {
@@ -25,21 +39,19 @@ func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
 		if found, err = q.classKeys(title); err != nil {
 			return false
 		}
-		holds := countKIDs(found, asked)
-		if holds > 0 || len(asked) == 0 {
-			granted = append(granted, found...)
+		if len(asked) == 0 || holdsAny(found, asked) {
+			search.take(found)
 		}
-		missing -= holds
 		periods++
-		return missing > 0 || len(asked) == 0 && periods < q.unnamedPeriods()
+		return len(search.missing) > 0 || len(asked) == 0 && periods < q.unnamedPeriods()
 	})
 	switch {
 	case err != nil:
 		return nil, err
-	case missing > 0:
+	case len(search.missing) > 0:
 		return nil, licensing.ErrNoKeys
 	}
-	return q.permitted(granted, asked)
+	return q.permitted(search.keys, asked)
 }
 
 // unnamedPeriods is how many crypto periods a license has whose request names no key. A live title lists the next period first, and then that
@@ -143,11 +155,7 @@ func (q *request) judgeKeys(keys []licensing.GrantedKey) (kept []licensing.Grant
 	return kept, refused
 }
 
-func countKIDs(keys []licensing.GrantedKey, asked []drm.KID) (n int) {
-	for _, kid := range asked {
-		if slices.ContainsFunc(keys, func(k licensing.GrantedKey) bool { return k.Key.KID() == kid }) {
-			n++
-		}
-	}
-	return n
+// holdsAny reports whether one of the keys has one of the names.
+func holdsAny(keys []licensing.GrantedKey, kids []drm.KID) bool {
+	return slices.ContainsFunc(keys, func(k licensing.GrantedKey) bool { return slices.Contains(kids, k.Key.KID()) })
 }

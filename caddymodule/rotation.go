@@ -159,26 +159,24 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	if err := q.checkGroup(); err != nil {
 		return nil, err
 	}
-	var keys []licensing.GrantedKey
+	search := newKeySearch(asked)
 	var err, unknown error
-	missing := len(asked)
 	q.licensedTitles(func(title keysource.Title) bool {
 		var found []licensing.GrantedKey
 		found, err = q.keysNamed(title, asked)
 		if errors.Is(err, keysource.ErrUnknownKey) { // of a live title the next period is looked at first, and may have no key yet
 			err, unknown = nil, err
 		}
-		keys = append(keys, found...)
-		missing -= countKIDs(found, asked)
-		return err == nil && missing > 0
+		search.take(found)
+		return err == nil && len(search.missing) > 0
 	})
-	if err == nil && len(keys) == 0 {
+	if err == nil && len(search.keys) == 0 {
 		err = unknown
 	}
 	if err != nil {
 		return nil, err
 	}
-	return q.permittedAlone(keys)
+	return q.permittedAlone(search.keys)
 }
 
 // keysNamed returns the keys of a title in one crypto period that have one of the names. A source that can tell names without keys is not

@@ -1,0 +1,108 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
+	"github.com/caddy-drm/caddy-drm/licensing"
+	"github.com/caddy-drm/caddy-drm/state"
+)
+
+// scriptedKeys is a source of keys, one for each class, that says what a function says.
+type scriptedKeys func(keysource.Request) (drm.ContentKey, error)
+
+func (scriptedKeys) Split() bool { return true }
+
+func (s scriptedKeys) ContentKey(_ context.Context, r keysource.Request) (drm.ContentKey, error) {
+	return s(r)
+}
+
+func (s scriptedKeys) ContentKeys(context.Context, keysource.Title) ([]drm.ContentKey, error) {
+	return nil, keysource.ErrUnknownKey
+}
+
+// keyNumber is the key whose KID begins with a number.
+func keyNumber(t testing.TB, number byte) drm.ContentKey {
+	t.Helper()
+	key, err := drm.NewContentKey(drm.KID{number}, bytes.Repeat([]byte{number}, drm.KeySize), make([]byte, drm.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// sealedRequest is one under a seal, to a site whose keys come from a source.
+func sealedRequest(t *testing.T, seal address.Seal, keys scriptedKeys) *request {
+	t.Helper()
+	source, err := keysource.NewCached(keys, time.Now, keysource.CacheOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(source.Close)
+	shared, err := (&MemoryState{}).Open(state.NewDigester([32]byte{1}), nil, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &Handler{app: &App{clock: time.Now}, state: shared, keys: openKeys{source: source}}
+	h.License = &LicenseConfig{ClearKey: true}
+	seal.Asset, seal.Scheme = "/demo/", drm.SchemeCenc
+	return &request{Handler: h, site: &site{}, seal: seal, r: httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)}
+}
+
+func kidsOf(keys []drm.ContentKey) (kids []drm.KID) {
+	for _, key := range keys {
+		kids = append(kids, key.KID())
+	}
+	slices.SortFunc(kids, func(a, b drm.KID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(kids)
+}
+
+// sharedSound has a key for the pictures of each crypto period, from 1 on, and the one of sound for all of them.
+func sharedSound(t *testing.T) scriptedKeys {
+	return func(r keysource.Request) (drm.ContentKey, error) {
+		if r.Class == drm.ClassAudio {
+			return keyNumber(t, 100), nil
+		}
+		return keyNumber(t, byte(1+r.Period)), nil
+	}
+}
+
+// TestKeysOfSeveralPeriods: a key that several crypto periods have stands for itself alone. It does not make up for the key of another title
+// beside it, and does not end the search for the others.
+func TestKeysOfSeveralPeriods(t *testing.T) {
+	const sound = 100
+	for _, test := range []struct {
+		name  string
+		asked []drm.KID
+		found []drm.KID // by ClearKey
+		err   error     // of a license server's request
+	}{
+		{"sound and a foreign key", []drm.KID{{sound}, {0xf0}}, []drm.KID{{sound}}, licensing.ErrNoKeys},
+		{"sound and the pictures of the last period", []drm.KID{{sound}, {4}}, []drm.KID{{4}, {sound}}, nil},
+		{"pictures of the first and the last period", []drm.KID{{1}, {4}, {sound}}, []drm.KID{{1}, {4}, {sound}}, nil},
+		{"sound named twice, and a foreign key", []drm.KID{{sound}, {sound}, {0xf0}}, []drm.KID{{sound}}, licensing.ErrNoKeys},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			q := sealedRequest(t, address.Seal{Window: address.Window{Further: 3}}, sharedSound(t))
+			if granted, err := q.grantedKeys(test.asked); !errors.Is(err, test.err) || err != nil && granted != nil {
+				t.Errorf("granted %v, %v; want %v", grantedKIDs(granted), err, test.err)
+			} else if err == nil && slices.ContainsFunc(test.asked, func(kid drm.KID) bool { return !holdsAny(granted, []drm.KID{kid}) }) {
+				t.Errorf("granted %v of %v", grantedKIDs(granted), test.asked)
+			}
+			keys, err := q.licensedKeys(test.asked)
+			if got := kidsOf(keys); err != nil || !slices.Equal(got, test.found) {
+				t.Errorf("a license of ClearKey has %v, %v; want %v", got, err, test.found)
+			}
+		})
+	}
+}
