@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,10 +42,10 @@ func keyNumber(t testing.TB, number byte) drm.ContentKey {
 	return key
 }
 
-// sealedRequest is one under a seal, to a site whose keys come from a source.
+// sealedRequest is one for a license under a seal, to a site whose keys come from a source. What has no key is asked for again at once.
 func sealedRequest(t *testing.T, seal address.Seal, keys scriptedKeys) *request {
 	t.Helper()
-	source, err := keysource.NewCached(keys, time.Now, keysource.CacheOptions{})
+	source, err := keysource.NewCached(keys, time.Now, keysource.CacheOptions{UnknownFor: time.Nanosecond, RetryAfter: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,5 +105,27 @@ func TestKeysOfSeveralPeriods(t *testing.T) {
 				t.Errorf("a license of ClearKey has %v, %v; want %v", got, err, test.found)
 			}
 		})
+	}
+}
+
+// TestLicensesThroughAnOutage: a title without tracks of some class has licenses while the key server is out, as its keys are at hand.
+func TestLicensesThroughAnOutage(t *testing.T) {
+	var out atomic.Bool
+	q := sealedRequest(t, address.Seal{}, func(r keysource.Request) (drm.ContentKey, error) {
+		switch {
+		case out.Load():
+			return drm.ContentKey{}, errors.New("connection refused")
+		case r.Class == drm.ClassHD:
+			return keyNumber(t, 1), nil
+		}
+		return drm.ContentKey{}, keysource.ErrUnknownKey
+	})
+	for _, when := range []string{"before", "in the outage", "later in the outage"} {
+		keys, err := q.licensedKeys([]drm.KID{{1}})
+		granted, errGranted := q.grantedKeys([]drm.KID{{1}})
+		if err != nil || errGranted != nil || len(keys) != 1 || len(granted) != 1 {
+			t.Errorf("%s: %d keys of ClearKey (%v), %d of another system (%v)", when, len(keys), err, len(granted), errGranted)
+		}
+		out.Store(true)
 	}
 }
