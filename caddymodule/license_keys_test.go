@@ -129,3 +129,122 @@ func TestLicensesThroughAnOutage(t *testing.T) {
 		out.Store(true)
 	}
 }
+
+// livePeriods is a license request for a channel whose keys change every ten seconds, at a time in its crypto period 100. The source
+// has a key for the pictures of each, by number and generation, and fails where the function says so.
+func livePeriods(t *testing.T, failing func(keysource.Request) bool) *request {
+	t.Helper()
+	q := sealedRequest(t, address.Seal{Window: address.Window{Rotate: 10, Depth: 30}}, func(r keysource.Request) (drm.ContentKey, error) {
+		switch {
+		case failing(r):
+			return drm.ContentKey{}, errors.New("connection refused")
+		case r.Class == drm.ClassHD:
+			return keyNumber(t, byte(r.Period)+byte(100*r.Generation)), nil
+		}
+		return drm.ContentKey{}, keysource.ErrUnknownKey
+	})
+	q.app.clock = func() time.Time { return time.Unix(1005, 0) }
+	return q
+}
+
+// TestNewestKeysFail: that the source cannot give the newest keys leaves those of this moment in peace. It is told to who asks for a key that
+// was not found, since nobody knows whose that is.
+func TestNewestKeysFail(t *testing.T) {
+	fails := func(periods ...uint32) func(keysource.Request) bool {
+		return func(r keysource.Request) bool { return slices.Contains(periods, r.Period) }
+	}
+	all := func(keysource.Request) bool { return true }
+	for _, test := range []struct {
+		name    string
+		failing func(keysource.Request) bool
+		asked   []drm.KID
+		granted []drm.KID
+		err     error
+	}{
+		{"nothing", fails(), []drm.KID{{100}}, []drm.KID{{100}}, nil},
+		{"the next", fails(101), []drm.KID{{100}}, []drm.KID{{100}}, nil},
+		{"the next and that of now", fails(101, 100), []drm.KID{{99}, {98}}, []drm.KID{{98}, {99}}, nil},
+		{"the next, which is asked for", fails(101), []drm.KID{{101}}, nil, keysource.ErrUnavailable},
+		{"the next, and a foreign key is asked for", fails(101), []drm.KID{{100}, {0xf0}}, nil, keysource.ErrUnavailable},
+		{"nothing, and a foreign key is asked for", fails(), []drm.KID{{100}, {0xf0}}, nil, licensing.ErrNoKeys},
+		{"the next, and no key is named", fails(101), nil, []drm.KID{{100}}, nil},
+		{"all, and no key is named", all, nil, nil, keysource.ErrUnavailable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			q := livePeriods(t, test.failing)
+			granted, err := q.grantedKeys(test.asked)
+			if !errors.Is(err, test.err) || err == nil && !slices.Equal(kidsGranted(granted), test.granted) {
+				t.Errorf("granted %v, %v; want %v, %v", grantedKIDs(granted), err, test.granted, test.err)
+			}
+			if len(test.asked) == 0 || errors.Is(test.err, licensing.ErrNoKeys) { // ClearKey gives what there is
+				return
+			}
+			keys, err := q.licensedKeys(test.asked)
+			if !errors.Is(err, test.err) || err == nil && !slices.Equal(kidsOf(keys), test.granted) {
+				t.Errorf("a license of ClearKey has %v, %v; want %v, %v", kidsOf(keys), err, test.granted, test.err)
+			}
+		})
+	}
+}
+
+func kidsGranted(granted []licensing.GrantedKey) []drm.KID {
+	var keys []drm.ContentKey
+	for _, key := range granted {
+		keys = append(keys, key.Key)
+	}
+	return kidsOf(keys)
+}
+
+// TestNewestGenerationFails: the same behind a re-key.
+func TestNewestGenerationFails(t *testing.T) {
+	for _, failing := range []bool{true, false} {
+		q := livePeriods(t, func(r keysource.Request) bool { return failing && r.Generation > 0 })
+		rekey(t, q)
+		want := []drm.KID{{100}, {101}, {200}, {201}}
+		if failing {
+			want = want[:2]
+		}
+		if granted, err := q.grantedKeys(nil); err != nil || !slices.Equal(kidsGranted(granted), want) {
+			t.Errorf("failing %t: who names no key is granted %v, %v; want %v", failing, kidsGranted(granted), err, want)
+		}
+		for _, asked := range want {
+			if granted, err := q.grantedKeys([]drm.KID{asked}); err != nil || len(granted) != 1 {
+				t.Errorf("failing %t: %v, %v for key %v", failing, kidsGranted(granted), err, asked)
+			}
+		}
+	}
+}
+
+// rekey gives the title new keys at the time of the request.
+func rekey(t *testing.T, q *request) {
+	t.Helper()
+	entry, err := state.NewRekey(state.RekeyTitle, "", "/demo/", "", q.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.state.Revocations.Add(t.Context(), entry); err != nil {
+		t.Fatal(err)
+	}
+	if got := q.generations("", "/demo/"); got.Current() != 1 {
+		t.Fatalf("generations %v behind a re-key", got)
+	}
+}
+
+// TestHangingSourceOfKeys: who asks for a key that nobody knows waits behind a failure once, and not for each crypto period.
+func TestHangingSourceOfKeys(t *testing.T) {
+	hangs := make(chan struct{})
+	q := livePeriods(t, func(r keysource.Request) bool {
+		if r.Period < 100 {
+			<-hangs
+		}
+		return r.Period > 100
+	})
+	t.Cleanup(func() { close(hangs) })
+	began := time.Now()
+	if granted, err := q.grantedKeys([]drm.KID{{0xf0}}); !errors.Is(err, keysource.ErrUnavailable) {
+		t.Errorf("granted %v, %v", kidsGranted(granted), err)
+	}
+	if took := time.Since(began); took > searchBeyondFailure+2*time.Second {
+		t.Errorf("answered after %v", took)
+	}
+}
