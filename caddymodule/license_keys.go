@@ -128,7 +128,7 @@ func (q *request) classKeys(search *keySearch, title keysource.Title) ([]licensi
 }
 
 // permitted takes out the keys that the viewer may not have, and refuses a request that names one of them: what goes to a license server is
-// the request as it is.
+// the request as it is. Where no key is left nobody is asked, whether the request names keys or not.
 func (q *request) permitted(keys []licensing.GrantedKey, asked []drm.KID) ([]licensing.GrantedKey, error) {
 	kept, refused := q.judgeKeys(keys)
 	for _, kid := range asked {
@@ -136,10 +136,14 @@ func (q *request) permitted(keys []licensing.GrantedKey, asked []drm.KID) ([]lic
 			return nil, refused[kid]
 		}
 	}
-	if len(keys) == 1 && len(kept) == 0 { // all that there is
+	switch {
+	case len(kept) > 0:
+		return kept, nil
+	case len(keys) > 0:
 		return nil, refused[keys[0].Key.KID()]
+	default:
+		return nil, licensing.ErrNoKeys
 	}
-	return kept, nil
 }
 
 func grantedKIDs(keys []licensing.GrantedKey) []drm.KID {
