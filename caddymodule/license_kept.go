@@ -113,7 +113,7 @@ func (q *request) grantsOf(kid drm.KID) [][16]byte {
 }
 
 // keepLicense puts keys on record that the viewer keeps on the device, until the license ends: whether its session lasts, and what the token
-// of the next one allows, is judged with each request.
+// of the next one allows, is judged with each request. A shorter license beside a longer one ends nothing.
 func (q *request) keepLicense(keys []licensing.GrantedKey, ends time.Time) error {
 	viewer := q.licensee()
 	switch {
@@ -124,7 +124,12 @@ func (q *request) keepLicense(keys []licensing.GrantedKey, ends time.Time) error
 	}
 	ends = earlier(ends, q.now().Add(keptAtMost))
 	for _, key := range keys {
-		if err := q.state.Grants.Add(q.r.Context(), q.keptGrantOf(key.Key.KID(), viewer), ends); err != nil {
+		grant := q.keptGrantOf(key.Key.KID(), viewer)
+		known, err := q.state.Grants.Until(q.r.Context(), grant)
+		if err == nil && known.Before(ends) {
+			err = q.state.Grants.Add(q.r.Context(), grant, ends)
+		}
+		if err != nil {
 			return unavailable(err)
 		}
 	}
@@ -175,14 +180,47 @@ func (q *request) recordProxied(grant licensing.Grant, c licensing.Challenge, re
 		if err := q.grantLicense(grant.Keys, time.Time{}); err != nil {
 			return err
 		}
-		// Widevine alone says whether it is to be kept.
-		if grant.Group.License.Persistent && (c.Persistent || grant.System != drm.SystemWidevine) {
-			return q.keepLicense(grant.Keys, licenseEnd(grant))
-		}
+		return q.keepProxied(grant, c)
 	case resultRelease:
 		return q.releaseKept(grant.Keys)
 	}
 	return nil
+}
+
+// keepProxied puts on record what a license server gave that stays on the device. Widevine alone says whether it does, but not when it is
+// renewed: then it is what has been on record, unless the license is one for streaming.
+func (q *request) keepProxied(grant licensing.Grant, c licensing.Challenge) (err error) {
+	keys := grant.Keys
+	switch {
+	case !grant.Group.License.Persistent:
+		return nil
+	case grant.System != drm.SystemWidevine || c.Persistent:
+	case c.Purpose == licensing.PurposeRenewal && !c.Streams:
+		if keys, err = q.stillKept(keys); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	return q.keepLicense(keys, licenseEnd(grant))
+}
+
+// stillKept returns those of keys that are on record for the viewer's device.
+func (q *request) stillKept(keys []licensing.GrantedKey) (kept []licensing.GrantedKey, err error) {
+	viewer := q.licensee()
+	if q.RequireLicense == nil || viewer == "" {
+		return nil, nil
+	}
+	for _, key := range keys {
+		until, err := q.state.Grants.Until(q.r.Context(), q.keptGrantOf(key.Key.KID(), viewer))
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if q.now().Before(until) {
+			kept = append(kept, key)
+		}
+	}
+	return kept, nil
 }
 
 // releaseKept ends what is on record of the viewer's device for keys. A release of Widevine does not say whose keys they are, nor that a
