@@ -25,7 +25,7 @@ type licenseLease struct {
 // leaseClearKey says how long a license lasts that is about to leave, and refuses one of a rental that is over. The first license of a title
 // counts as its first use, since nobody tells the gateway of any other: windows begin with it, and a further license leaves them as
 // they are. Where licenses may be kept, those that are not are judged alike, since a key is a key.
-func (q *request) leaseClearKey(wanted licensing.SessionType) (licenseLease, error) {
+func (q *request) leaseClearKey(keys []drm.ContentKey, wanted licensing.SessionType) (licenseLease, error) {
 	group, _ := q.groupNamed(q.seal.Group)
 	if !group.License.Persistent || q.observes() {
 		return licenseLease{}, nil
@@ -39,38 +39,9 @@ func (q *request) leaseClearKey(wanted licensing.SessionType) (licenseLease, err
 	if lifetime := licensing.Lifetime(terms); lifetime > 0 {
 		lease.ends = now.Add(lifetime)
 	}
-	end, begun, err := q.rentalWindow(group)
+	end, begun, err := q.rentalWindow(group, keys)
 	lease.ends, lease.renewed = earlier(lease.ends, end), begun
 	return lease, err
-}
-
-// rentalWindow returns when the rental of the title by the viewer is over that the group's windows make, and begins it with the first
-// license; zero if there is none. Two nodes that begin it at the same moment differ by that moment.
-func (q *request) rentalWindow(group drm.Group) (end time.Time, begun bool, err error) {
-	span := licensing.RentalSpan(group.License)
-	viewer := q.licensee()
-	if span == 0 || viewer == "" {
-		return time.Time{}, false, nil
-	}
-	window := digest16("license window", q.tenant, viewer, group.Name, string(q.seal.Asset))
-	rental := digest16("rental", q.tenant, viewer, group.Name, string(q.seal.Asset))
-	now := q.now()
-	end, err = q.state.Grants.Until(q.r.Context(), window)
-	if err != nil || now.Before(end) {
-		return end, true, unavailable(err)
-	}
-	rented, err := q.state.Grants.Until(q.r.Context(), rental)
-	switch {
-	case err != nil:
-		return time.Time{}, false, unavailable(err)
-	case now.Before(rented):
-		return time.Time{}, false, errLicenseOver
-	}
-	end = now.Add(licensing.Lifetime(group.License))
-	if err = q.state.Grants.Add(q.r.Context(), window, end); err == nil {
-		err = q.state.Grants.Add(q.r.Context(), rental, now.Add(span))
-	}
-	return end, false, unavailable(err)
 }
 
 // unavailable says of an error of the shared state that it is about licenses.
@@ -94,6 +65,15 @@ func (q *request) licensee() string {
 		return ""
 	}
 	return string(digest[:])
+}
+
+// licenseeUntil is how long anything is kept on record of the licensee: a playback comes back in no session that does not follow on this one,
+// and no state is to be filled by who draws one after the other.
+func (q *request) licenseeUntil() time.Time {
+	if claims := q.identity.claims; claims.Subject == "" {
+		return claims.Expires.Add(grantBeyond)
+	}
+	return q.now().Add(keptAtMost)
 }
 
 // keptGrantOf names a license for one key on the device of a viewer.
@@ -122,7 +102,7 @@ func (q *request) keepLicense(keys []licensing.GrantedKey, ends time.Time) error
 	case viewer == "":
 		return errLicenseRequired
 	}
-	ends = earlier(ends, q.now().Add(keptAtMost))
+	ends = earlier(ends, q.licenseeUntil())
 	for _, key := range keys {
 		grant := q.keptGrantOf(key.Key.KID(), viewer)
 		known, err := q.state.Grants.Until(q.r.Context(), grant)

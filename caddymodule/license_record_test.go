@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -95,4 +97,121 @@ func TestRenewalOfAKeptLicense(t *testing.T) {
 	want("licenses for streaming", time.Hour)
 	record(3*time.Hour, renewal, resultRenewal, kept, other)
 	want("renewed", 3*time.Hour)
+}
+
+// rentedTerms are windows of a rental: thirty days to begin, and 48 hours from then on.
+var rentedTerms = drm.LicenseTerms{Persistent: true, Duration: 720 * time.Hour, Rental: 720 * time.Hour, Playback: 48 * time.Hour}
+
+// rentalRequest is recordedRequest for one who rents, with a clock.
+func rentalRequest(t *testing.T) (q *request, at func(time.Duration)) {
+	t.Helper()
+	q = recordedRequest(t, token.Claims{Subject: "viewer"}, rentedTerms)
+	began := q.now()
+	return q, func(after time.Duration) { q.app.clock = func() time.Time { return began.Add(after) } }
+}
+
+// wantLease asks for a license over keys, that lasts so long, or is over with its rental.
+func wantLease(t *testing.T, what string, q *request, want time.Duration, keys ...drm.ContentKey) {
+	t.Helper()
+	lease, err := q.leaseClearKey(keys, licensing.SessionPersistent)
+	if want == 0 {
+		if !errors.Is(err, errLicenseOver) {
+			t.Errorf("%s: until %v, %v; want none", what, lease.ends, err)
+		}
+		return
+	}
+	if got := lease.ends.Sub(q.now()); err != nil || got != want {
+		t.Errorf("%s: for %v, %v; want %v", what, got, err, want)
+	}
+}
+
+// TestRentalOfKeys: a rental is over for its keys, below whatever directory they are asked for, in whatever company.
+func TestRentalOfKeys(t *testing.T) {
+	q, at := rentalRequest(t)
+	video, sound, other := keyNumber(t, 1), keyNumber(t, 2), keyNumber(t, 3)
+	wantLease(t, "the first", q, 48*time.Hour, video)
+	at(20 * time.Hour)
+	wantLease(t, "another key of the title", q, 28*time.Hour, sound)
+	q.seal.Asset = "/invented/demo/"
+	wantLease(t, "below another directory", q, 28*time.Hour, video)
+	at(48 * time.Hour)
+	for _, asset := range []address.Path{"/demo/", "/invented/demo/", "/more/demo/"} {
+		q.seal.Asset = asset
+		for _, keys := range [][]drm.ContentKey{{video}, {sound}, {sound, video}, {other, video}} {
+			wantLease(t, "behind the window, below "+string(asset), q, 0, keys...)
+		}
+	}
+	q.seal.Asset = "/other/"
+	wantLease(t, "another title", q, 48*time.Hour, other)
+	q.seal.Asset = "/demo/"
+	at(768 * time.Hour)
+	wantLease(t, "rented anew, with all of its keys", q, 48*time.Hour, video, sound)
+}
+
+// TestRentalWithoutItsClient: one who leaves while the windows are begun has begun them, and what the state did not take comes with the next
+// license.
+func TestRentalWithoutItsClient(t *testing.T) {
+	q, at := rentalRequest(t)
+	key := keyNumber(t, 1)
+	store := &leavingStore{GrantStore: state.NewMemoryGrants(q.now)}
+	q.state.Grants = state.NewGrants(store, q.now)
+	ctx, leave := context.WithCancel(t.Context())
+	q.r, store.written = q.r.WithContext(ctx), leave
+	wantLease(t, "the first", q, 48*time.Hour, key)
+	q.r, store.written = q.r.WithContext(t.Context()), func() {}
+	at(49 * time.Hour)
+	wantLease(t, "behind the window", q, 0, key)
+
+	at(1000 * time.Hour)
+	store.fails = 2
+	if lease, err := q.leaseClearKey([]drm.ContentKey{key}, licensing.SessionPersistent); !errors.Is(err, errGrantsUnavailable) {
+		t.Fatalf("%v, %v", lease, err)
+	}
+	at(1001 * time.Hour)
+	wantLease(t, "begun before", q, 47*time.Hour, key)
+	at(1049 * time.Hour)
+	wantLease(t, "behind that window", q, 0, key)
+}
+
+// leavingStore calls written with each write, whose context has to be alive, and fails with the write of a number, from 1 on.
+type leavingStore struct {
+	state.GrantStore
+	written func()
+	fails   int
+}
+
+func (s *leavingStore) Grant(ctx context.Context, id [16]byte, until time.Time) error {
+	if s.fails--; s.fails == 0 {
+		return state.ErrUnavailable
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := s.GrantStore.Grant(ctx, id, until)
+	s.written()
+	return err
+}
+
+// TestRecordsOfPlaybacks: of who has no name nothing is on record for longer than the playback may last.
+func TestRecordsOfPlaybacks(t *testing.T) {
+	q := recordedRequest(t, token.Claims{Expires: time.Now().Add(time.Hour)}, rentedTerms)
+	most := q.identity.claims.Expires.Add(grantBeyond)
+	if _, err := q.leaseClearKey([]drm.ContentKey{keyNumber(t, 1)}, licensing.SessionPersistent); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.keepLicense([]licensing.GrantedKey{{Key: keyNumber(t, 1)}}, q.now().Add(720*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if got := q.now().Add(keptUntil(t, q, drm.KID{1})); !got.Equal(most) {
+		t.Errorf("a license is on record until %v, want %v", got, most)
+	}
+	rentals, err := q.rentalsOf(q.licensee(), "kept", []drm.ContentKey{keyNumber(t, 1)})
+	if err != nil || len(rentals) != 2 {
+		t.Fatalf("%v, %v", rentals, err)
+	}
+	for _, r := range rentals {
+		if r.window.After(most) || !r.span.Equal(most) {
+			t.Errorf("a rental is on record until %v and %v, want %v at most", r.window, r.span, most)
+		}
+	}
 }
