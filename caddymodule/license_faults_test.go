@@ -139,6 +139,7 @@ func TestKeyFaultsAtEveryLicensePath(t *testing.T) {
 			now.Store(fault)
 			timeout++ // another configuration has none of the keys at hand
 			l.load(t, strings.Replace(l.config, derived, ofServer(timeout), 1))
+			l.client.CloseIdleConnections() // which the server of the older configuration may be about to close
 			s := search{t, []planted{{"the key", plantedKey, key, false}}}
 			for path, p := range paths {
 				before := len(l.up.asked())
@@ -163,6 +164,7 @@ func TestKeyFaultsAtEveryLicensePath(t *testing.T) {
 	}
 	now.Store(answer(200, list(kid, key)))
 	l.load(t, l.config+"# and well again\n")
+	l.client.CloseIdleConnections()
 	deadline := time.Now().Add(5 * time.Second) // a key server that failed is left alone for a moment
 	for path, p := range paths {
 		res := l.ask(t, p)

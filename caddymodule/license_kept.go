@@ -25,7 +25,7 @@ type licenseLease struct {
 // leaseClearKey says how long a license lasts that is about to leave, and refuses one of a rental that is over. The first license of a title
 // counts as its first use, since nobody tells the gateway of any other: windows begin with it, and a further license leaves them as
 // they are. Where licenses may be kept, those that are not are judged alike, since a key is a key.
-func (q *request) leaseClearKey(wanted licensing.SessionType) (licenseLease, error) {
+func (q *request) leaseClearKey(keys []drm.ContentKey, wanted licensing.SessionType) (licenseLease, error) {
 	group, _ := q.groupNamed(q.seal.Group)
 	if !group.License.Persistent || q.observes() {
 		return licenseLease{}, nil
@@ -39,38 +39,9 @@ func (q *request) leaseClearKey(wanted licensing.SessionType) (licenseLease, err
 	if lifetime := licensing.Lifetime(terms); lifetime > 0 {
 		lease.ends = now.Add(lifetime)
 	}
-	end, begun, err := q.rentalWindow(group)
+	end, begun, err := q.rentalWindow(group, keys)
 	lease.ends, lease.renewed = earlier(lease.ends, end), begun
 	return lease, err
-}
-
-// rentalWindow returns when the rental of the title by the viewer is over that the group's windows make, and begins it with the first
-// license; zero if there is none. Two nodes that begin it at the same moment differ by that moment.
-func (q *request) rentalWindow(group drm.Group) (end time.Time, begun bool, err error) {
-	span := licensing.RentalSpan(group.License)
-	viewer := q.licensee()
-	if span == 0 || viewer == "" {
-		return time.Time{}, false, nil
-	}
-	window := digest16("license window", q.tenant, viewer, group.Name, string(q.seal.Asset))
-	rental := digest16("rental", q.tenant, viewer, group.Name, string(q.seal.Asset))
-	now := q.now()
-	end, err = q.state.Grants.Until(q.r.Context(), window)
-	if err != nil || now.Before(end) {
-		return end, true, unavailable(err)
-	}
-	rented, err := q.state.Grants.Until(q.r.Context(), rental)
-	switch {
-	case err != nil:
-		return time.Time{}, false, unavailable(err)
-	case now.Before(rented):
-		return time.Time{}, false, errLicenseOver
-	}
-	end = now.Add(licensing.Lifetime(group.License))
-	if err = q.state.Grants.Add(q.r.Context(), window, end); err == nil {
-		err = q.state.Grants.Add(q.r.Context(), rental, now.Add(span))
-	}
-	return end, false, unavailable(err)
 }
 
 // unavailable says of an error of the shared state that it is about licenses.
@@ -96,6 +67,15 @@ func (q *request) licensee() string {
 	return string(digest[:])
 }
 
+// licenseeUntil is how long anything is kept on record of the licensee: a playback comes back in no session that does not follow on this one,
+// and no state is to be filled by who draws one after the other.
+func (q *request) licenseeUntil() time.Time {
+	if claims := q.identity.claims; claims.Subject == "" {
+		return claims.Expires.Add(grantBeyond)
+	}
+	return q.now().Add(keptAtMost)
+}
+
 // keptGrantOf names a license for one key on the device of a viewer.
 func (q *request) keptGrantOf(kid drm.KID, viewer string) [16]byte {
 	return digest16("kept license", q.tenant, viewer, string(kid[:]))
@@ -113,7 +93,7 @@ func (q *request) grantsOf(kid drm.KID) [][16]byte {
 }
 
 // keepLicense puts keys on record that the viewer keeps on the device, until the license ends: whether its session lasts, and what the token
-// of the next one allows, is judged with each request.
+// of the next one allows, is judged with each request. A shorter license beside a longer one ends nothing.
 func (q *request) keepLicense(keys []licensing.GrantedKey, ends time.Time) error {
 	viewer := q.licensee()
 	switch {
@@ -122,9 +102,14 @@ func (q *request) keepLicense(keys []licensing.GrantedKey, ends time.Time) error
 	case viewer == "":
 		return errLicenseRequired
 	}
-	ends = earlier(ends, q.now().Add(keptAtMost))
+	ends = earlier(ends, q.licenseeUntil())
 	for _, key := range keys {
-		if err := q.state.Grants.Add(q.r.Context(), q.keptGrantOf(key.Key.KID(), viewer), ends); err != nil {
+		grant := q.keptGrantOf(key.Key.KID(), viewer)
+		known, err := q.state.Grants.Until(q.r.Context(), grant)
+		if err == nil && known.Before(ends) {
+			err = q.state.Grants.Add(q.r.Context(), grant, ends)
+		}
+		if err != nil {
 			return unavailable(err)
 		}
 	}
@@ -175,14 +160,47 @@ func (q *request) recordProxied(grant licensing.Grant, c licensing.Challenge, re
 		if err := q.grantLicense(grant.Keys, time.Time{}); err != nil {
 			return err
 		}
-		// Widevine alone says whether it is to be kept.
-		if grant.Group.License.Persistent && (c.Persistent || grant.System != drm.SystemWidevine) {
-			return q.keepLicense(grant.Keys, licenseEnd(grant))
-		}
+		return q.keepProxied(grant, c)
 	case resultRelease:
 		return q.releaseKept(grant.Keys)
 	}
 	return nil
+}
+
+// keepProxied puts on record what a license server gave that stays on the device. Widevine alone says whether it does, but not when it is
+// renewed: then it is what has been on record, unless the license is one for streaming.
+func (q *request) keepProxied(grant licensing.Grant, c licensing.Challenge) (err error) {
+	keys := grant.Keys
+	switch {
+	case !grant.Group.License.Persistent:
+		return nil
+	case grant.System != drm.SystemWidevine || c.Persistent:
+	case c.Purpose == licensing.PurposeRenewal && !c.Streams:
+		if keys, err = q.stillKept(keys); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	return q.keepLicense(keys, licenseEnd(grant))
+}
+
+// stillKept returns those of keys that are on record for the viewer's device.
+func (q *request) stillKept(keys []licensing.GrantedKey) (kept []licensing.GrantedKey, err error) {
+	viewer := q.licensee()
+	if q.RequireLicense == nil || viewer == "" {
+		return nil, nil
+	}
+	for _, key := range keys {
+		until, err := q.state.Grants.Until(q.r.Context(), q.keptGrantOf(key.Key.KID(), viewer))
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if q.now().Before(until) {
+			kept = append(kept, key)
+		}
+	}
+	return kept, nil
 }
 
 // releaseKept ends what is on record of the viewer's device for keys. A release of Widevine does not say whose keys they are, nor that a

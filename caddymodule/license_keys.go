@@ -1,48 +1,94 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/licensing"
 )
 
-// grantedKeys returns what a license may hold for a request that names keys: all that the viewer may have of the crypto periods that they
-// are of. A request that names a key that is not among them is refused. One that names none is for the periods of this moment.
-func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
-	var granted []licensing.GrantedKey
-	var err error
-	missing := len(asked)
-	periods := 0
-	q.licensedTitles(func(title keysource.Title) bool {
-		if len(asked) > 0 && !q.sourceOf(title.Group).MayHold(title, asked) {
-			return true
-		}
-		var found []licensing.GrantedKey
-		if found, err = q.classKeys(title); err != nil {
-			return false
-		}
-		holds := countKIDs(found, asked)
-		if holds > 0 || len(asked) == 0 {
-			granted = append(granted, found...)
-		}
-		missing -= holds
-		periods++
-		return missing > 0 || len(asked) == 0 && periods < q.unnamedPeriods()
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case missing > 0:
-		return nil, licensing.ErrNoKeys
-	}
-	return q.permitted(granted, asked)
+// keySearch gathers the keys of a license from one generation and crypto period of a title to the next. A key may be that of several of them,
+// so that what has been found is known by name, and not by how often.
+type keySearch struct {
+	asked, missing []drm.KID // missing are those that have not been found yet
+	keys           []licensing.GrantedKey
+	failed         error // the first failure
+	until          time.Time
 }
 
-// unnamedPeriods is how many crypto periods a license has whose request names no key. A live title lists the next period first, and then that
+// searchBeyondFailure is how long, behind a failure, keys are waited for that are not at hand: a source that is out may take its time for
+// each of many crypto periods.
+const searchBeyondFailure = 2 * time.Second
+
+func newKeySearch(asked []drm.KID) *keySearch {
+	return &keySearch{asked: asked, missing: slices.Clone(asked)}
+}
+
+// take notes keys that were found, or that nobody could tell. That does not end the search: the newest keys are asked for first, and those of
+// this moment may be at hand while the source is out.
+func (s *keySearch) take(found []licensing.GrantedKey, err error) {
+	if err != nil && s.failed == nil {
+		s.failed, s.until = err, time.Now().Add(searchBeyondFailure)
+	}
+	s.keys = append(s.keys, found...)
+	s.missing = slices.DeleteFunc(s.missing, func(kid drm.KID) bool { return holdsAny(found, []drm.KID{kid}) })
+}
+
+// err returns the failure that left something missing.
+func (s *keySearch) err() error {
+	if len(s.missing) > 0 || len(s.asked) == 0 && len(s.keys) == 0 {
+		return s.failed
+	}
+	return nil
+}
+
+// context bounds a question to the source. Keys at hand need none.
+func (s *keySearch) context(parent context.Context) (context.Context, context.CancelFunc) {
+	if s.failed == nil {
+		return parent, func() {}
+	}
+	return context.WithDeadline(parent, s.until)
+}
+
+// isGone reports whether a search fails since the client has left.
+func (q *request) isGone(search *keySearch) bool {
+	return search.failed != nil && q.r.Context().Err() != nil
+}
+
+// grantedKeys returns what a license may hold for a request that names keys: all that the viewer may have of the crypto periods that they
+// are of. A request that names a key that is not among them is refused. One that names none is for the periods of this moment, in each
+// generation that players may still watch.
+func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
+	search := newKeySearch(asked)
+	visited := make(map[uint32]int) // crypto periods, by generation
+	q.licensedTitles(func(title keysource.Title) bool {
+		switch {
+		case len(asked) > 0 && !q.sourceOf(title.Group).MayHold(title, asked), len(asked) == 0 && visited[title.Generation] == q.unnamedPeriods():
+			return true
+		}
+		visited[title.Generation]++
+		found, err := q.classKeys(search, title)
+		if len(asked) > 0 && !holdsAny(found, asked) {
+			found = nil
+		}
+		search.take(found, err)
+		return (len(asked) == 0 || len(search.missing) > 0) && !q.isGone(search)
+	})
+	switch err := search.err(); {
+	case err != nil:
+		return nil, err
+	case len(search.missing) > 0:
+		return nil, licensing.ErrNoKeys
+	}
+	return q.permitted(search.keys, asked)
+}
+
+// unnamedPeriods is how many crypto periods of a generation a license has whose request names no key. A live title lists the next period first, and then that
 // of this moment; where nobody knows whether it is live, the key that it has on demand comes behind those of a window.
 func (q *request) unnamedPeriods() int {
 	switch w := q.seal.Window; {
@@ -55,15 +101,18 @@ func (q *request) unnamedPeriods() int {
 	}
 }
 
-// classKeys returns the keys of a title in one crypto period with their classes.
-func (q *request) classKeys(title keysource.Title) ([]licensing.GrantedKey, error) {
+// classKeys returns the keys of a title in one crypto period with their classes: all of them, since a class that shares a key decides over it,
+// or none.
+func (q *request) classKeys(search *keySearch, title keysource.Title) ([]licensing.GrantedKey, error) {
 	classes := []drm.TrackClass{drm.ClassShared}
 	if q.sourceOf(title.Group).Split() {
 		classes = drm.SplitClasses[:]
 	}
+	ctx, cancel := search.context(q.r.Context())
+	defer cancel()
 	var keys []licensing.GrantedKey
 	for _, class := range classes {
-		key, err := q.sourceOf(title.Group).ContentKey(q.r.Context(), keysource.Request{Title: title, Class: class})
+		key, err := q.sourceOf(title.Group).ContentKey(ctx, keysource.Request{Title: title, Class: class})
 		switch {
 		case errors.Is(err, keysource.ErrUnknownKey): // the title has no such track
 		case err != nil:
@@ -79,7 +128,7 @@ func (q *request) classKeys(title keysource.Title) ([]licensing.GrantedKey, erro
 }
 
 // permitted takes out the keys that the viewer may not have, and refuses a request that names one of them: what goes to a license server is
-// the request as it is.
+// the request as it is. Where no key is left nobody is asked, whether the request names keys or not.
 func (q *request) permitted(keys []licensing.GrantedKey, asked []drm.KID) ([]licensing.GrantedKey, error) {
 	kept, refused := q.judgeKeys(keys)
 	for _, kid := range asked {
@@ -87,10 +136,14 @@ func (q *request) permitted(keys []licensing.GrantedKey, asked []drm.KID) ([]lic
 			return nil, refused[kid]
 		}
 	}
-	if len(keys) == 1 && len(kept) == 0 { // all that there is
+	switch {
+	case len(kept) > 0:
+		return kept, nil
+	case len(keys) > 0:
 		return nil, refused[keys[0].Key.KID()]
+	default:
+		return nil, licensing.ErrNoKeys
 	}
-	return kept, nil
 }
 
 func grantedKIDs(keys []licensing.GrantedKey) []drm.KID {
@@ -143,11 +196,7 @@ func (q *request) judgeKeys(keys []licensing.GrantedKey) (kept []licensing.Grant
 	return kept, refused
 }
 
-func countKIDs(keys []licensing.GrantedKey, asked []drm.KID) (n int) {
-	for _, kid := range asked {
-		if slices.ContainsFunc(keys, func(k licensing.GrantedKey) bool { return k.Key.KID() == kid }) {
-			n++
-		}
-	}
-	return n
+// holdsAny reports whether one of the keys has one of the names.
+func holdsAny(keys []licensing.GrantedKey, kids []drm.KID) bool {
+	return slices.ContainsFunc(keys, func(k licensing.GrantedKey) bool { return slices.Contains(kids, k.Key.KID()) })
 }

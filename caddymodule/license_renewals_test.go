@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
 )
 
 // widevineRenewal asks for a license again that the device has; kind 3 in place of 2 gives it back.
@@ -106,6 +107,43 @@ func TestRenewalsAreDecidedAnew(t *testing.T) {
 			clock.set(now.Add(31 * time.Minute))
 			wantReply(t, "behind the window", l.sendBody(t, http.MethodPost, at, test.again(kid)), 403, "rights_ended")
 		})
+	}
+}
+
+// TestAllKeysRevoked: where every key of a title is revoked, no license server is asked for one, whether the request names keys or not.
+func TestAllKeysRevoked(t *testing.T) {
+	admin := "127.0.0.1:" + freePort(t)
+	l := startLicensed(t, "", "", "admin off", "admin "+admin)
+	l.up.say(answerWith(200, "application/octet-stream", "\x00\x00\x00\x01license"))
+	mpd := l.manifest(t, l.token)
+	derived, err := keysource.NewDerived(deploymentSecret(t, testSecretHex), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := derived.ContentKeys(t.Context(), keysource.Title{Tenant: "licenses", Group: "premium", Asset: "/demo/", Scheme: drm.SchemeCbcs})
+	if err != nil || len(keys) != len(drm.SplitClasses) {
+		t.Fatalf("%d keys, %v", len(keys), err)
+	}
+	kid := kidsIn(t, mpd)[0]
+	for i, key := range keys {
+		for name, test := range renewals {
+			at := licenseURLIn(t, mpd, test.system)
+			if name != "playready" { // whose renewals name the key
+				wantReply(t, fmt.Sprintf("%s, with %d keys revoked", name, i), l.sendBody(t, http.MethodPost, at, test.again(kid)), 200, "")
+			}
+		}
+		if _, res := l.revoke(t, admin, map[string]any{"kind": "key", "value": key.KID().String(), "for": "1h"}); res.status != http.StatusCreated {
+			t.Fatalf("revoking: %d %s", res.status, res.body)
+		}
+	}
+	l.up.say(nil)
+	for name, test := range renewals {
+		at := licenseURLIn(t, mpd, test.system)
+		wantReply(t, name+", a license", l.sendBody(t, http.MethodPost, at, test.first(kid)), 403, "revoked")
+		wantReply(t, name+", a renewal", l.sendBody(t, http.MethodPost, at, test.again(kid)), 403, "revoked")
+	}
+	if asked := l.up.asked(); len(asked) > 0 {
+		t.Errorf("the license server is asked for keys that are revoked: %v", asked)
 	}
 }
 

@@ -158,41 +158,38 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	if err := q.checkGroup(); err != nil {
 		return nil, err
 	}
-	var keys []licensing.GrantedKey
-	var err, unknown error
-	missing := len(asked)
+	search := newKeySearch(asked)
+	var unknown error
 	q.licensedTitles(func(title keysource.Title) bool {
-		var found []licensing.GrantedKey
-		found, err = q.keysNamed(title, asked)
+		found, err := q.keysNamed(search, title)
 		if errors.Is(err, keysource.ErrUnknownKey) { // of a live title the next period is looked at first, and may have no key yet
 			err, unknown = nil, err
 		}
-		keys = append(keys, found...)
-		missing -= countKIDs(found, asked)
-		return err == nil && missing > 0
+		search.take(found, err)
+		return len(search.missing) > 0 && !q.isGone(search)
 	})
-	if err == nil && len(keys) == 0 {
-		err = unknown
-	}
-	if err != nil {
+	if err := search.err(); err != nil {
 		return nil, err
 	}
-	return q.permittedAlone(keys)
+	if len(search.keys) == 0 && unknown != nil {
+		return nil, unknown
+	}
+	return q.permittedAlone(search.keys)
 }
 
-// keysNamed returns the keys of a title in one crypto period that have one of the names. A source that can tell names without keys is not
+// keysNamed returns the keys of a title in one crypto period that the search is for. A source that can tell names without keys is not
 // asked for keys that are not wanted.
-func (q *request) keysNamed(title keysource.Title, asked []drm.KID) (keys []licensing.GrantedKey, err error) {
+func (q *request) keysNamed(search *keySearch, title keysource.Title) (keys []licensing.GrantedKey, err error) {
 	// Of several periods only those are asked for whose keys are named; the keys of the only one are at hand.
-	if q.seal.Window != (address.Window{}) && !q.sourceOf(title.Group).MayHold(title, asked) {
+	if q.seal.Window != (address.Window{}) && !q.sourceOf(title.Group).MayHold(title, search.asked) {
 		return nil, nil
 	}
-	all, err := q.classKeys(title)
+	all, err := q.classKeys(search, title)
 	if err == nil && len(all) == 0 {
 		err = keysource.ErrUnknownKey
 	}
 	for _, key := range all {
-		if slices.Contains(asked, key.Key.KID()) {
+		if slices.Contains(search.asked, key.Key.KID()) {
 			keys = append(keys, key)
 		}
 	}

@@ -79,7 +79,7 @@ func (q *request) serveRawKey() error {
 
 // recordGrant remembers and audits keys that are about to leave in clear.
 func (q *request) recordGrant(keys []drm.ContentKey, wanted licensing.SessionType) error {
-	lease, err := q.leaseClearKey(wanted)
+	lease, err := q.leaseClearKey(keys, wanted)
 	if err != nil {
 		return err
 	}

@@ -75,11 +75,13 @@ func (q *request) readLicenseBody(limit int64) ([]byte, error) {
 	if q.license.bodyRead {
 		return q.license.body, nil
 	}
-	_ = http.NewResponseController(q.w).SetReadDeadline(time.Now().Add(licenseRequestTimeout)) // not every writer has one
+	conn := http.NewResponseController(q.w)
+	_ = conn.SetReadDeadline(time.Now().Add(licenseRequestTimeout)) // not every writer has one
 	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, limit))
 	if err != nil {
-		return nil, errors.Join(errBody, err)
+		return nil, errors.Join(errBody, err) // the deadline stays for what is left of the body
 	}
+	_ = conn.SetReadDeadline(time.Time{}) // the server would take its end for the client's leave, while others are waited for
 	return body, nil
 }
 

@@ -18,7 +18,7 @@ type CacheOptions struct {
 	// HardLimit is the age at which a key is served no longer, however long the source has been out; default 24 hours,
 	// at least Fresh.
 	HardLimit time.Duration
-	// UnknownFor is how long ErrUnknownKey is remembered; default 5 seconds.
+	// UnknownFor is how long ErrUnknownKey is remembered of a source that can be asked again; default 5 seconds.
 	UnknownFor time.Duration
 	// RetryAfter is how long a failed source is left alone, per question; default 1 second.
 	RetryAfter time.Duration
@@ -77,8 +77,8 @@ func (o CacheOptions) withDefaults() (CacheOptions, error) {
 
 // Cached is a Source in front of another one. Any number of callers with one question make one call to the source; a caller
 // whose context ends leaves alone, and the call goes on for the others. From Fresh to HardLimit an answer is served at once while
-// the source is asked again behind it: while the source is out, keys go on. Its only errors are ErrUnknownKey, ErrUnavailable
-// and the error of the caller's context.
+// the source is asked again behind it: while the source is out, keys go on, and so does, up to HardLimit, that there is none. Its only
+// errors are ErrUnknownKey, ErrUnavailable and the error of the caller's context.
 type Cached struct {
 	src   Source
 	keys  *table[Request, drm.ContentKey]

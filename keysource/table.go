@@ -61,6 +61,8 @@ type answer[K comparable, V any] struct {
 type failure struct {
 	err   error
 	until time.Time
+	at    time.Time // when the source last said that it has no such key; zero: it did not
+	out   bool      // it could not be asked again since
 }
 
 // flight is one question under way. value and err are set before done is closed.
@@ -160,6 +162,9 @@ func (t *table[K, V]) lookup(q K, now time.Time) (*answer[K, V], *flight[V], err
 	}
 	if f, ok := t.failed[q]; ok && now.Before(f.until) {
 		return nil, nil, f.err
+	} else if ok && f.out && now.Sub(f.at) < t.options.HardLimit { // nobody waits for a source that is out
+		t.join(q)
+		return nil, nil, f.err
 	}
 	f := t.join(q)
 	if f == nil {
@@ -230,19 +235,19 @@ func (t *table[K, V]) askSource(ctx context.Context, q K) (value V, err error) {
 	return t.fetch(ctx, q)
 }
 
-// land settles f: the answer replaces an older one, ErrUnknownKey voids it, and a source that is out leaves it in use.
+// land settles f: the answer replaces an older one, ErrUnknownKey voids it, and a source that is out leaves in use what it said last.
 func (t *table[K, V]) land(q K, f *flight[V], value V, err error, asked time.Time) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.flights, q)
 	defer close(f.done)
+	out := err != nil && !errors.Is(err, ErrUnknownKey)
 	if err == nil && t.accept != nil && !t.closed {
 		err = t.accept(q, value, func(other K) (V, bool) { return t.held(other, now) })
 	}
 	if err != nil {
-		f.err = err
-		t.recordFailure(q, err, now)
+		f.err = t.recordFailure(q, failure{err: err, at: asked}, out, now)
 		return
 	}
 	f.value = value
@@ -262,29 +267,39 @@ func (t *table[K, V]) land(q K, f *flight[V], value V, err error, asked time.Tim
 	t.remind(a)
 }
 
-// recordFailure remembers err for q. The caller holds mu.
-func (t *table[K, V]) recordFailure(q K, err error, now time.Time) {
+// recordFailure remembers that f came of q, and returns what those who asked are told. A source that is out has said nothing: that it had
+// no such key goes on to hold then, as a key would, or else a title without a track of some class would have no license while its other keys
+// are at hand. The caller holds mu.
+func (t *table[K, V]) recordFailure(q K, f failure, out bool, now time.Time) error {
 	if t.closed {
-		return
+		return f.err
 	}
 	wait := t.options.RetryAfter
 	a := t.current(q)
-	if errors.Is(err, ErrUnknownKey) {
+	if errors.Is(f.err, ErrUnknownKey) {
 		wait = t.options.UnknownFor
 		if a != nil {
 			a.gone.Store(true)
 			delete(t.inUse, q)
 		}
-	} else if a != nil {
-		a.retryAt.Store(now.Add(wait).UnixNano())
-		if t.usable(a, now) {
-			return
+	} else {
+		if a != nil {
+			a.retryAt.Store(now.Add(wait).UnixNano())
+			if t.usable(a, now) {
+				return f.err
+			}
+		}
+		f.at = time.Time{}
+		if last := t.failed[q]; out && !last.at.IsZero() && now.Sub(last.at) < t.options.HardLimit {
+			f.err, f.at, f.out = last.err, last.at, true
 		}
 	}
 	if _, ok := t.failed[q]; !ok && len(t.failed) >= t.options.KeysInUse {
 		t.evictFailure(now)
 	}
-	t.failed[q] = failure{err: err, until: now.Add(wait)}
+	f.until = now.Add(wait)
+	t.failed[q] = f
+	return f.err
 }
 
 // current returns the answer to q that any layer holds, or nil. The caller holds mu of an open table.

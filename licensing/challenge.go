@@ -37,6 +37,8 @@ type Challenge struct {
 	Unread bool
 	// Persistent is set if the license is to be kept on the device. Not every system says so.
 	Persistent bool
+	// Streams is set if it names a license that, by its own words, is not kept on the device (Widevine).
+	Streams bool
 	// Body is what goes to the license server.
 	Body []byte
 	// Form is how the player wrote it, for FairPlay.

@@ -83,6 +83,24 @@ func TestWidevineChallenge(t *testing.T) {
 	}
 }
 
+// TestWidevineLicenseOnDevice: what a renewal says of the license that it is for.
+func TestWidevineLicenseOnDevice(t *testing.T) {
+	id := func(kind int) []byte { return wire(1, []byte("request"), 2, []byte("session"), 4, kind, 5, 0) }
+	for name, test := range map[string]struct {
+		existing []byte
+		streams  bool
+	}{
+		"streaming": {wire(1, id(1), 2, 3600), true}, "offline": {wire(1, id(2), 2, 3600), false}, "automatic": {wire(1, id(3)), false},
+		"of no kind": {wire(1, wire(1, []byte("request"))), false}, "no license": {nil, false}, "unread": {wire(1, []byte("id")), false},
+		"of two kinds": {wire(1, append(id(2), wire(4, 1)...)), false}, "in bytes": {wire(1, wire(4, []byte{1})), false},
+	} {
+		c, err := licensing.ParseWidevineChallenge(widevineChallenge(wire(3, test.existing), 2))
+		if err != nil || c.Streams != test.streams || c.Persistent || c.Unread || c.Purpose != licensing.PurposeRenewal {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+	}
+}
+
 // TestWidevineRefuses what is no request, and what two readers could understand differently.
 func TestWidevineRefuses(t *testing.T) {
 	content := wire(1, wire(1, widevineInit(kidA)))

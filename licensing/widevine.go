@@ -25,10 +25,11 @@ const (
 
 	contentPssh     = 1 // {pssh_data = 1, license_type = 2}
 	contentWebM     = 2 // {header = 1, license_type = 2}
-	contentExisting = 3
+	contentExisting = 3 // {license_id = 1 {type = 4}}
 	contentInitData = 4 // {type = 1, init_data = 2, license_type = 3}
 
-	licenseOffline = 2
+	licenseStreaming = 1
+	licenseOffline   = 2
 )
 
 var (
@@ -105,12 +106,23 @@ func (c *Challenge) readWidevineContent(b []byte) error {
 			}
 			c.Unread = true
 		case contentExisting: // no other keys than that license had
-			c.ofLicense = true
+			c.ofLicense, c.Streams = true, ofStreaming(field.bytes)
 		default:
 			c.Unread = true
 		}
 	}
 	return nil
+}
+
+// ofStreaming reports whether the identification of a license says that it is one for streaming. Nothing is refused by it, and what cannot be
+// read does not say so.
+func ofStreaming(existing []byte) bool {
+	license, err := onceEach(existing)
+	if err != nil {
+		return false
+	}
+	id, err := onceEach(license[1].bytes)
+	return err == nil && id[4].wire == wireVarint && id[4].value == licenseStreaming
 }
 
 // readWidevinePssh reads initialization data in the fields numbered data, with or without its box, and the kind of license.
