@@ -82,6 +82,7 @@ func (q *request) servePlayerConfig() error {
 	if err != nil {
 		return err
 	}
+	p.licensed = p.oldest // nobody has looked whether the title is live, and a live one lists keys from before a re-key
 	name := p.group.Name
 	if name == "" {
 		name = defaultConfigName
