@@ -20,7 +20,7 @@ type playerConfig struct {
 	Group   string         `json:"group"`
 	Systems []playerSystem `json:"systems"`
 	// Manifests stands for the directory that the configuration was asked for in: behind it, manifests are of the session that the
-	// licenses are for. Only with require_license, where segments of another session stay closed.
+	// licenses are for. Only where they have to be, see sharesSession.
 	Manifests string `json:"manifests,omitempty"`
 	// Shaka is for player.configure, HLS for new Hls, DASH for setProtectionData, and VideoJS is keySystems of a source.
 	Shaka   shakaConfig               `json:"shaka"`
@@ -93,7 +93,7 @@ func (q *request) servePlayerConfig() error {
 	config := playerConfig{Group: p.group.Name, Systems: []playerSystem{}, DASH: map[string]dashSystem{}, VideoJS: map[string]map[string]any{}}
 	config.Shaka.DRM.Servers, config.Shaka.DRM.Advanced = map[string]string{}, map[string]shakaAdvanced{}
 	config.HLS = hlsConfig{Enabled: true, Systems: map[string]hlsSystem{}}
-	if q.RequireLicense != nil {
+	if q.sharesSession() && q.identity.session.carried != "" { // a site that only observes may have none
 		config.Manifests = q.manifestsURL(p.session)
 	}
 	for _, system := range p.group.SignaledSystems() {
@@ -116,6 +116,12 @@ func (q *request) servePlayerConfig() error {
 		_, _ = q.w.Write(body) // the client may be gone
 	}
 	return nil
+}
+
+// sharesSession reports whether the session of a player configuration has to be that of the manifest and of the segments: one beside it would
+// get none of them where they want a license, and would be a second playback, and stream, where a backend is asked about playbacks.
+func (q *request) sharesSession() bool {
+	return q.Token != nil && (q.RequireLicense != nil || q.Token.Entitlement != nil)
 }
 
 // playerSystem returns what a page is told of a system, unless nobody gives licenses for it here.

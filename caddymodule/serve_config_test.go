@@ -48,3 +48,58 @@ func TestPlayerConfigInTheGraceOfARekey(t *testing.T) {
 		t.Errorf("the license holds %d of two keys: %d %s", len(keys), res.status, res.reason())
 	}
 }
+
+// TestPlayerConfigIsNoStreamOfItsOwn: a configuration, a manifest, segments and licenses of the configuration are one stream in all, with a
+// backend that is asked about playbacks and without one.
+func TestPlayerConfigIsNoStreamOfItsOwn(t *testing.T) {
+	const limited, token = "token jwt {\n algorithms HS256\n secret {env.TEST_TOKEN_SECRET}\n}\n", "opaque"
+	for name, c := range map[string]struct {
+		options, answer, token string
+		shared                 bool // whether all are of one session
+	}{
+		"a backend":                  {"entitlement BACKEND\nlimit streams 1 by subject", `{"allow":true,"subject":"7"}`, token, true},
+		"a backend, kicking":         {"entitlement BACKEND\nlimit streams 1 by subject kick_oldest", `{"allow":true,"subject":"7"}`, token, true},
+		"a backend that sets limits": {"entitlement BACKEND\nsession query", `{"allow":true,"subject":"7","max_streams":1}`, token, true},
+		"no backend":                 {limited + "limit streams 1 by subject", "", viewerToken(t, "viewer", nil), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			backend := &entitlementBackend{}
+			backend.say(200, c.answer, nil)
+			g := startGateway(t, entitledSite(c.options), "BACKEND", backend.start(t))
+			config := g.playerConfig(t, "/demo/.drm/config/default.json?token="+c.token)
+			at := "http://" + g.addr + "/demo/manifest.mpd?token=" + c.token
+			if c.shared {
+				at = config.Manifests + "manifest.mpd"
+			}
+			if c.shared != (config.Manifests != "") {
+				t.Fatalf("manifests at %q", config.Manifests)
+			}
+			mpd := g.mustGet(t, at).body
+			segment := linkTo(t, mpdLinks(t, at, mpd), "media", "/video/360p/seg_1.m4s").url
+			kid := defaultKIDPattern.FindStringSubmatch(string(mpd))[1]
+			for range 2 {
+				if keys, res := g.license(t, config.licenseURL(), kid); len(keys) != 1 {
+					t.Errorf("a license: %d %s", res.status, res.reason())
+				}
+				wantReply(t, "a segment", g.get(t, segment), 200, "")
+			}
+			if _, n := backend.last(); c.shared && n != 1 {
+				t.Errorf("the backend was asked about %d playbacks", n)
+			}
+			if !strings.Contains(c.options, "kick_oldest") {
+				wantReply(t, "another playback", g.get(t, "/demo/manifest.mpd?token="+c.token), http.StatusTooManyRequests, "stream_limit")
+			}
+		})
+	}
+}
+
+// TestPlayerConfigOfAnObservingSite: whom nobody has let in has no session to ask for manifests in, and keeps the token.
+func TestPlayerConfigOfAnObservingSite(t *testing.T) {
+	g := startGateway(t, strings.Replace(gatedSite, "require_license 1s", "require_license 1s\n\tmode observe", 1))
+	if at := g.playerConfig(t, "/demo/.drm/config/default.json?token=bad").Manifests; at != "" {
+		t.Errorf("with a bad token manifests are at %s", at)
+	}
+	if g.playerConfig(t, "/demo/.drm/config/default.json?token="+viewerToken(t, "viewer", nil)).Manifests == "" {
+		t.Error("with a good one they are nowhere")
+	}
+}
