@@ -118,10 +118,11 @@ func (q *request) servePlayerConfig() error {
 	return nil
 }
 
-// sharesSession reports whether the session of a player configuration has to be that of the manifest and of the segments: one beside it would
-// get none of them where they want a license, and would be a second playback, and stream, where a backend is asked about playbacks.
+// sharesSession reports whether the session of a player configuration has to be that of the manifest and of the segments. One beside it would
+// get none of them where they want a license, and would be a second playback, and stream, where a backend is asked about playbacks. A token
+// that is good for one use has been used: there is none beside it.
 func (q *request) sharesSession() bool {
-	return q.Token != nil && (q.RequireLicense != nil || q.Token.Entitlement != nil)
+	return q.Token != nil && (q.RequireLicense != nil || q.Token.Entitlement != nil || q.identity.claims.Once != [16]byte{})
 }
 
 // playerSystem returns what a page is told of a system, unless nobody gives licenses for it here.

@@ -14,9 +14,14 @@ type clearKeyConfig struct {
 }
 
 // playerConfig asks for the player configuration at an address.
-func (g *gateway) playerConfig(t *testing.T, at string, header ...string) (config clearKeyConfig) {
+func (g *gateway) playerConfig(t *testing.T, at string) clearKeyConfig {
 	t.Helper()
-	if err := json.Unmarshal(g.mustGet(t, at, header...).body, &config); err != nil {
+	return clearKeyConfigIn(t, g.mustGet(t, at))
+}
+
+func clearKeyConfigIn(t *testing.T, res reply) (config clearKeyConfig) {
+	t.Helper()
+	if err := json.Unmarshal(res.body, &config); err != nil {
 		t.Fatal(err)
 	}
 	return config
