@@ -22,6 +22,9 @@ type playerConfig struct {
 	// Manifests stands for the directory that the configuration was asked for in: behind it, manifests are of the session that the
 	// licenses are for. Only where they have to be, see sharesSession.
 	Manifests string `json:"manifests,omitempty"`
+	// Query comes with Manifests: that of the request without the tokens and signatures that the session stands for, so that a page which
+	// asked with the query of the manifest knows what is left of it.
+	Query string `json:"query,omitempty"`
 	// Shaka is for player.configure, HLS for new Hls, DASH for setProtectionData, and VideoJS is keySystems of a source.
 	Shaka   shakaConfig               `json:"shaka"`
 	HLS     hlsConfig                 `json:"hls.js"`
@@ -94,7 +97,7 @@ func (q *request) servePlayerConfig() error {
 	config.Shaka.DRM.Servers, config.Shaka.DRM.Advanced = map[string]string{}, map[string]shakaAdvanced{}
 	config.HLS = hlsConfig{Enabled: true, Systems: map[string]hlsSystem{}}
 	if q.sharesSession() && q.identity.session.carried != "" { // a site that only observes may have none
-		config.Manifests = q.manifestsURL(p.session)
+		config.Manifests, config.Query = q.manifestsURL(p.session), q.queryWithoutTokens()
 	}
 	for _, system := range p.group.SignaledSystems() {
 		if s, ok := p.playerSystem(system); ok {

@@ -14,7 +14,7 @@ func TestPlayerConfigWithATokenForOneUse(t *testing.T) {
 	for _, session := range []string{"path", "query", "cookie"} {
 		t.Run(session, func(t *testing.T) {
 			g := startCATGateway(t, "session "+session+"\n\t\t\tlimit streams 1 by subject")
-			first := "/members/demo/.drm/config/default.json?cat=" + onceToken(t)
+			first := "/members/demo/.drm/config/default.json?drm=cenc&cat=" + onceToken(t) + "&keyformat=clearkey"
 			res := g.mustGet(t, first)
 			config := clearKeyConfigIn(t, res)
 			var cookie []string
@@ -23,7 +23,10 @@ func TestPlayerConfigWithATokenForOneUse(t *testing.T) {
 				cookie = []string{"Cookie", name}
 			}
 			wantReply(t, "the token again", g.get(t, strings.Replace(first, ".drm/config/default.json", "manifest.mpd", 1)), http.StatusUnauthorized, "token_replayed")
-			at := config.Manifests + "manifest.mpd"
+			if config.Query != "drm=cenc&keyformat=clearkey" {
+				t.Errorf("without the token the query is %q", config.Query)
+			}
+			at := config.Manifests + "manifest.mpd?" + config.Query
 			mpd := g.mustGet(t, at, cookie...).body
 			wantReply(t, "a segment", g.get(t, linkTo(t, mpdLinks(t, at, mpd), "media", "/video/360p/seg_1.m4s").url, cookie...), 200, "")
 			kid := defaultKIDPattern.FindStringSubmatch(string(mpd))[1]

@@ -9,8 +9,8 @@ import (
 
 // clearKeyConfig is what tests read of a player configuration with ClearKey.
 type clearKeyConfig struct {
-	Manifests string
-	Shaka     shakaConfig
+	Manifests, Query string
+	Shaka            shakaConfig
 }
 
 // playerConfig asks for the player configuration at an address.
