@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// defaultConfigName stands for a group without a name in the address of a player configuration.
+// defaultConfigName stands for whatever group a title is in in the address of a player configuration, and for a group without a name.
 const defaultConfigName = "default"
 
 // playerConfig is what a page needs to play titles of a group: for each system how EME is asked for it and where licenses are, and the
@@ -79,18 +80,15 @@ type dashSystem struct {
 	Priority    int    `json:"priority"`
 }
 
-// servePlayerConfig answers for config/<group>.json in the directory of a title, of which the group has to be that of the title.
+// servePlayerConfig answers for config/<group>.json in the directory of a title, of which the group has to be that of the title, if one is
+// named. By then a token for one use is spent: who does not know the group must not lose it.
 func (q *request) servePlayerConfig() error {
 	p, err := q.newTitleProtector()
 	if err != nil {
 		return err
 	}
 	p.licensed = p.oldest // nobody has looked whether the title is live, and a live one lists keys from before a re-key
-	name := p.group.Name
-	if name == "" {
-		name = defaultConfigName
-	}
-	if q.addr.Endpoint[1] != name+".json" {
+	if name, ok := strings.CutSuffix(q.addr.Endpoint[1], ".json"); !ok || name == "" || name != defaultConfigName && name != p.group.Name {
 		return errNotOurs
 	}
 	config := playerConfig{Group: p.group.Name, Systems: []playerSystem{}, DASH: map[string]dashSystem{}, VideoJS: map[string]map[string]any{}}

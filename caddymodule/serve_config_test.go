@@ -30,6 +30,22 @@ func clearKeyConfigIn(t *testing.T, res reply) (config clearKeyConfig) {
 // licenseURL is where the configuration says that licenses of ClearKey are.
 func (c clearKeyConfig) licenseURL() string { return c.Shaka.DRM.Servers["org.w3.clearkey"] }
 
+// TestPlayerConfigWithoutTheGroup: who does not know the group of a title is told of it; who names another one is told nothing.
+func TestPlayerConfigWithoutTheGroup(t *testing.T) {
+	g := newGateway(t)
+	g.load(t, withGroups(rotatingGroup)+strings.Replace(rotatingSite, "KEYS", "", 1))
+	named, unnamed := g.mustGet(t, "/demo/.drm/config/rotating.json"), g.mustGet(t, "/demo/.drm/config/default.json")
+	if string(named.body) != string(unnamed.body) || !strings.Contains(string(unnamed.body), `"group":"rotating"`) {
+		t.Errorf("by the group's name %s, without %s", named.body, unnamed.body)
+	}
+	for _, name := range []string{"other.json", "rotating", "default", ".json", "default.json.json"} {
+		wantReply(t, name, g.get(t, "/demo/.drm/config/"+name), http.StatusNotFound, "not_found")
+	}
+	g.load(t, globalBlock+strings.NewReplacer("group rotating", "", "KEYS", "").Replace(rotatingSite))
+	wantReply(t, "a title in no group", g.get(t, "/demo/.drm/config/default.json"), 200, "")
+	wantReply(t, "and without a name", g.get(t, "/demo/.drm/config/.json"), http.StatusNotFound, "not_found")
+}
+
 // TestPlayerConfigInTheGraceOfARekey: a live title lists keys from before an emergency re-key until its grace is over, and pages that load
 // meanwhile take their license URL from the configuration.
 func TestPlayerConfigInTheGraceOfARekey(t *testing.T) {
