@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// defaultConfigName stands for a group without a name in the address of a player configuration.
+// defaultConfigName stands for whatever group a title is in in the address of a player configuration, and for a group without a name.
 const defaultConfigName = "default"
 
 // playerConfig is what a page needs to play titles of a group: for each system how EME is asked for it and where licenses are, and the
@@ -20,8 +21,11 @@ type playerConfig struct {
 	Group   string         `json:"group"`
 	Systems []playerSystem `json:"systems"`
 	// Manifests stands for the directory that the configuration was asked for in: behind it, manifests are of the session that the
-	// licenses are for. Only with require_license, where segments of another session stay closed.
+	// licenses are for. Only where they have to be, see sharesSession.
 	Manifests string `json:"manifests,omitempty"`
+	// Query comes with Manifests: that of the request without the tokens and signatures that the session stands for, so that a page which
+	// asked with the query of the manifest knows what is left of it.
+	Query string `json:"query,omitempty"`
 	// Shaka is for player.configure, HLS for new Hls, DASH for setProtectionData, and VideoJS is keySystems of a source.
 	Shaka   shakaConfig               `json:"shaka"`
 	HLS     hlsConfig                 `json:"hls.js"`
@@ -76,24 +80,22 @@ type dashSystem struct {
 	Priority    int    `json:"priority"`
 }
 
-// servePlayerConfig answers for config/<group>.json in the directory of a title, of which the group has to be that of the title.
+// servePlayerConfig answers for config/<group>.json in the directory of a title, of which the group has to be that of the title, if one is
+// named. By then a token for one use is spent: who does not know the group must not lose it.
 func (q *request) servePlayerConfig() error {
 	p, err := q.newTitleProtector()
 	if err != nil {
 		return err
 	}
-	name := p.group.Name
-	if name == "" {
-		name = defaultConfigName
-	}
-	if q.addr.Endpoint[1] != name+".json" {
+	p.licensed = p.oldest // nobody has looked whether the title is live, and a live one lists keys from before a re-key
+	if name, ok := strings.CutSuffix(q.addr.Endpoint[1], ".json"); !ok || name == "" || name != defaultConfigName && name != p.group.Name {
 		return errNotOurs
 	}
 	config := playerConfig{Group: p.group.Name, Systems: []playerSystem{}, DASH: map[string]dashSystem{}, VideoJS: map[string]map[string]any{}}
 	config.Shaka.DRM.Servers, config.Shaka.DRM.Advanced = map[string]string{}, map[string]shakaAdvanced{}
 	config.HLS = hlsConfig{Enabled: true, Systems: map[string]hlsSystem{}}
-	if q.RequireLicense != nil {
-		config.Manifests = q.manifestsURL(p.session)
+	if q.sharesSession() && q.identity.session.carried != "" { // a site that only observes may have none
+		config.Manifests, config.Query = q.manifestsURL(p.session), q.queryWithoutTokens()
 	}
 	for _, system := range p.group.SignaledSystems() {
 		if s, ok := p.playerSystem(system); ok {
@@ -115,6 +117,13 @@ func (q *request) servePlayerConfig() error {
 		_, _ = q.w.Write(body) // the client may be gone
 	}
 	return nil
+}
+
+// sharesSession reports whether the session of a player configuration has to be that of the manifest and of the segments. One beside it would
+// get none of them where they want a license, and would be a second playback, and stream, where a backend is asked about playbacks. A token
+// that is good for one use has been used: there is none beside it.
+func (q *request) sharesSession() bool {
+	return q.Token != nil && (q.RequireLicense != nil || q.Token.Entitlement != nil || q.identity.claims.Once != [16]byte{})
 }
 
 // playerSystem returns what a page is told of a system, unless nobody gives licenses for it here.

@@ -100,9 +100,8 @@ func (q *request) mintSession(claims token.Claims) (string, error) {
 			claims.Playback = before.Playback
 		}
 	}
-	// The session of a player configuration asks for licenses: the stream is that of the manifest, and of its segments. Where these
-	// want a license, all are of one session, see playerConfig.Manifests.
-	forLicenses := q.kind == kindPlayerConfig && q.RequireLicense == nil
+	// The session of a player configuration asks for licenses: the stream is that of the manifest, and of its segments.
+	forLicenses := q.kind == kindPlayerConfig && !q.sharesSession()
 	if q.tellsPlaybacksApart() && claims.Playback == [8]byte{} && !forLicenses {
 		claims.Playback = q.identity.playback
 	}

@@ -168,6 +168,8 @@ func serve(t *testing.T) string {
 			{Name: "Protected, counter mode", DASH: "/cenc/manifest.mpd", HLS: "/cenc/master.m3u8", Scheme: "cenc", Token: true},
 			{Name: "Wrong key", DASH: "/wrong/manifest.mpd", HLS: "/wrong/master.m3u8", Scheme: "cbcs", Token: true},
 			{Name: "Bare", DASH: "/bare/manifest.mpd", HLS: "/bare/master.m3u8"},
+			{Name: "Signed", DASH: "/signed/manifest.mpd", HLS: "/signed/master.m3u8"},
+			{Name: "Grouped", DASH: "/grouped/manifest.mpd"},
 			{Name: "Blocked", DASH: "/blocked/manifest.mpd"},
 		},
 		Players: players.FS,
@@ -178,7 +180,11 @@ func serve(t *testing.T) string {
 	mux := http.NewServeMux()
 	mux.Handle("/player/", http.StripPrefix("/player", Handler(cfg)))
 	mux.HandleFunc("/clear/.drm/config/default.json", func(w http.ResponseWriter, _ *http.Request) { servePlayerConfig(w, "") })
-	mux.Handle("/bare/", http.StripPrefix("/bare/", media(demo)))
+	for _, path := range []string{"/bare/", "/signed/", "/grouped/"} {
+		mux.Handle(path, http.StripPrefix(path, media(demo)))
+	}
+	mux.HandleFunc("/signed/.drm/config/default.json", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, "token_scope") })
+	mux.HandleFunc("/grouped/.drm/config/default.json", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "not_found") })
 	mux.Handle("/clear/", http.StripPrefix("/clear/", media(demo)))
 	mux.HandleFunc("/blocked/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusUnavailableForLegalReasons, "country_denied")

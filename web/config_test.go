@@ -25,17 +25,25 @@ func servePlayerConfig(w http.ResponseWriter, license string) {
 		"dash.js":{"org.w3.clearkey":{"serverURL":%[1]q,"priority":1}},"video.js":{"org.w3.clearkey":{"url":%[1]q}}}`, license)
 }
 
-// TestNoPlayerConfiguration: what another server gives out clear plays although there is no configuration, and nobody is alarmed.
+// TestNoPlayerConfiguration: what plays without a configuration does so, and nobody is alarmed: of another server that gives it out clear, with
+// a signature for the address of the manifest alone, and of a group that the page was not told of.
 func TestNoPlayerConfiguration(t *testing.T) {
 	browser := startBrowser(t)
 	url := serve(t)
-	for player, format := range map[string]string{"shaka": "dash", "dash": "dash", "hls": "hls"} {
-		t.Run(player, func(t *testing.T) {
+	for _, c := range []struct{ stream, player, format, status string }{
+		{"Bare", "shaka", "dash", "404"},
+		{"Bare", "dash", "dash", "404"},
+		{"Bare", "hls", "hls", "404"},
+		{"Signed", "dash", "dash", "403 token_scope"},
+		{"Signed", "hls", "hls", "403 token_scope"},
+		{"Grouped", "shaka", "dash", "404 not_found"},
+	} {
+		t.Run(c.stream+" "+c.player, func(t *testing.T) {
 			p := open(t, browser, url, 1280, 900)
-			p.choose("Bare", player, format, "")
+			p.choose(c.stream, c.player, c.format, "")
 			p.do(chromedp.Click("#load"))
 			p.waitFor(playing)
-			p.waitFor(`[...document.querySelectorAll("#requests tbody tr")].some(r => r.cells[0].innerText === "config" && r.cells[1].innerText === "404")`)
+			p.waitFor(fmt.Sprintf(`[...document.querySelectorAll("#requests tbody tr")].some(r => r.cells[0].innerText === "config" && r.cells[1].innerText === %q)`, c.status))
 			if alerts := eval[string](p, `document.getElementById("alerts").innerText`); alerts != "" {
 				t.Errorf("alerts: %s", alerts)
 			}
@@ -56,20 +64,22 @@ func TestConfigurationAddress(t *testing.T) {
 			t.Errorf("%s of %q: %s, want %s", c.manifest, c.group, got, c.want)
 		}
 	}
+	const plain = "https://a.example/d/m.m3u8?x=1&token=t"
 	for _, c := range []struct{ answer, want string }{
-		{`new Response("{}", {headers: {"Content-Type": "application/json"}})`, "https://a.example/d/m.m3u8?x=1&token=t"},
-		{`new Response('{"manifests":"https://a.example/d/~s.AAAA/"}', {headers: {"Content-Type": "application/json"}})`, "https://a.example/d/~s.AAAA/m.m3u8?x=1"},
-		{`new Response("<html>", {headers: {"Content-Type": "text/html"}})`, "https://a.example/d/m.m3u8?x=1&token=t"},
-		{`new Response("", {status: 403, headers: {"Content-Type": "application/xml"}})`, "https://a.example/d/m.m3u8?x=1&token=t"},
-		{`new Response("{}", {status: 403, headers: {"Content-Type": "application/problem+json"}})`, "refused"},
+		{`new Response("{}", {headers: {"Content-Type": "application/json"}})`, plain},
+		{`new Response('{"manifests":"https://a.example/d/~s.AAAA/","query":"x=1"}', {headers: {"Content-Type": "application/json"}})`, "https://a.example/d/~s.AAAA/m.m3u8?x=1"},
+		{`new Response('{"manifests":"https://a.example/d/~s.AAAA/"}', {headers: {"Content-Type": "application/json"}})`, "https://a.example/d/~s.AAAA/m.m3u8"},
+		{`new Response("<html>", {headers: {"Content-Type": "text/html"}})`, plain},
+		{`new Response("", {status: 403, headers: {"Content-Type": "application/xml"}})`, plain},
+		{`new Response('{"reason":"token_scope"}', {status: 403, headers: {"Content-Type": "application/problem+json"}})`, plain},
+		{`new Response('{"reason":"country_denied"}', {status: 451, headers: {"Content-Type": "application/problem+json"}})`, plain},
+		{`Promise.reject(new TypeError("no answer"))`, plain},
 	} {
 		got := eval[string](p, fmt.Sprintf(`(async () => {
 			const {playable} = await import("/player/js/config.js"), plain = window.fetch;
 			window.fetch = async () => %s;
 			try {
 				return (await playable("https://a.example/d/m.m3u8?x=1&token=t", "")).url;
-			} catch (error) {
-				return error.refused ? "refused" : String(error);
 			} finally {
 				window.fetch = plain;
 			}

@@ -38,14 +38,10 @@ function freshVideo(controls) {
 }
 
 function fail(problem) {
-	failed();
-	alarm(problem);
-}
-
-function failed() {
 	if (!video().readyState) video().controls = false; // nothing to control, and no wheel that turns forever
 	video().dataset.failed = "true";
 	say("Playback failed.", "bad");
+	alarm(problem);
 }
 
 async function play(element) {
@@ -74,8 +70,7 @@ export async function load(offered, { manifest, group }, onTexts) {
 		if (mine !== turn) return;
 		player = await PLAYERS[offered.id].start({ script: offered.url, video: screen, url, drm, onError });
 	} catch (error) {
-		if (error.refused && mine === turn) failed(); // why has been said
-		else onError({ text: error.message, code: offered.id, fatal: true });
+		onError({ text: error.message, code: offered.id, fatal: true });
 		return;
 	}
 	if (mine !== turn) {

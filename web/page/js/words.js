@@ -66,24 +66,22 @@ const REASON = {
 	manifest_already_protected: "The origin's manifest is protected already.",
 };
 
-const NO_CONFIG = { not_found: "The title is not in this DRM group." };
-
 const KIND = {
-	manifest: "The manifest was refused", config: "The player configuration was refused", license: "The license was refused", key: "The key was refused",
+	manifest: "The manifest was refused", license: "The license was refused", key: "The key was refused",
 	init: "An init segment was refused", segment: "A segment was refused", text: "A subtitle file was refused",
 	other: "A request was refused",
 };
 
 // refusal describes a failed request: {text, code, lasting}. Undefined means that it did not fail; an aborted one did not, nor one for the
-// player configuration of a server that has none.
+// player configuration: without it the manifest is tried, and what is refused there is said.
 export function refusal(seen) {
 	if (seen.aborted || (seen.status > 0 && seen.status < 400)) return undefined;
-	if (seen.kind === "config" && !seen.problem?.reason) return undefined;
+	if (seen.kind === "config") return undefined;
 	if (!seen.status) {
 		return { text: "A request got no readable answer: the host cannot be reached, or it does not allow this page (CORS).", code: seen.kind };
 	}
 	const { reason, title, detail, opens } = seen.problem ?? {};
-	const why = (seen.kind === "config" ? NO_CONFIG[reason] : undefined) ?? REASON[reason] ?? STATUS[seen.status] ?? title ?? "The gateway gave no explanation.";
+	const why = REASON[reason] ?? STATUS[seen.status] ?? title ?? "The gateway gave no explanation.";
 	const when = opens ? ` It opens at ${new Date(opens).toLocaleString()}.` : "";
 	const text = `${KIND[seen.kind]} (${seen.status}). ${why}${when}${detail ? ` It says: ${detail}.` : ""}`;
 	return { text, code: reason ?? String(seen.status), lasting: Boolean(reason) };
