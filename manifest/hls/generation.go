@@ -14,7 +14,11 @@ const (
 func Divides(playlist []byte, rotation Rotation, now time.Time) bool {
 	r := rewriter{}
 	c, err := r.readClock(string(playlist))
-	if err != nil || c.ended || len(c.dates) == 0 || c.dateless != nil || len(c.starts) < 2 {
+	if err != nil {
+		return false
+	}
+	c.anchor(rotation)
+	if c.ended || len(c.dates) == 0 || c.dateless != nil || len(c.starts) < 2 {
 		return false
 	}
 	c.fromDates()

@@ -115,6 +115,10 @@ func TestDatesAreRemembered(t *testing.T) {
 	if out := load(&known, liveTop+at(8)+mapIn+seg("8")+seg("9")+seg("10")+seg("11")); !strings.Contains(out, "~init_200000000/8") || !strings.Contains(out, "~init_200000001/11") {
 		t.Errorf("without a date:\n%s", out)
 	}
+	remembers := Rotation{Replaced: drm.Generations{2_000_000_002}, Anchor: func(Anchor) Anchor { return known }}
+	if !Divides([]byte(liveTop+at(8)+mapIn+seg("8")), remembers, time.Unix(2_000_000_006, 0)) {
+		t.Error("a remembered date does not divide")
+	}
 	known = Anchor{1 << 62, time.Hour}
 	if out := load(&known, liveTop+at(8)+mapIn+seg("8")); !strings.Contains(out, "~init_3/8") {
 		t.Errorf("a number that begins anew:\n%s", out)
