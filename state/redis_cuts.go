@@ -37,7 +37,7 @@ func (s *RedisCuts) Cut(ctx context.Context, id [16]byte, start, keep time.Durat
 	case err != nil:
 		return 0, failed("beginnings of Periods", err)
 	}
-	if err := client.Do(ctx, client.B().Pexpire().Key(key).Milliseconds(1000 * seconds).Build()).Error(); err != nil {
+	if err := client.Do(ctx, client.B().Pexpire().Key(key).Milliseconds(1000*seconds).Build()).Error(); err != nil {
 		return 0, failed("beginnings of Periods", err)
 	}
 	kept, err := strconv.ParseInt(before, 10, 64)
