@@ -23,20 +23,7 @@ const (
 	plantedBearer     = "license-bearer-5Rb8Ty1Pj6Sa3"
 )
 
-const plantedLicenses = `{
-	admin ADMIN
-	persist_config off
-	auto_https off
-	grace_period 2s
-	metrics
-	storage file_system STORAGE
-	log {
-		output file DIR/gateway.log
-		level DEBUG
-	}
-	drm {
-		secret {env.TEST_DRM_SECRET}
-		group premium {
+const plantedLicenses = plantedHead + `		group premium {
 			scheme cbcs
 			systems clearkey widevine playready fairplay
 			license temporary 12h

@@ -30,8 +30,8 @@ const (
 	plantedViewer  = "viewer-5Fk8Wq2xNs7Ja1Ld"
 )
 
-// plantedGlobal logs everything to a file, shows what Caddy has to show, and shares state with a server that refuses the password.
-const plantedGlobal = `{
+// plantedHead logs everything to a file and shows what Caddy has to show.
+const plantedHead = `{
 	admin ADMIN
 	persist_config off
 	auto_https off
@@ -44,7 +44,10 @@ const plantedGlobal = `{
 	}
 	drm {
 		secret {env.TEST_DRM_SECRET}
-		geo_database country TESTDATA/geo/example-country.mmdb
+`
+
+// plantedGlobal shares state with a server that refuses the password.
+const plantedGlobal = plantedHead + `		geo_database country TESTDATA/geo/example-country.mmdb
 		state redis {
 			address STATE_SERVER
 			username gateway
