@@ -22,6 +22,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // file_server, reverse_proxy, the Caddyfile adapter
 
 	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/token"
 )
@@ -113,12 +114,11 @@ func adaptCaddyfile(text string) ([]byte, error) {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	return strconv.Itoa(port)
 }
 
 func testdata(t testing.TB) string {

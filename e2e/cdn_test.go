@@ -29,7 +29,7 @@ func startCache(t *testing.T, address, more string) string {
 			t.Fatal("nginx is not installed; run scripts/bench-tools.sh")
 		}
 	}
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestBehindASharedCache(t *testing.T) {
 		for name, more := range map[string]string{"with Vary": "", "without Vary": "proxy_ignore_headers Vary;"} {
 			t.Run(session+" "+name, func(t *testing.T) {
 				origin := &countedOrigin{asked: map[string]int{}}
-				port, err := freePort()
+				port, err := testtools.FreePort()
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/e2e/player"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // leadCaddyfile has a group with a clear lead of six seconds, three segments of the demo, below four prefixes that differ in who gives
@@ -39,7 +40,7 @@ type leadGateway struct {
 func newLeadGateway(t *testing.T) *leadGateway {
 	t.Helper()
 	long(t)
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/internal/redistest"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
@@ -62,7 +63,7 @@ func startNodes(t *testing.T, d *redistest.Deployment, addresses []string, mode 
 	}
 	n := &nodes{t: t, key: signingKey(t)}
 	for range 3 {
-		port, err := freePort()
+		port, err := testtools.FreePort()
 		if err != nil {
 			t.Fatal(err)
 		}

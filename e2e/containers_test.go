@@ -94,7 +94,7 @@ func makeContainers(picture, sound []byte) (string, error) {
 // segment encrypted whole.
 func containersGateway(t *testing.T, dir string) (address string) {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func exampleSite(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,12 +12,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // TestFileLimit: a gateway that may open no more files answers what it can, rightly, or not at all, and goes on when there is room again.
 func TestFileLimit(t *testing.T) {
 	long(t)
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,7 +129,7 @@ func newFormsOrigin(t *testing.T) *httptest.Server {
 func TestEveryFormOfAManifestPlays(t *testing.T) {
 	browser := startBrowser(t)
 	origin := newFormsOrigin(t)
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,7 +45,7 @@ func startGateway(binary, caddyfile string) (*gateway, error) {
 	if err := os.WriteFile(file, []byte(caddyfile), 0o600); err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +182,7 @@ func startExample() (*example, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := testtools.FreePorts(2)
 	if err != nil {
 		return nil, err
 	}
@@ -321,32 +320,6 @@ func accessTokenFor(t *testing.T, prefix string, life time.Duration) string {
 }
 
 func localhost(port int) string { return "http://localhost:" + strconv.Itoa(port) }
-
-func freePort() (int, error) {
-	ports, err := freePorts(1)
-	if err != nil {
-		return 0, err
-	}
-	return ports[0], nil
-}
-
-// freePorts returns ports that nobody listened on a moment ago, all different.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		addr, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			return nil, errors.New("no TCP address")
-		}
-		ports = append(ports, addr.Port)
-	}
-	return ports, nil
-}
 
 // logBuffer collects what a process writes.
 type logBuffer struct {

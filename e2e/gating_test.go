@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/e2e/player"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
@@ -65,7 +66,7 @@ type gatedSite struct {
 
 func newGatedSite(t *testing.T) *gatedSite {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

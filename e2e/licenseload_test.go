@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
@@ -62,7 +63,7 @@ func newLicensee(t *testing.T, address, subject string) licensee {
 // licensingGateway gives ClearKey licenses to holders of tokens, and writes a record of each into a small file of its own.
 func licensingGateway(t *testing.T, gate string) (g *gateway, address string) {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

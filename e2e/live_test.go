@@ -175,7 +175,7 @@ func liveGateway(t *testing.T, origin string) string {
 
 func liveGatewayWith(t *testing.T, origin, session string) string {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ type passed struct {
 func behindOneAddress(t *testing.T, n int, config func(port int) string) *nodesOf {
 	t.Helper()
 	b := &nodesOf{}
-	ports, err := freePorts(n)
+	ports, err := testtools.FreePorts(n)
 	if err != nil {
 		t.Fatal(err)
 	}

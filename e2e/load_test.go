@@ -29,7 +29,7 @@ const (
 // answer is 200, nothing races, and afterwards no goroutine is left over.
 func TestLoadUnderTheRaceDetector(t *testing.T) {
 	long(t)
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

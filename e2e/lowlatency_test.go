@@ -17,6 +17,7 @@ import (
 	"github.com/Eyevinn/mp4ff/mp4"
 
 	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // maxChunkDelay is how much later than from a plain proxy a chunk may come. It is loose, for machines that do other things
@@ -29,7 +30,7 @@ var cacheWords = []string{"256MiB", "off"}
 // chunkGateway starts a gateway and, at another port, a proxy of the same origin that protects nothing.
 func chunkGateway(t *testing.T, origin *chunkedOrigin, global, site string) (address, plain string) {
 	t.Helper()
-	ports, err := freePorts(2)
+	ports, err := testtools.FreePorts(2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/e2e/player"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // How many seconds a low-latency channel is watched, once it plays, and how often its buffer is looked at meanwhile.
@@ -155,7 +156,7 @@ func checkLowLatencyPlaylists(t *testing.T, master string) {
 func TestViewersWhoLeaveABlockingReload(t *testing.T) {
 	long(t)
 	origin := newLowLatencyOrigin(t, 5)
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

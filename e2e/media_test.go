@@ -157,7 +157,7 @@ func readMedia(t *testing.T, elem ...string) []byte {
 // segment is encrypted whole, below /sample transport streams with SAMPLE-AES.
 func mediaGateway(t *testing.T, origin string) string {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // The gateway of these tests may have far less memory in flight than its clients ask for.
@@ -182,7 +184,7 @@ func (c chunkedTrack) joined() (chunks [][]byte) {
 
 func memoryGateway(t *testing.T, origin *chunkedOrigin, cacheMiB int, spool string) (g *gateway, address string) {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

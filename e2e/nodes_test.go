@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // Viewers reach both nodes by the same name, as behind DNS or a load balancer.
@@ -51,7 +52,7 @@ http://:%d {
 
 func startNode(t *testing.T) (address string) {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

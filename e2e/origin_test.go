@@ -113,7 +113,7 @@ func xmlError(status int, code string) http.HandlerFunc {
 // one to the store.
 func storeGateway(t *testing.T, store *objectStore) string {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,12 +13,14 @@ import (
 	"testing"
 
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // secureGateway is a gateway that speaks HTTP/1.1, HTTP/2 and HTTP/3, beside a site in clear text, from which manifests come.
 func secureGateway(t *testing.T, cache, origin string) (address, secure string) {
 	t.Helper()
-	ports, err := freePorts(2)
+	ports, err := testtools.FreePorts(2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/e2e/player"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // A window that ends while somebody watches: the reason is the same for every player, and nothing follows it.
@@ -103,7 +104,7 @@ func announceEnd(t *testing.T, file string, end time.Time) {
 
 func rightsGateway(t *testing.T, origin, catalog string) string {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

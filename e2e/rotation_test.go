@@ -26,7 +26,7 @@ const demoPeriods = 4
 func startRotatingTitle(t *testing.T) rotatingTitle {
 	t.Helper()
 	long(t)
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

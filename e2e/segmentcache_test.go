@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // cacheOrigin serves a title whose segments are files with an ETag of their content.
@@ -119,7 +121,7 @@ func TestRefusalsAreNotCached(t *testing.T) {
 func TestTenantsDoNotShareSegments(t *testing.T) {
 	long(t)
 	origin := cacheOrigin(t)
-	ports, err := freePorts(2)
+	ports, err := testtools.FreePorts(2)
 	if err != nil {
 		t.Fatal(err)
 	}

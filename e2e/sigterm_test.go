@@ -67,7 +67,7 @@ func TestSIGTERMInTheMiddle(t *testing.T) {
 	origin := &heldOrigin{files: http.StripPrefix("/demo/", http.FileServer(http.Dir(root))), asked: make(chan struct{}), hold: make(chan struct{})}
 	server := httptest.NewServer(origin)
 	t.Cleanup(server.Close)
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

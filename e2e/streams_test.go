@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/e2e/player"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // streamsCaddyfile allows each viewer two streams: one site refuses a third, the other ends the oldest.
@@ -47,7 +48,7 @@ var smallBuffers = map[player.Player]any{
 
 func startStreamsSite(t *testing.T) *nodes {
 	t.Helper()
-	port, err := freePort()
+	port, err := testtools.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

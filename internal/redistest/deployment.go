@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // Deployment is what a gateway connects to.
@@ -80,7 +82,7 @@ func (d *Deployment) add(s *Server, err error) error {
 var lasting = []string{"--save", "", "--appendonly", "yes", "--appendfsync", "always"}
 
 func (d *Deployment) startSingle(dir string) error {
-	ports, err := freePorts(1)
+	ports, err := testtools.FreePorts(1)
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,7 @@ func (d *Deployment) startSingle(dir string) error {
 }
 
 func (d *Deployment) startSentinel(dir string) error {
-	ports, err := freePorts(5)
+	ports, err := testtools.FreePorts(5)
 	if err != nil {
 		return err
 	}
@@ -126,7 +128,7 @@ func (d *Deployment) startSentinel(dir string) error {
 }
 
 func (d *Deployment) startCluster(dir string) error {
-	ports, err := freePorts(6)
+	ports, err := testtools.FreePorts(6)
 	if err != nil {
 		return err
 	}

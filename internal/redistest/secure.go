@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )
 
 // startSentinel writes a sentinel's configuration, which it rewrites itself, and starts it.
@@ -42,7 +44,7 @@ func (d *Deployment) startTLS(dir string) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts(1)
+	ports, err := testtools.FreePorts(1)
 	if err != nil {
 		return err
 	}

@@ -148,20 +148,3 @@ func (s *Server) dial() (net.Conn, error) {
 	}
 	return dialer.Dial("tcp", s.Addr)
 }
-
-// freePorts returns ports that nobody listened on a moment ago, all different.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		addr, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			return nil, errors.New("no TCP address")
-		}
-		ports = append(ports, addr.Port)
-	}
-	return ports, nil
-}

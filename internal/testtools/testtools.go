@@ -1,5 +1,5 @@
-// Package testtools finds the programs that tests drive: shaka-packager, ffmpeg, ffprobe, Chromium, wrk and redis-server, and the
-// module's own files. scripts/test-tools.sh installs them all.
+// Package testtools finds the programs that tests drive: shaka-packager, ffmpeg, ffprobe, Chromium, wrk and redis-server, the
+// module's own files, and ports for the servers of tests. scripts/test-tools.sh installs the programs.
 //
 // A test that needs a tool fails without it; it never skips, for a suite that quietly skips proves nothing:
 //
