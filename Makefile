@@ -9,6 +9,7 @@ TAGS      := nobadger,nomysql,nopgx
 FLAGS     := -trimpath -tags $(TAGS)
 FUZZTIME  ?= 10s
 SOAK      ?= 1h
+GOTESTSUM := gotest.tools/gotestsum@v1.13.0
 
 # A checkout is not always a repository that git agrees to read. Without cgo, as xcaddy builds; only the race detector
 # needs it.
@@ -95,11 +96,16 @@ unit:
 	packages=$$($(LIST) | grep -vE '$(ALONE)'); $(GO) test $(FLAGS) -timeout 15m $$packages
 	$(GO) test -trimpath -tags $(TAGS),purego ./segcrypt/internal/aes128
 
-# The gateways that end-to-end tests start are built here, so that each is built once.
+# The gateways that end-to-end tests start are built here, so that each is built once. A test that fails is run once more by
+# itself, unless it met a data race: a browser on a busy machine may lose a second that no gateway took. What needed its
+# second try is listed at the end, so that nobody overlooks it.
 alone: build .cache/caddy-race
-	packages=$$($(LIST) | grep -E '$(ALONE)'); \
+	rm -f .cache/second-tries; packages=$$($(LIST) | grep -E '$(ALONE)'); \
 	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_RACE_BINARY='$(CURDIR)/.cache/caddy-race' \
-	$(GO) test $(FLAGS) -timeout 40m -p 1 $$packages
+	$(GO) run $(GOTESTSUM) --format testname --no-color --packages "$$packages" \
+		--rerun-fails=1 --rerun-fails-max-failures=8 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report .cache/second-tries \
+		-- $(FLAGS) -timeout 40m -p 1
+	@if [ -s .cache/second-tries ]; then echo "== tests that needed a second try"; cat .cache/second-tries; fi
 
 .PHONY: .cache/caddy-race
 .cache/caddy-race:
