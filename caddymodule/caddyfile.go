@@ -2,8 +2,10 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -70,10 +72,19 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
+	file, line := d.File(), d.Line()
 	if d.NextArg() {
 		return d.ArgErr()
 	}
-	return eachOption(d, options{
+	if err := eachOption(d, h.options(d)); err != nil {
+		return err
+	}
+	readPositions.remember(h, file, line)
+	return nil
+}
+
+func (h *Handler) options(d *caddyfile.Dispenser) options {
+	return options{
 		"tenant":            func() error { return oneArg(d, &h.Tenant) },
 		"secret":            func() error { return secretArg(d, &h.Secret) },
 		"scheme":            func() error { return wordArg(d, &h.Scheme, schemeAuto, "cenc", "cbcs", "aes-128") },
@@ -104,7 +115,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"refusals":          func() error { return wordArg(d, &h.Refusals, refusalsAsProblem, refusalsToErrorRoutes) },
 		"max_segment_size":  func() error { return sizeArg(d, &h.MaxSegmentSize) },
 		"max_manifest_size": func() error { return sizeArg(d, &h.MaxManifestSize) },
-	})
+	}
 }
 
 func (h *Handler) unmarshalKeys(d *caddyfile.Dispenser) (err error) {
@@ -140,7 +151,19 @@ func (h *Handler) token() *TokenConfig {
 	return h.Token
 }
 
+// unmarshalToken reads one kind of token, while file and line of a mistake are known.
 func (h *Handler) unmarshalToken(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	kind := d.Val()
+	d.Prev()
+	switch kinds := guestNames("drm.token_verifiers"); {
+	case !slices.Contains(kinds, kind):
+		return d.Errf("token %q: want one of %s", kind, strings.Join(kinds, ", "))
+	case slices.ContainsFunc(h.token().VerifiersRaw, func(raw json.RawMessage) bool { return guestName(raw, "kind") == kind }):
+		return d.Errf("token %s stands twice: a kind has one block, and may have several keys", kind)
+	}
 	raw, err := unmarshalGuest(d, "drm.token_verifiers.", "kind")
 	if err != nil {
 		return err
@@ -172,6 +195,26 @@ func unmarshalGuest(d *caddyfile.Dispenser, namespace, inlineKey string) (json.R
 		return nil, err
 	}
 	return caddyconfig.JSONModuleObject(module, inlineKey, name, nil), nil
+}
+
+// guestNames are the modules of a namespace, in order.
+func guestNames(namespace string) []string {
+	var names []string
+	for _, module := range caddy.GetModules(namespace) {
+		names = append(names, module.ID.Name())
+	}
+	slices.Sort(names)
+	return names
+}
+
+// guestName returns which module a JSON object is for.
+func guestName(raw json.RawMessage, inlineKey string) string {
+	var object map[string]json.RawMessage
+	var name string
+	if json.Unmarshal(raw, &object) != nil || json.Unmarshal(object[inlineKey], &name) != nil {
+		return ""
+	}
+	return name
 }
 
 // secretArg refuses what is not a placeholder while file and line are still known.

@@ -160,7 +160,7 @@ func (h *Handler) validateDelivery() error {
 	}{
 		{h.Token != nil && h.Token.Session == sessionInPath, "session path: an element of one viewer in the addresses would give each viewer " +
 			"a path of his own, below which a cache finds nothing of others; use session query or session cookie"},
-		{h.Limit != nil && h.Limit.By == limitBySubject, "limit by subject: media ends at the CDN, and no request for it says whose it is; " +
+		{h.limitsViewers(), "limit by subject or device: media ends at the CDN, and no request for it says whose it is; " +
 			"limit by address counts manifests and licenses, and the CDN has limits of its own"},
 		{len(h.StreamLimits) > 0, "limit streams: a stream lives by its requests for segments, which end at the CDN"},
 	} {

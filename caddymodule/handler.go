@@ -104,6 +104,7 @@ type Handler struct {
 	// MaxManifestSize bounds a manifest in bytes. Default 16 MiB.
 	MaxManifestSize int64 `json:"max_manifest_size,omitempty"`
 
+	position   string // of the block in a Caddyfile, if this process has read it there
 	app        *App
 	secret     keysource.Secret
 	keys       openKeys            // of the site

@@ -38,16 +38,21 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision makes the handler ready: whatever can fail fails here or in Validate, and never on the first request.
 func (h *Handler) Provision(ctx caddy.Context) error {
+	h.position = readPositions.of(h)
+	app, err := ctx.App("drm")
+	if err != nil {
+		return err // of another block
+	}
+	h.app, _ = app.(*App)
+	return h.inBlock(h.provision(ctx))
+}
+
+func (h *Handler) provision(ctx caddy.Context) (err error) {
 	h.logger = ctx.Logger()
 	h.licenseLogger = h.logger.Named("licenses")
 	h.sites = make(map[string]*site)
 	h.id = strconv.FormatUint(handlerCount.Add(1), 36)
 	h.setDefaults()
-	app, err := ctx.App("drm")
-	if err != nil {
-		return err
-	}
-	h.app, _ = app.(*App)
 	if h.state, err = h.app.useState(); err != nil {
 		return err
 	}
@@ -142,7 +147,9 @@ func (h *Handler) compilePatterns(caddy.Context) (err error) {
 }
 
 // Validate finds what contradicts itself, so that `caddy validate` does, and names the setting.
-func (h *Handler) Validate() error {
+func (h *Handler) Validate() error { return h.inBlock(h.validate()) }
+
+func (h *Handler) validate() error {
 	if err := h.clearKeyMistake(); err != nil {
 		return err
 	}

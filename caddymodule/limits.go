@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,14 +46,7 @@ func (pooledLimiter) Destruct() error { return nil }
 
 // compileLimit finds or makes the counts of all limits of requests, and checks those of streams.
 func (h *Handler) compileLimit(caddy.Context) error {
-	var configured []*LimitConfig
-	if h.Limit != nil {
-		configured = append(configured, h.Limit)
-	}
-	for i := range h.RequestLimits {
-		configured = append(configured, &h.RequestLimits[i])
-	}
-	for _, config := range configured {
+	for _, config := range h.requestLimits() {
 		limit, err := h.useLimiter(config)
 		if err != nil {
 			return fmt.Errorf("limit: %w", err)
@@ -65,6 +59,23 @@ func (h *Handler) compileLimit(caddy.Context) error {
 		}
 	}
 	return nil
+}
+
+// requestLimits are the limits of requests, in the order in which they are judged.
+func (h *Handler) requestLimits() []*LimitConfig {
+	var configured []*LimitConfig
+	if h.Limit != nil {
+		configured = append(configured, h.Limit)
+	}
+	for i := range h.RequestLimits {
+		configured = append(configured, &h.RequestLimits[i])
+	}
+	return configured
+}
+
+// limitsViewers reports whether a limit of requests counts by what only a token or a session says.
+func (h *Handler) limitsViewers() bool {
+	return slices.ContainsFunc(h.requestLimits(), func(c *LimitConfig) bool { return isOneOf(c.By, limitBySubject, limitByDevice) })
 }
 
 // useLimiter returns the limit with its count. Blocks with the same settings share a count, in which each tenant has its own keys.

@@ -177,7 +177,7 @@ func (c *rightsCatalog) refreshFile() error {
 		return errors.New("it changed while it was read") // half of a YAML file can be one, too
 	}
 	if err := c.take(text, c.clock()); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", c.Source, err)
 	}
 	c.file = info
 	return nil

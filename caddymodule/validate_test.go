@@ -69,7 +69,7 @@ func TestValidate(t *testing.T) {
 		"much leeway":                                 {options: clearkey + "token signed {\n key {env.TEST_TOKEN_SECRET}\n leeway 1h\n}", wants: []string{"token:", "leeway"}},
 		"a short signing key":                         {options: clearkey + "token signed {\n key {env.TEST_SHORT_SECRET}\n}", wants: []string{"token:", "key 1"}},
 		"signed without keys":                         {options: clearkey + "token signed", wants: []string{"token:"}},
-		"two verifiers of one form":                   {options: clearkey + strings.Repeat("token signed {\n key {env.TEST_TOKEN_SECRET}\n}\n", 2), wants: []string{"token:", "signed"}},
+		"two verifiers of one form":                   {options: tokens, json: [2]string{`"verifiers":[`, `"verifiers":[{"kind":"signed","keys":[{"secret":"{env.TEST_TOKEN_SECRET}"}]},`}, wants: []string{"token:", "signed"}},
 		"a session without a token":                   {options: clearkey + "session path", wants: []string{"token:"}},
 		"a place without a token":                     {options: clearkey + "token_from query t", wants: []string{"token:"}},
 		"a subject limit without a token":             {options: clearkey + "limit 1 per 1s by subject", wants: []string{"limit: by subject"}},

@@ -34,7 +34,7 @@ func (h *Handler) compileToken(ctx caddy.Context) error {
 	}
 	modules, _ := loaded.([]any)
 	if len(modules) == 0 && h.Token.Entitlement == nil {
-		return errors.New("token: want at least one kind of token")
+		return errors.New("token: session and token_from are for sites that ask for a token: want token or entitlement beside them")
 	}
 	h.Token.close = h.Token.closeVerifiers // also if what follows fails half-way
 	hasForms, err := h.Token.addVerifiers(modules)
@@ -131,6 +131,9 @@ func (c *TokenConfig) addForm(forms *token.ByForm, module any) error {
 	}
 	verifier, err := configured.Verifier()
 	if err != nil {
+		if m, ok := module.(caddy.Module); ok { // which of several it is
+			err = fmt.Errorf("%s: %w", m.CaddyModule().ID.Name(), err)
+		}
 		return err
 	}
 	if finder, ok := verifier.(token.Finder); ok {

@@ -113,7 +113,7 @@ func (s *KeySet) Len() int { return len(s.current.Load().keys) }
 
 func newKeyTable(keys []Key) (*keyTable, error) {
 	if len(keys) == 0 || len(keys) > maxKeys {
-		return nil, fmt.Errorf("%d usable keys: want 1 to %d", len(keys), maxKeys)
+		return nil, fmt.Errorf("key: want 1 to %d that can be used, not %d", maxKeys, len(keys))
 	}
 	t := &keyTable{keys: slices.Clone(keys), byID: make(map[string]Key, len(keys))}
 	h := sha256.New()

@@ -52,7 +52,7 @@ type Verifier struct {
 // New checks config and returns its verifier.
 func New(config Config) (*Verifier, error) {
 	if len(config.Keys) == 0 || len(config.Keys) > maxKeys {
-		return nil, fmt.Errorf("%d keys: want 1 to %d", len(config.Keys), maxKeys)
+		return nil, fmt.Errorf("key: want 1 to %d, not %d", maxKeys, len(config.Keys))
 	}
 	if config.Leeway < 0 || config.Leeway > token.MaxLeeway {
 		return nil, fmt.Errorf("leeway of %s: want at most %s", config.Leeway, token.MaxLeeway)

@@ -41,7 +41,7 @@ type CloudFront struct {
 // NewCloudFront checks config and returns its verifier.
 func NewCloudFront(config CloudFrontConfig) (*CloudFront, error) {
 	if len(config.Keys) == 0 || len(config.Keys) > maxKeys {
-		return nil, fmt.Errorf("%d keys: want 1 to %d", len(config.Keys), maxKeys)
+		return nil, fmt.Errorf("key: want 1 to %d, not %d", maxKeys, len(config.Keys))
 	}
 	config.Keys = maps.Clone(config.Keys)
 	settings := []any{strconv.FormatBool(config.SHA256Only)}

@@ -89,7 +89,7 @@ func checkCredential(raw string) error {
 // checkSecrets demands at least one key, and none that is empty or one byte repeated. They are copied.
 func checkSecrets(secrets [][]byte) ([][]byte, error) {
 	if len(secrets) == 0 || len(secrets) > maxKeys {
-		return nil, fmt.Errorf("%d keys: want 1 to %d", len(secrets), maxKeys)
+		return nil, fmt.Errorf("key: want 1 to %d, not %d", maxKeys, len(secrets))
 	}
 	copies := make([][]byte, len(secrets))
 	for i, secret := range secrets {
