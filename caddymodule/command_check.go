@@ -31,7 +31,7 @@ func checkCommand() *cobra.Command {
 		Long: `Says how the running gateway would decide a request, rule by rule.
 
 The request is not sent: the gateway finds the site of the URL in its configuration, follows matchers and rewrites there, and
-judges. The origin is not asked, and nothing is counted against a limit.
+judges. The origin is not asked, nothing is counted against a limit, and no token for one use is used up.
 
 The exit status is 0 if the request would be allowed, 1 if it would be refused, and 2 if that could not be found out.`,
 		Args: cobra.ExactArgs(1),

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/policy"
 )
 
@@ -46,10 +47,57 @@ func (h *Handler) explain(r *http.Request, accessToken string, at time.Time) Che
 	if q.Geo != nil {
 		report.Country = decision.Country.String()
 	}
-	if decision.Reason != policy.ReasonAllowed {
+	q.identity.claims = decision.Claims
+	q.identity.keepRights(decision)
+	err = q.look()
+	switch {
+	case decision.Reason != policy.ReasonAllowed:
 		report.Status = q.refusalOf(decision).status
+	case err != nil:
+		report.Allowed = false
+		return report.refused("content", lookedAt, err)
+	default:
+		report.Steps = append(report.Steps, CheckStep{Rule: "content", Input: lookedAt, Outcome: "passed"})
 	}
 	return report
+}
+
+const lookedAt = "query, DRM group, key, level and license; not the origin, nor what is sent along"
+
+// look finds what is refused behind the rules, as far as the origin need not be asked for it.
+func (q *request) look() error {
+	switch q.kind {
+	case kindMPD, kindPlaylist:
+		return q.lookAtManifest()
+	case kindMedia:
+		return q.lookAtMedia()
+	default:
+		return nil
+	}
+}
+
+func (q *request) lookAtManifest() error {
+	group, err := q.groupNow()
+	if err != nil {
+		return err
+	}
+	if _, err := q.chooseScheme(group); err != nil || q.kind == kindMPD {
+		return err
+	}
+	return (&titleProtector{q: q}).chooseKeyFormats()
+}
+
+func (q *request) lookAtMedia() error {
+	checks := []func() error{q.checkNumber, q.checkMediaKey, q.checkGroup}
+	if q.seal.Class != drm.ClassShared { // else the init segment of the origin would say which track it is
+		checks = append(checks, q.checkLevel)
+	}
+	for _, check := range append(checks, q.lookForLicense) {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refused ends a report in front of the rules of the policy.

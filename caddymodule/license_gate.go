@@ -101,18 +101,10 @@ func (q *request) grantLicense(keys []licensing.GrantedKey, ends time.Time) erro
 // checkLicense lets a segment through if the session has a license for its key, or gets one within a moment. Without one it is given the
 // init segment and the first segment of each track, since players ask for a license when they have seen these.
 func (q *request) checkLicense() error {
-	if q.RequireLicense == nil || q.seal.Passes || q.seal.Clear || q.seal.ClearUntil == address.ClearAlways || q.wantsInit() || q.observes() {
-		return nil
+	grants, err := q.neededGrants()
+	if grants == nil || err != nil {
+		return err
 	}
-	playback := q.identity.claims.Playback
-	if playback == ([8]byte{}) {
-		return errLicenseRequired
-	}
-	key, err := q.sourceOf(q.seal.Group).ContentKey(q.r.Context(), keysource.Request{Title: q.sealedTitle(), Class: q.seal.Class})
-	if err != nil {
-		return fmt.Errorf("selecting the content key: %w", err)
-	}
-	grants := q.grantsOf(key.KID())
 	if q.seal.ClearUntil == 0 {
 		return q.admitSegment(grants)
 	}
@@ -121,6 +113,34 @@ func (q *request) checkLicense() error {
 		q.ungranted, err = grants, nil
 	}
 	return err
+}
+
+// neededGrants names the licenses of which the segment needs one; nil for what needs none.
+func (q *request) neededGrants() ([][16]byte, error) {
+	if q.RequireLicense == nil || q.seal.Passes || q.seal.Clear || q.seal.ClearUntil == address.ClearAlways || q.wantsInit() || q.observes() {
+		return nil, nil
+	}
+	if q.identity.claims.Playback == ([8]byte{}) {
+		return nil, errLicenseRequired
+	}
+	key, err := q.sourceOf(q.seal.Group).ContentKey(q.r.Context(), keysource.Request{Title: q.sealedTitle(), Class: q.seal.Class})
+	if err != nil {
+		return nil, fmt.Errorf("selecting the content key: %w", err)
+	}
+	return q.grantsOf(key.KID()), nil
+}
+
+// lookForLicense reports what checkLicense would, without waiting, and gives no track its first segment. Of a title with a clear lead
+// only the segment itself says whether it is of the lead: it passes.
+func (q *request) lookForLicense() error {
+	grants, err := q.neededGrants()
+	if grants == nil || err != nil || q.seal.ClearUntil != 0 {
+		return err
+	}
+	if track, segment := q.earlyNames(grants); q.state.Grants.MayBeEarly(track, segment) {
+		return nil
+	}
+	return q.awaitGrant(grants, 0)
 }
 
 // checkLead refuses a segment of a title with a clear lead that is not of the lead, as any other without a license.
@@ -134,11 +154,15 @@ func (q *request) checkLead(seg *segcrypt.Segment) error {
 // admitSegment lets the first segment of a track through, and waits for the license for every other. A track is told by its init segment,
 // so that it is the same one in DASH and in HLS.
 func (q *request) admitSegment(grants [][16]byte) error {
-	track := digest16("track", string(grants[0][:]), string(q.seal.Init))
-	if q.state.Grants.Early(track, digest16("segment", string(q.addr.Path), fmt.Sprint(q.addr.Number), q.seal.Range.Header())) {
+	if track, segment := q.earlyNames(grants); q.state.Grants.Early(track, segment) {
 		return nil
 	}
 	return q.awaitGrant(grants, q.RequireLicense.wait())
+}
+
+func (q *request) earlyNames(grants [][16]byte) (track, segment [16]byte) {
+	return digest16("track", string(grants[0][:]), string(q.seal.Init)),
+		digest16("segment", string(q.addr.Path), fmt.Sprint(q.addr.Number), q.seal.Range.Header())
 }
 
 func (q *request) awaitGrant(grants [][16]byte, wait time.Duration) error {

@@ -113,6 +113,15 @@ type tenantReplay struct {
 
 // Seen implements token.Replay.
 func (r tenantReplay) Seen(ctx context.Context, id [16]byte, until time.Time) (bool, error) {
+	return r.store.Seen(ctx, r.name(id), until)
+}
+
+// Known implements token.Replay.
+func (r tenantReplay) Known(ctx context.Context, id [16]byte) (bool, error) {
+	return r.store.Known(ctx, r.name(id))
+}
+
+func (r tenantReplay) name(id [16]byte) [16]byte {
 	sum := sha256.Sum256(append([]byte(r.tenant+"\x00"), id[:]...))
-	return r.store.Seen(ctx, [16]byte(sum[:16]), until)
+	return [16]byte(sum[:16])
 }

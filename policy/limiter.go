@@ -102,6 +102,21 @@ func (l *Limiter) Allow(key []byte, now time.Time) (allowed bool, retryAfter tim
 	return false, delay
 }
 
+// Peek returns how long the next request of key would have to wait; 0 if it would be let through. It counts nothing.
+func (l *Limiter) Peek(key []byte, now time.Time) time.Duration {
+	shard := &l.shards[maphash.Bytes(l.seed, key)%limiterShards]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	b, found := shard.byKey[string(key)]
+	if !found {
+		return 0
+	}
+	if missing := 1 - b.limiter.TokensAt(now); missing > 0 {
+		return time.Duration(missing / float64(l.limit) * float64(time.Second))
+	}
+	return 0
+}
+
 // Len returns the number of keys that are remembered.
 func (l *Limiter) Len() int {
 	n := 0

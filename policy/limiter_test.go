@@ -45,10 +45,17 @@ func TestLimiterRate(t *testing.T) {
 		{0, false, 500 * time.Millisecond}, // the clock set back: no gift, and no hour in jail
 		{500 * time.Millisecond, true, 0},
 	} {
+		wait := l.Peek([]byte("k"), testNow.Add(step.at))
+		if again := l.Peek([]byte("k"), testNow.Add(step.at)); (wait-step.retryAfter).Abs() > time.Microsecond || again != wait {
+			t.Errorf("at %s: %s to wait, then %s; want %s", step.at, wait, again, step.retryAfter)
+		}
 		allowed, retryAfter := l.Allow([]byte("k"), testNow.Add(step.at))
 		if allowed != step.allowed || (retryAfter-step.retryAfter).Abs() > time.Microsecond { // buckets count in floating point
 			t.Errorf("at %s: %t, %s; want %t, %s", step.at, allowed, retryAfter, step.allowed, step.retryAfter)
 		}
+	}
+	if wait := l.Peek([]byte("new"), testNow); wait != 0 || l.Len() != 1 {
+		t.Errorf("%s to wait, %d keys", wait, l.Len())
 	}
 	if allowed, _ := l.Allow([]byte("other"), testNow); !allowed {
 		t.Error("one key used up another's rate")

@@ -62,23 +62,30 @@ func (l Limits) name() string {
 	return l.By.String()
 }
 
-// judgeRequests counts the request against every limit until one refuses it.
+// judgeRequests counts the request against every limit until one refuses it. Explaining, it only looks.
 func (p *Policy) judgeRequests(q *question) {
 	if q.explaining {
 		q.input = p.describeLimits()
-		return
 	}
 	var buffer [256]byte
 	for _, limit := range p.Limits {
 		if limit.Limiter == nil {
 			continue
 		}
-		if allowed, retryAfter := limit.Limiter.Allow(limit.appendKey(buffer[:0], q), q.now); !allowed {
+		if allowed, retryAfter := limit.ask(limit.appendKey(buffer[:0], q), q); !allowed {
 			q.decision.RetryAfter = max(retryAfter, time.Millisecond)
 			q.refuse(ReasonRateLimited, "limit: requests by "+limit.name())
 			return
 		}
 	}
+}
+
+func (l Limits) ask(key []byte, q *question) (allowed bool, retryAfter time.Duration) {
+	if q.explaining {
+		retryAfter = l.Limiter.Peek(key, q.now)
+		return retryAfter == 0, retryAfter
+	}
+	return l.Limiter.Allow(key, q.now)
 }
 
 func (p *Policy) describeLimits() string {

@@ -27,6 +27,7 @@ func (teapots) AppendBinary(b []byte) ([]byte, error)                           
 func (teapots) AnswerTo(error) *token.Answer                                         { return &token.Answer{Status: 410} }
 func brokenReplay(context.Context) (bool, error)                                     { return false, errors.New("secret of the store") }
 func (f replayFunc) Seen(ctx context.Context, _ [16]byte, _ time.Time) (bool, error) { return f(ctx) }
+func (f replayFunc) Known(ctx context.Context, _ [16]byte) (bool, error)             { return f(ctx) }
 
 type replayFunc func(context.Context) (bool, error)
 
@@ -49,6 +50,11 @@ func TestReplay(t *testing.T) {
 		{"c", ReasonTokenUnverifiable}, // the memory is full
 		{"b", ReasonTokenReplayed},
 	} {
+		if want.reason != ReasonTokenUnverifiable { // whether the memory is full, nobody is told who only asks
+			if d, _ := p.Explain(context.Background(), testNow, Asset{Path: "/x"}, Viewer{Tokens: []string{want.raw}}); d.Reason != want.reason {
+				t.Errorf("%d: %s is explained as %s", i, want.raw, d.Reason)
+			}
+		}
 		if d := decide(want.raw); d.Reason != want.reason || (d.Reason == ReasonTokenReplayed) != (d.Answer != nil) {
 			t.Errorf("%d: %s is %s, answer %v", i, want.raw, d.Reason, d.Answer)
 		}

@@ -210,8 +210,22 @@ func TestReplayStores(t *testing.T) {
 			}
 			return seen
 		}
+		known := func(name string) bool {
+			t.Helper()
+			known, err := s.replay.Known(context.Background(), digestOf(t.Name()+name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return known
+		}
+		if known("a") || known("a") {
+			t.Error("who asks makes it known")
+		}
 		if seen("a", time.Minute) || !seen("a", time.Minute) || seen("b", time.Minute) {
 			t.Error("the first use is seen, or the second is not")
+		}
+		if !known("a") || known("c") {
+			t.Error("what was used is not known, or what was not is")
 		}
 		if seen("over", -time.Second) || seen("over", -time.Second) {
 			t.Error("what is over is remembered")

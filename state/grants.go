@@ -217,6 +217,14 @@ func (g *Grants) Early(track, segment [16]byte) bool {
 	return true
 }
 
+// MayBeEarly reports what Early would, and changes nothing.
+func (g *Grants) MayBeEarly(track, segment [16]byte) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e, ok := g.early[track]
+	return !ok || !g.now().Before(e.until) || e.segment == segment
+}
+
 // MemoryGrants is the GrantStore of one node.
 type MemoryGrants struct {
 	now func() time.Time

@@ -160,6 +160,11 @@ func TestEarlySegment(t *testing.T) {
 		}{
 			{track, [16]byte{10}, true}, {track, [16]byte{11}, false}, {track, [16]byte{10}, true}, {other, [16]byte{11}, true}, {other, [16]byte{12}, false},
 		} {
+			for range 2 { // looking changes nothing
+				if got := g.MayBeEarly(test.track, test.segment); got != test.want {
+					t.Errorf("%d: it may be %t", i, got)
+				}
+			}
 			if got := g.Early(test.track, test.segment); got != test.want {
 				t.Errorf("%d: %t", i, got)
 			}

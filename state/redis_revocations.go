@@ -144,11 +144,30 @@ func (s *RedisReplay) Seen(ctx context.Context, id [16]byte, until time.Time) (b
 	}
 	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
-	key := fmt.Sprintf("%s:seen:{%x}", s.redis.prefix, id)
+	key := s.key(id)
 	seconds := int64((left + time.Second - 1) / time.Second)
 	err = client.Do(ctx, client.B().Set().Key(key).Value("1").Nx().ExSeconds(seconds).Build()).Error()
 	if rueidis.IsRedisNil(err) {
 		return true, nil
 	}
 	return false, failed("single-use tokens", err)
+}
+
+// Known implements Replay.
+func (s *RedisReplay) Known(ctx context.Context, id [16]byte) (bool, error) {
+	client, err := s.redis.get()
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
+	defer cancel()
+	err = client.Do(ctx, client.B().Get().Key(s.key(id)).Build()).Error()
+	if rueidis.IsRedisNil(err) {
+		return false, nil
+	}
+	return err == nil, failed("single-use tokens", err)
+}
+
+func (s *RedisReplay) key(id [16]byte) string {
+	return fmt.Sprintf("%s:seen:{%x}", s.redis.prefix, id)
 }

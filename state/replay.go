@@ -13,6 +13,8 @@ type Replay interface {
 	// Seen reports whether id was given to Seen before, on any node, and remembers it until that time. An error means that nobody
 	// can tell: what must not be used twice is then refused. id is a digest of the tenant and the token, made by the caller.
 	Seen(ctx context.Context, id [16]byte, until time.Time) (bool, error)
+	// Known reports whether id was given to Seen before, and remembers nothing: it is for who only wants to know.
+	Known(ctx context.Context, id [16]byte) (bool, error)
 }
 
 // MaxSeen is how many single-use tokens one node's memory holds at the same time, about 100 bytes each.
@@ -42,10 +44,7 @@ func (m *MemoryReplay) Seen(_ context.Context, id [16]byte, until time.Time) (bo
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
-	for len(m.ends) > 0 && !now.Before(m.ends[0].end) {
-		delete(m.ids, m.ends[0].id)
-		heap.Pop(&m.ends)
-	}
+	m.forget(now)
 	if _, seen := m.ids[id]; seen {
 		return true, nil
 	}
@@ -58,6 +57,23 @@ func (m *MemoryReplay) Seen(_ context.Context, id [16]byte, until time.Time) (bo
 	m.ids[id] = struct{}{}
 	heap.Push(&m.ends, seenUntil{until, id})
 	return false, nil
+}
+
+// Known implements Replay.
+func (m *MemoryReplay) Known(_ context.Context, id [16]byte) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forget(m.now())
+	_, seen := m.ids[id]
+	return seen, nil
+}
+
+// forget drops what is over. The lock is held.
+func (m *MemoryReplay) forget(now time.Time) {
+	for len(m.ends) > 0 && !now.Before(m.ends[0].end) {
+		delete(m.ids, m.ends[0].id)
+		heap.Pop(&m.ends)
+	}
 }
 
 type seenUntil struct {

@@ -89,4 +89,6 @@ type Replay interface {
 	// Seen reports whether id was given to it before, and remembers it until then at least. An error means that it cannot tell,
 	// or cannot remember: the token must be refused.
 	Seen(ctx context.Context, id [16]byte, until time.Time) (bool, error)
+	// Known reports the same and remembers nothing.
+	Known(ctx context.Context, id [16]byte) (bool, error)
 }
