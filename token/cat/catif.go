@@ -47,6 +47,9 @@ func readAnswers(v any, allowed []string) (map[int64]*token.Answer, error) {
 // readAnswer returns nil for an answer that cannot be given.
 func readAnswer(v any, allowed []string) *token.Answer {
 	parts, ok := v.([]any)
+	for len(parts) > 0 && parts[len(parts)-1] == nil { // libraries write what is missing at the end
+		parts = parts[:len(parts)-1]
+	}
 	if !ok || len(parts) == 0 || len(parts) > 2 {
 		return nil
 	}

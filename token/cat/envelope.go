@@ -75,6 +75,9 @@ func openEnvelope(raw string) (*envelope, error) {
 	unprotected, isMap := parts[1].(map[any]any)
 	e.payload, isBytes[2] = parts[2].([]byte)
 	e.seal, isBytes[3] = parts[3].([]byte)
+	if _, isText := parts[2].(string); isText {
+		return nil, malformed(errors.New("the claims are a text, and not bytes that hold CBOR"))
+	}
 	if !isBytes[0] || !isMap || !isBytes[2] || !isBytes[3] {
 		return nil, malformed(errors.New("a part of the message has another type"))
 	}

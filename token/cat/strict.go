@@ -133,11 +133,11 @@ func readHead(b []byte) (major byte, value uint64, rest []byte, err error) {
 	return major, value, b[1+size:], nil
 }
 
-// checkSimple judges the items of major type 7: of the simple values false, true and null, of the floats finite ones other than
-// −0, in the shortest form that holds them.
+// checkSimple judges the items of major type 7: of the simple values false, true, null and undefined, which is read as null, of the
+// floats finite ones other than −0, in the shortest form that holds them.
 func checkSimple(b []byte, value uint64) error {
 	switch b[0] & 31 {
-	case 20, 21, 22:
+	case 20, 21, 22, 23:
 		return nil
 	case 25:
 		if value == 0x8000 || value&0x7c00 == 0x7c00 {
