@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -93,12 +92,12 @@ var errAnswer = errors.New("the entitlement backend's answer is not understood")
 
 func readJSON(_ http.Header, body []byte) (Answer, error) {
 	var j jsonAnswer
+	if err := checkMembers(body); err != nil {
+		return Answer{}, fmt.Errorf("%w: %w", errAnswer, err)
+	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&j); err != nil {
-		return Answer{}, errAnswer
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) || j.Allow == nil || j.CheckAfter < 0 || j.Expires < 0 {
+	if err := decoder.Decode(&j); err != nil || j.Allow == nil || j.CheckAfter < 0 || j.Expires < 0 {
 		return Answer{}, errAnswer
 	}
 	if !*j.Allow {
@@ -121,6 +120,24 @@ func readJSON(_ http.Header, body []byte) (Answer, error) {
 		return Answer{}, fmt.Errorf("%w: %w", errAnswer, err)
 	}
 	return a, nil
+}
+
+// checkMembers refuses what two readers would read in two ways: encoding/json takes the last of two members of one name, and a name in
+// any case.
+func checkMembers(body []byte) error {
+	if err := token.CheckJSONObject(body); err != nil {
+		return err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return errors.New("not an object")
+	}
+	for name := range members {
+		if name != strings.ToLower(name) {
+			return errors.New("a member in another case")
+		}
+	}
+	return nil
 }
 
 // seconds returns a duration within what answers may ask for.
