@@ -115,6 +115,8 @@ func (o *signedOptions) sign(now time.Time) (string, error) {
 type jwtOptions struct {
 	mintOptions
 	algorithm, keyID string
+	maxStreams       int
+	streams          *pflag.Flag // of maxStreams
 	texts            map[string]*string
 	lists            map[string]*[]string
 }
@@ -130,6 +132,8 @@ For HS256, HS384 and HS512 the file holds the secret, for the others a private k
 	for flag, claim := range map[string]string{"subject": "sub", "id": "jti", "issuer": "iss", "home-country": "home_country", "device": "device", "level": "level"} {
 		o.texts[claim] = flags.String(flag, "", "claim "+claim)
 	}
+	flags.IntVar(&o.maxStreams, "max-streams", 0, "claim max_streams, 1 to 255")
+	o.streams = flags.Lookup("max-streams")
 	for flag, claim := range map[string]string{
 		"audience": "aud", "path": "paths", "country": "countries", "host": "hosts", "plan": "plans", "purchase": "purchases",
 	} {
@@ -151,6 +155,12 @@ func (o *jwtOptions) sign(now time.Time) (string, error) {
 		return "", errors.New("--path is required; / allows the whole site")
 	}
 	claims := map[string]any{"iat": now.Unix(), "exp": now.Add(o.expires).Unix()}
+	if o.streams.Changed {
+		if o.maxStreams < 1 || o.maxStreams > 255 {
+			return "", errors.New("--max-streams: want 1 to 255")
+		}
+		claims["max_streams"] = o.maxStreams
+	}
 	for name, value := range o.texts {
 		if *value != "" {
 			claims[name] = *value

@@ -18,6 +18,7 @@ import (
 // explainOptions are the flags of `caddy drm token explain`.
 type explainOptions struct {
 	keyFile, keyID, ip, host, path, country, hash, expression, saltFile string
+	md5Name, expiresName                                                string
 	algorithms                                                          []string
 	noCheckIP, escapeEarly                                              bool
 }
@@ -90,6 +91,8 @@ Signatures of URLs cover the path, the host or the address of the client: they a
 	flags.StringVar(&o.saltFile, "salt-file", "", "file that holds the salt of Akamai tokens")
 	flags.BoolVar(&o.escapeEarly, "escape-early", false, "values of Akamai tokens are percent-encoded before they are signed")
 	flags.StringVar(&o.expression, "expression", "$secure_link_expires$uri$remote_addr $secret", "expression of nginx's secure links")
+	flags.StringVar(&o.md5Name, "md5-name", "md5", "parameter of the hash of nginx's secure links")
+	flags.StringVar(&o.expiresName, "expires-name", "expires", "parameter of their expiry")
 	flags.BoolVar(&o.noCheckIP, "no-check-ip", false, "Flussonic tokens are made without the client's address")
 	return cmd
 }
@@ -113,6 +116,9 @@ func (o explainOptions) explain(ctx context.Context, text string, now time.Time)
 	p, err := parsePresented(text)
 	if err != nil {
 		return "", err
+	}
+	if p.url != nil {
+		p.rename(map[string]string{o.md5Name: "md5", o.expiresName: "expires"})
 	}
 	var e *explanation
 	for _, known := range explainers {
@@ -173,6 +179,19 @@ func parsePresented(text string) (presented, error) {
 	return p, nil
 }
 
+// rename gives parameters of a site's own naming the names that explainers look for.
+func (p *presented) rename(names map[string]string) {
+	pairs := strings.Split(p.url.RawQuery, "&")
+	for i, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		if standard, ok := names[name]; ok {
+			pairs[i] = standard + "=" + value
+		}
+	}
+	p.url.RawQuery = strings.Join(pairs, "&")
+	p.carrier.RawQuery, p.carrier.Query = p.url.RawQuery, p.url.Query()
+}
+
 // tokens returns the texts that may be a token of a form of its own: all of it, or what stands in the query or path of a URL.
 func (p presented) tokens() []string {
 	if p.url == nil {
@@ -222,6 +241,8 @@ func (o explainOptions) verify(ctx context.Context, p presented, e *explanation,
 		return "the signature fits; whether it is for the address is not known: give a URL or --path, and --host and --ip", nil
 	case errors.Is(err, token.ErrSignature) && !pathKnown:
 		return "no: " + err.Error() + "; what it signs may hold the path: give a URL or --path", nil
+	case errors.Is(err, token.ErrScope):
+		return "no: " + err.Error() + ": " + req.PublicPath + "; below handle_path, --path is without its prefix", nil
 	default:
 		return "no: " + err.Error(), nil
 	}

@@ -72,7 +72,13 @@ func explainAkamai(p presented, now time.Time) *explanation {
 	if err != nil {
 		return nil
 	}
-	raw := p.foundBy(finder, func(text string) bool { return strings.Contains(text, "~hmac=") })
+	isAkamai := func(text string) bool { return strings.Contains(text, "~hmac=") }
+	raw := p.foundBy(finder, isAkamai)
+	if others := p.tokens(); raw == "" { // the site may have a name of its own
+		if i := slices.IndexFunc(others, isAkamai); i >= 0 {
+			raw = others[i]
+		}
+	}
 	if raw == "" {
 		return nil
 	}

@@ -101,6 +101,9 @@ with --cookies the cookies.`+keyFileNote,
 			if keyID == "" || hash != "sha1" && hash != "sha256" {
 				return "", errors.New("want --key-id, and sha1 or sha256 for --hash")
 			}
+			if hasPort(policy.URL) {
+				return "", errors.New("--url: want it without a port, as the gateway judges it")
+			}
 			if ip != "" {
 				if policy.Source, err = netip.ParsePrefix(ip); err != nil {
 					return "", errors.New("--ip: want a prefix, for instance 203.0.113.7/32")
@@ -120,6 +123,13 @@ with --cookies the cookies.`+keyFileNote,
 	flags.StringVar(&hash, "hash", "sha256", "sha1 or sha256")
 	flags.BoolVar(&cookies, "cookies", false, "print cookies instead of a URL")
 	return cmd
+}
+
+// hasPort reads the authority by itself: with an asterisk in it a pattern is no URL.
+func hasPort(pattern string) bool {
+	_, rest, _ := strings.Cut(pattern, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']')
 }
 
 func printCloudFront(signed string, values url.Values, cookies bool) string {
