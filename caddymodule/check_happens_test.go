@@ -53,6 +53,54 @@ http://once.test:PORT {
 }
 `
 
+const vendorCheckSite = `
+http://:PORT {
+	drm {
+		license_server clearkey
+		token akamai {
+			key {env.TEST_HEX_KEY}
+		}
+		token flussonic {
+			key {env.TEST_TOKEN_SECRET}
+			name stream_token
+		}
+		token signed {
+			key {env.TEST_TOKEN_SECRET}
+		}
+	}
+	file_server {
+		root TESTDATA
+	}
+}
+`
+
+// TestCheckTakesTokensOfAllKinds: what is one text is taken as such, whatever its kind; a bad one is refused for what it is.
+func TestCheckTakesTokensOfAllKinds(t *testing.T) {
+	t.Setenv("TEST_HEX_KEY", testHexKey)
+	g, admin := adminGateway(t, vendorCheckSite)
+	secret, hexKey := writeKey(t, "secret", []byte(testTokenSecret)), writeKey(t, "hex", []byte(testHexKey))
+	for name, test := range map[string]struct {
+		mint []string
+		want string
+	}{
+		"akamai":           {[]string{"akamai", "--key-file", hexKey, "--acl", "/demo/*"}, "allowed"},
+		"akamai elsewhere": {[]string{"akamai", "--key-file", hexKey, "--acl", "/other/*"}, "token_scope"},
+		"flussonic":        {[]string{"flussonic", "--key-file", secret, "--stream", "demo", "--ip", "127.0.0.1"}, "allowed"},
+		"flussonic, other": {[]string{"flussonic", "--key-file", secret, "--stream", "other", "--ip", "127.0.0.1"}, "token_invalid"},
+		"signed":           {[]string{"signed", "--key-file", secret, "--prefix", "/demo"}, "allowed"},
+		"signed elsewhere": {[]string{"signed", "--key-file", secret, "--prefix", "/other"}, "token_scope"},
+	} {
+		minted, err := runToken(t, "", test.mint...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := check(t, admin, CheckRequest{URL: "http://" + g.addr + "/demo/manifest.mpd", Token: minted})
+		if said.Reason != test.want {
+			t.Errorf("%s: %s (%s), want %s", name, said.Reason, said.Rule, test.want)
+		}
+	}
+}
+
 // TestCheckSaysWhatHappens: what the command says of a request is what becomes of the request behind it, and asking changes nothing.
 func TestCheckSaysWhatHappens(t *testing.T) {
 	t.Setenv("TEST_CAT_SECRET", testCATSecret)

@@ -53,7 +53,7 @@ The exit status is 0 if the request would be allowed, 1 if it would be refused, 
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.IP, "ip", "", "the viewer's address (default 127.0.0.1)")
-	flags.StringVar(&o.Token, "token", "", "an access token, beside what the URL and the headers carry")
+	flags.StringVar(&o.Token, "token", "", "an access token, beside what the URL and the headers carry; signed URLs that have several parameters are checked as they are")
 	flags.StringVar(&o.at, "at", "", "when: an RFC 3339 time, or a duration from now such as 2h or -10m")
 	flags.StringArrayVar(&o.headers, "header", nil, "a field of the request, as 'Name: value'; may be given several times")
 	flags.StringVar(&o.Method, "method", http.MethodGet, "the method of the request")

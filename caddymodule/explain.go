@@ -1,11 +1,14 @@
 package caddymodule
 
 import (
+	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/policy"
+	"github.com/caddy-drm/caddy-drm/token"
 )
 
 // explain says how a request would be decided at an instant, rule by rule. It serves nothing, asks no origin and counts nothing.
@@ -31,9 +34,7 @@ func (h *Handler) explain(r *http.Request, accessToken string, at time.Time) Che
 	if err != nil {
 		return report.refused("credentials", "what the request carries", err)
 	}
-	if accessToken != "" {
-		viewer.Tokens = append(viewer.Tokens, accessToken)
-	}
+	q.present(&viewer, accessToken)
 	decision, steps := q.policy.Explain(q.entitlementScope(r.Context()), at, q.policyAsset(), viewer)
 	for _, step := range steps {
 		outcome := step.Outcome
@@ -60,6 +61,37 @@ func (h *Handler) explain(r *http.Request, accessToken string, at time.Time) Che
 		report.Steps = append(report.Steps, CheckStep{Rule: "content", Input: lookedAt, Outcome: "passed"})
 	}
 	return report
+}
+
+// present adds a token as if it stood in its place. A kind that names the places of its own takes what it can read, if its credential
+// is one text: those that are spread over parameters stand in the URL.
+func (q *request) present(viewer *policy.Viewer, accessToken string) {
+	if accessToken == "" {
+		return
+	}
+	if q.Token != nil {
+		for _, kind := range q.Token.found {
+			raws, err := kind.finder.Find(token.Carrier{Query: oneParameter(kind.finder, accessToken)})
+			if err != nil || len(raws) != 1 || raws[0] != accessToken {
+				continue
+			}
+			if _, err := kind.finder.Verify(q.r.Context(), accessToken, viewer.Request); !errors.Is(err, token.ErrMalformed) {
+				viewer.Found = append(viewer.Found, token.Credential{Raw: accessToken, Verifier: kind.verifier})
+				return
+			}
+		}
+	}
+	viewer.Tokens = append(viewer.Tokens, accessToken)
+}
+
+// oneParameter is a query with a token where a kind looks first.
+func oneParameter(finder token.Finder, accessToken string) url.Values {
+	for _, place := range finder.Places() {
+		if place.In == token.InQuery {
+			return url.Values{place.Name: {accessToken}}
+		}
+	}
+	return nil
 }
 
 const lookedAt = "query, DRM group, key, level and license; not the origin, nor what is sent along"
