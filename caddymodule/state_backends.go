@@ -223,12 +223,13 @@ func (s *RedisState) Open(digest *state.Digester, _ state.Storage, logger *zap.L
 	}
 	timeout, lease, renew := s.durations()
 	mode := map[string]state.FailureMode{failOpen: state.FailOpen, failClosed: state.FailClosed}[s.OnFailure] // else FailLocal
+	outage := newStateOutage(func() *zap.Logger { return caddy.Log().Named("drm") }, time.Now)
 	return &SharedState{
 		Streams: state.NewStreams(state.Config{
-			Store: redis.Streams(), OnFailure: mode, Timeout: timeout, Lease: lease, Renew: renew, Observe: observeState,
+			Store: redis.Streams(), OnFailure: mode, Timeout: timeout, Lease: lease, Renew: renew, Observe: outage.observe,
 		}),
 		Revocations: state.NewRevocations(context.Background(), state.RevocationConfig{
-			Store: redis.Revocations(time.Now), Digest: digest, MaxStale: time.Duration(s.RevocationsStale), Observe: observeState,
+			Store: redis.Revocations(time.Now), Digest: digest, MaxStale: time.Duration(s.RevocationsStale), Observe: outage.observe,
 		}),
 		Replay:        redis.Replay(time.Now),
 		Grants:        state.NewGrants(redis.Grants(time.Now), time.Now),
