@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
 
 	"github.com/caddy-drm/caddy-drm/entitlement"
 	"github.com/caddy-drm/caddy-drm/policy"
@@ -67,8 +68,9 @@ func (h *Handler) compileEntitlement(caddy.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("token.entitlement: %w", err)
 	}
-	c.cache = entitlement.NewCache(c.backend, entitlement.CacheConfig{MaxAge: time.Duration(c.Cache), OnFailure: failure})
-	c.leases = entitlement.NewLeases(c.backend, entitlement.LeasesConfig{
+	backend := watchedBackend{c.backend, newOutages("the entitlement backend", "on_failure says what holds now", func() *zap.Logger { return h.logger }, time.Now)}
+	c.cache = entitlement.NewCache(backend, entitlement.CacheConfig{MaxAge: time.Duration(c.Cache), OnFailure: failure})
+	c.leases = entitlement.NewLeases(backend, entitlement.LeasesConfig{
 		Extend: h.Token.sessionExtend(), OnFailure: failure, NeedsToken: c.Method == string(entitlement.Flussonic),
 	})
 	raw, err := json.Marshal(c)

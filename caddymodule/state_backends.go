@@ -223,13 +223,13 @@ func (s *RedisState) Open(digest *state.Digester, _ state.Storage, logger *zap.L
 	}
 	timeout, lease, renew := s.durations()
 	mode := map[string]state.FailureMode{failOpen: state.FailOpen, failClosed: state.FailClosed}[s.OnFailure] // else FailLocal
-	outage := newStateOutage(func() *zap.Logger { return caddy.Log().Named("drm") }, time.Now)
+	observe := observedState()
 	return &SharedState{
 		Streams: state.NewStreams(state.Config{
-			Store: redis.Streams(), OnFailure: mode, Timeout: timeout, Lease: lease, Renew: renew, Observe: outage.observe,
+			Store: redis.Streams(), OnFailure: mode, Timeout: timeout, Lease: lease, Renew: renew, Observe: observe,
 		}),
 		Revocations: state.NewRevocations(context.Background(), state.RevocationConfig{
-			Store: redis.Revocations(time.Now), Digest: digest, MaxStale: time.Duration(s.RevocationsStale), Observe: outage.observe,
+			Store: redis.Revocations(time.Now), Digest: digest, MaxStale: time.Duration(s.RevocationsStale), Observe: observe,
 		}),
 		Replay:        redis.Replay(time.Now),
 		Grants:        state.NewGrants(redis.Grants(time.Now), time.Now),
