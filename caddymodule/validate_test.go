@@ -70,6 +70,7 @@ func TestValidate(t *testing.T) {
 		"a short signing key":                         {options: clearkey + "token signed {\n key {env.TEST_SHORT_SECRET}\n}", wants: []string{"token:", "key 1"}},
 		"signed without keys":                         {options: clearkey + "token signed", wants: []string{"token:"}},
 		"two verifiers of one form":                   {options: tokens, json: [2]string{`"verifiers":[`, `"verifiers":[{"kind":"signed","keys":[{"secret":"{env.TEST_TOKEN_SECRET}"}]},`}, wants: []string{"token:", "signed"}},
+		"two verifiers of one vendor":                 {options: tokens + "token_from query t", json: [2]string{`"verifiers":[`, `"verifiers":[` + strings.Repeat(`{"kind":"bunny","keys":["{env.TEST_TOKEN_SECRET}"]},`, 2)}, wants: []string{"token.from", "two kinds of token"}},
 		"a session without a token":                   {options: clearkey + "session path", wants: []string{"token:"}},
 		"a place without a token":                     {options: clearkey + "token_from query t", wants: []string{"token:"}},
 		"a subject limit without a token":             {options: clearkey + "limit 1 per 1s by subject", wants: []string{"limit: by subject"}},

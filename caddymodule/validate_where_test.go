@@ -27,6 +27,7 @@ func TestMistakesSayWhere(t *testing.T) {
 		"found while it is made":      {"", "license_server clearkey\ntoken signed {\n leeway 1s\n}", []string{"token: signed: ", "key", "in the drm block at Caddyfile:12"}},
 		"a key of one of several":     {"", tokens + "token bunny {\n key {env.TEST_NONE}\n}\ntoken_from query t", []string{"token: bunny: key 1", "TEST_NONE"}},
 		"a kind that stands twice":    {"", tokens + "token signed {\n key {env.TEST_TOKEN_SECRET}\n}", []string{"token signed stands twice", "Caddyfile:17"}},
+		"a vendor that stands twice":  {"", tokens + "token_from query t\n" + strings.Repeat("token bunny {\n key {env.TEST_TOKEN_SECRET}\n}\n", 2), []string{"token bunny stands twice", "Caddyfile:21"}},
 		"a kind that does not exist":  {"", tokens + "token paseto", []string{`token "paseto"`, "akamai", "signed", "Caddyfile:17"}},
 		"a session without a token":   {"", "license_server clearkey\nsession path 1h", []string{"session", "token_from", "entitlement"}},
 		"a catalog":                   {"rights shop " + catalog, "license_server clearkey", []string{"rights.shop", catalog + ": line 2"}},

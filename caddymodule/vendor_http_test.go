@@ -361,7 +361,6 @@ func TestPlacesCollide(t *testing.T) {
 	for name, test := range map[string]struct{ options, want string }{
 		"two vendors, one parameter":   {bunny + flussonic, `two kinds of token look for theirs in the query "token"`},
 		"a vendor and the default":     {signed + flussonic, `two kinds of token look for theirs in the query "token"`},
-		"a vendor twice":               {bunny + bunny, "two kinds of token"},
 		"a place twice":                {signed + "token_from query t\ntoken_from query t\n", "two kinds of token"},
 		"places that nobody looks at":  {bunny + "token_from query t\n", "none of the kinds of token looks there"},
 		"a name that cannot be one":    {signed + "token_from path a=b\n", "from: want"},
