@@ -23,7 +23,7 @@ ALONE := /(web|e2e|bench)(/|$$)
 LIST  := $(GO) list $(FLAGS) ./...
 CONFIGS := Caddyfile.example $(wildcard examples/*.Caddyfile)
 
-.PHONY: help build run test check fuzz bench clusters soak licenses release clean tools vet unit alone race configs smoke format
+.PHONY: help build run test check lint fuzz bench clusters soak licenses release clean tools vet unit alone race configs smoke format
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test: ## everything, on a clean machine: installs tools, vets, tests, builds a r
 
 check: format build vet configs ## format, vet, the house's rules, and every configuration: before each commit
 	$(GO) test $(FLAGS) ./internal/house/ ./docs/
+
+lint: ## golangci-lint 2.15, which has to be installed, on everything
+	golangci-lint run --build-tags $(TAGS)
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@grep -rnoE --include='*_test.go' --exclude-dir=node_modules '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's/^(.*)\/[^/]+_test\.go:[0-9]+:func (Fuzz.*)$$/\1 \2/' | sort | \

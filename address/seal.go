@@ -249,6 +249,7 @@ func (s Seal) append(b []byte) []byte {
 		for _, n := range [...]uint32{s.Window.Further, s.Window.Rotate, s.Window.Depth} {
 			b = binary.AppendUvarint(b, uint64(n))
 		}
+	case SealPlaylist, SealSidecar: // have no more
 	}
 	return b
 }

@@ -116,7 +116,7 @@ func FuzzOpen(f *testing.F) {
 		got, err := k.Open(text, SealKind(kind), Path(path))
 		want, ok := made[text]
 		switch {
-		case err != nil && (err != ErrSeal || !equalSeals(got, Seal{})):
+		case err != nil && (!errors.Is(err, ErrSeal) || !equalSeals(got, Seal{})):
 			t.Fatalf("Open = %+v, %v", got, err)
 		case err == nil && (!ok || !equalSeals(got, want) || want.Template.IsZero() && path != string(testSegment)):
 			t.Fatalf("Open(%q, %d, %q) = %+v", text, kind, path, got)

@@ -3,6 +3,7 @@ package address
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,7 +89,7 @@ func requireOpen(t testing.TB, k *Sealer, text string, want Seal, p Path) {
 
 func requireRefused(t testing.TB, k *Sealer, text string, kind SealKind, p Path) {
 	t.Helper()
-	if got, err := k.Open(text, kind, p); err != ErrSeal || !equalSeals(got, Seal{}) {
+	if got, err := k.Open(text, kind, p); !errors.Is(err, ErrSeal) || !equalSeals(got, Seal{}) {
 		t.Errorf("Open(%q, %d, %q) = %+v, %v; want the zero Seal and ErrSeal", text, kind, p, got, err)
 	}
 }

@@ -38,6 +38,7 @@ func parseSeal(b []byte) (sealFields, bool) {
 		f.readMedia(&r)
 	case SealLicense:
 		f.window = Window{Further: r.uint32(), Rotate: r.uint32(), Depth: r.uint32()}
+	case SealPlaylist, SealSidecar: // have no more
 	}
 	if !r.ok || len(r.b) != 0 {
 		return sealFields{}, false

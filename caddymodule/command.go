@@ -11,7 +11,14 @@ func init() {
 		Short: "Tools of the media protection plugin",
 		Long:  "Tools of caddy-drm, the plugin that protects media at request time.",
 		CobraFunc: func(parent *cobra.Command) {
-			parent.AddCommand(tokenCommand(), rightsCommand(), revokeCommand(), rekeyCommand(), checkCommand(), groupsCommand(), inspectCommand(), probeCommand(), keysCommand())
+			addCommands(parent)
+			parent.SetHelpTemplate(parent.HelpTemplate() + commandDocs)
 		},
 	})
+}
+
+// addCommands adds all of them, with their examples, below parent.
+func addCommands(parent *cobra.Command) {
+	parent.AddCommand(tokenCommand(), rightsCommand(), revokeCommand(), rekeyCommand(), checkCommand(), groupsCommand(), inspectCommand(), probeCommand(), keysCommand())
+	showExamples(parent, "")
 }

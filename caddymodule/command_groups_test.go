@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"encoding/json"
 	"path/filepath"
 	"strings"
@@ -42,13 +41,7 @@ const groupsCaddyfile = `{
 // groupsCLI runs `caddy drm groups …`.
 func groupsCLI(t *testing.T, args ...string) (out, complaint string, ok bool) {
 	t.Helper()
-	cmd := groupsCommand()
-	var stdout, stderr bytes.Buffer
-	cmd.SetOut(&stdout)
-	cmd.SetErr(&stderr)
-	cmd.SetArgs(args)
-	err := cmd.Execute()
-	return stdout.String(), stderr.String(), err == nil
+	return printed(t, groupsCommand(), args...)
 }
 
 func TestGroupsCommand(t *testing.T) {

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"encoding/base64"
 	"path/filepath"
 	"strings"
@@ -14,13 +13,8 @@ import (
 func inspectCLI(t *testing.T, stdin string, args ...string) (out, complaint string, ok bool) {
 	t.Helper()
 	cmd := inspectCommand()
-	var stdout, stderr bytes.Buffer
 	cmd.SetIn(strings.NewReader(stdin))
-	cmd.SetOut(&stdout)
-	cmd.SetErr(&stderr)
-	cmd.SetArgs(args)
-	err := cmd.Execute()
-	return stdout.String(), stderr.String(), err == nil
+	return printed(t, cmd, args...)
 }
 
 func TestInspectCommand(t *testing.T) {

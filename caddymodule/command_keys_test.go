@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
@@ -17,13 +16,7 @@ import (
 // keysCLI runs `caddy drm keys …`.
 func keysCLI(t *testing.T, args ...string) (out, complaint string, ok bool) {
 	t.Helper()
-	cmd := keysCommand()
-	var stdout, stderr bytes.Buffer
-	cmd.SetOut(&stdout)
-	cmd.SetErr(&stderr)
-	cmd.SetArgs(args)
-	err := cmd.ExecuteContext(t.Context())
-	return stdout.String(), stderr.String(), err == nil
+	return printed(t, keysCommand(), args...)
 }
 
 // listKeys is keysCLI of what works.

@@ -32,7 +32,7 @@ func probeCommand() *cobra.Command {
 		Use:   "probe <manifest URL>",
 		Short: "Plays a protected presentation from the outside and says what is wrong with it",
 		Long: `Fetches a manifest (DASH or HLS) of this gateway or of any other server as a player would, every rendition in it, its
-keys, and segments of each crypto period; decrypts them, and compares what manifest, init segments, segments, signals
+keys, and segments of each crypto period; decrypts them, and compares what manifest, init segments, media segments, signals
 of DRM systems and licenses say of each other. It also looks whether the clear media is there without seal and session.
 
 Keys come from ClearKey license servers and from key URIs. Of other DRM systems it says where their license servers

@@ -23,6 +23,16 @@ type revokeOptions struct {
 	list               bool
 }
 
+// revocationWords say what a value of each kind is.
+var revocationWords = map[state.RevocationKind]string{
+	state.RevokeToken:   "revokes a token, by its ID (jti)",
+	state.RevokeSubject: "revokes all tokens and sessions of a subject",
+	state.RevokeSession: "revokes a session, by its playback of 16 hexadecimal digits",
+	state.RevokeDevice:  "revokes all tokens and sessions of a device",
+	state.RevokeTitle:   "revokes a title, by its clean path, with all below it",
+	state.RevokeKey:     "revokes a content key, by its KID",
+}
+
 func revokeCommand() *cobra.Command {
 	o := revokeOptions{values: make(map[state.RevocationKind]*string)}
 	cmd := &cobra.Command{
@@ -43,7 +53,7 @@ or a content key by its KID. It holds on all nodes that share their state within
 	}
 	flags := cmd.Flags()
 	for _, kind := range state.RevocationKinds {
-		o.values[kind] = flags.String(string(kind), "", "what is revoked: a "+string(kind))
+		o.values[kind] = flags.String(string(kind), "", revocationWords[kind])
 	}
 	flags.StringVar(&o.tenant, "tenant", "", "site that it holds for; all without it")
 	flags.DurationVar(&o.life, "for", 0, "how long it holds; at least as long as what it is about could be used")

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"encoding/json"
 	"path/filepath"
 	"strings"
@@ -11,13 +10,7 @@ import (
 // rightsCLI runs `caddy drm rights …` and returns what it prints, and whether it exits with 0.
 func rightsCLI(t *testing.T, args ...string) (out, complaint string, ok bool) {
 	t.Helper()
-	cmd := rightsCommand()
-	var stdout, stderr bytes.Buffer
-	cmd.SetOut(&stdout)
-	cmd.SetErr(&stderr)
-	cmd.SetArgs(args)
-	err := cmd.Execute()
-	return stdout.String(), stderr.String(), err == nil
+	return printed(t, rightsCommand(), args...)
 }
 
 func TestRightsCommands(t *testing.T) {

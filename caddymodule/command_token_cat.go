@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -41,7 +42,9 @@ for ES256 and PS256 the private key as a PEM block. Paths are as the viewer sees
 			if err != nil {
 				return 1, err
 			}
-			fmt.Println(text)
+			if _, err := fmt.Fprintln(os.Stdout, text); err != nil {
+				return 1, err
+			}
 			return 0, nil
 		}),
 	}

@@ -39,7 +39,7 @@ func (b *heldBackend) start(t *testing.T) string {
 }
 
 // crowd asks for a manifest so often at once, and counts the answers by status and reason. Every second client leaves with the context.
-func crowd(t *testing.T, g *gateway, clients int, tokenOf func(i int) string, leaving context.Context) map[string]int {
+func crowd(t *testing.T, leaving context.Context, g *gateway, clients int, tokenOf func(i int) string) map[string]int {
 	t.Helper()
 	var mu sync.Mutex
 	answers := make(map[string]int)
@@ -86,7 +86,7 @@ func TestACrowdAtASlowBackend(t *testing.T) {
 		leave()
 		close(hold)
 	}()
-	answers := crowd(t, g, clients, func(int) string { return "opaque" }, leaving)
+	answers := crowd(t, leaving, g, clients, func(int) string { return "opaque" })
 	if answers["200"] < clients/2 || answers["200"]+answers["left"] != clients {
 		t.Errorf("answers: %v", answers)
 	}
@@ -104,7 +104,7 @@ func TestACrowdAtADeadBackend(t *testing.T) {
 	defer close(hold)
 	g := startGateway(t, entitledSite("entitlement BACKEND {\n send_token\n timeout 1s\n}"), "BACKEND", backend.start(t))
 	start := time.Now()
-	answers := crowd(t, g, clients, func(i int) string { return "opaque-" + strconv.Itoa(i) }, t.Context())
+	answers := crowd(t, t.Context(), g, clients, func(i int) string { return "opaque-" + strconv.Itoa(i) })
 	if answers["503entitlement_unknown"] != clients {
 		t.Errorf("answers: %v", answers)
 	}
@@ -117,7 +117,7 @@ func TestACrowdAtADeadBackend(t *testing.T) {
 	backend.hold.Store(nil)
 	var answered map[string]int
 	waitFor(t, "everybody is let in", func() bool { // once the backend is asked again
-		answered = crowd(t, g, places/2, func(i int) string { return "later-" + strconv.Itoa(i) }, t.Context())
+		answered = crowd(t, t.Context(), g, places/2, func(i int) string { return "later-" + strconv.Itoa(i) })
 		return answered["200"] == places/2
 	})
 }

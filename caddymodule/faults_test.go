@@ -300,7 +300,7 @@ func TestLiveSegmentBreaksOff(t *testing.T) {
 				_, _ = io.WriteString(w, tail)
 				return true
 			})
-			res, err := g.client.Get(target) //nolint:noctx // bounded by the client's timeout
+			res, err := g.client.Get(target)
 			if err != nil {
 				return // broken off before the header was read
 			}

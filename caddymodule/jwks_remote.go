@@ -162,7 +162,7 @@ func (r *remoteKeys) run(ctx context.Context) {
 }
 
 // jitter keeps nodes from asking all at once.
-func jitter(d time.Duration) time.Duration { return d - time.Duration(rand.Int64N(int64(d)/5+1)) }
+func jitter(d time.Duration) time.Duration { return d - time.Duration(rand.Int64N(int64(d)/5+1)) } //nolint:gosec // spreads load, guards nothing
 
 // restore takes the keys of the last process, until the server answers.
 func (r *remoteKeys) restore(ctx context.Context) {

@@ -191,7 +191,7 @@ func (k *KeyServer) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 		if errors.As(err, &tooLarge) {
 			http.Error(w, "the document is too large", http.StatusRequestEntityTooLarge)
 		} // else the client is gone
-		return nil //nolint:nilerr // answered
+		return nil // answered
 	}
 	answer := k.server.Answer(speke.Question{
 		Tenant: client.tenant, Groups: client.groups, Version: r.Header.Get("X-Speke-Version"), Body: body,

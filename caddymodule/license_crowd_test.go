@@ -123,7 +123,7 @@ func TestACrowdForOneCertificate(t *testing.T) {
 	const clients = 1000
 	l := startEveryLicense(t, "", "timeout 1s", "timeout 9s")
 	certificate := l.ways(t, "demo", l.token)[4]
-	if certificate.name != "certificate" {
+	if certificate.name != "certificate of fairplay" {
 		t.Fatal(certificate.name)
 	}
 	letGo := make(chan struct{})

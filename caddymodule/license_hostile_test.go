@@ -36,7 +36,7 @@ func TestHostileRequestsAtEveryLicensePath(t *testing.T) {
 				separator = "&"
 			}
 			for _, contentType := range []string{"", "text/html", "application/json", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/xml; charset=utf-16"} {
-				l.up.say(l.licenses())
+				l.forget()
 				hostile := p.with(separator + "url=https://evil.example/&host=evil.example&auth-token=forged&pX=forged")
 				res := l.ask(t, hostile, append([]string{"Content-Type", contentType}, headers...)...)
 				if wantReply(t, "as "+contentType, res, 200, ""); p.upstream == "" {
@@ -105,7 +105,7 @@ func TestFloodsAtEveryLicensePath(t *testing.T) {
 	l := startAllPaths(t, "")
 	for name, p := range l.paths(t, l.token) {
 		for _, length := range []int64{-1, 100 << 20} {
-			l.up.say(l.licenses())
+			l.forget()
 			body := new(flood)
 			req, err := http.NewRequestWithContext(t.Context(), p.method, p.url, body)
 			if err != nil {

@@ -27,30 +27,39 @@ var allSystems = []string{"systems widevine playready fairplay", "systems cleark
 func startAllPaths(t *testing.T, options string, pairs ...string) licensed {
 	t.Helper()
 	l := startLicensed(t, "", "license_server clearkey\n\t"+options, append(slices.Clone(allSystems), pairs...)...)
-	l.up.say(l.licenses())
+	l.forget()
 	return l
 }
 
+// upstreamLicense begins as FairPlay wants it; the other systems are handed on as they are.
 const upstreamLicense = "\x00\x00\x00\x01license of the upstream"
 
-// licenses is what license servers answer with.
-func (l licensed) licenses() func(http.ResponseWriter, *http.Request) {
+// answerEverySystem answers as a license server of each system.
+func answerEverySystem(cert []byte) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/cert" {
-			_, _ = w.Write(l.up.cert)
+			_, _ = w.Write(cert)
 			return
 		}
 		answerWith(200, "application/octet-stream", upstreamLicense)(w, r)
 	}
 }
 
+// forget makes the license servers answer every system, and forget what they were asked.
+func (l licensed) forget() { l.up.say(answerEverySystem(l.up.cert)) }
+
 // paths are all of them for the demo title, as a viewer with the token finds them.
 func (l licensed) paths(t *testing.T, token string) map[string]licensePath {
 	t.Helper()
-	mpd := l.manifest(t, token)
+	return l.pathsOf(t, "demo", token)
+}
+
+func (l licensed) pathsOf(t *testing.T, title, token string) map[string]licensePath {
+	t.Helper()
+	mpd := string(l.mustGet(t, "/"+title+"/manifest.mpd?token="+token).body)
 	kid := kidsIn(t, mpd)[0]
 	wv, pr, fp := licenseURLIn(t, mpd, drm.SystemWidevine), licenseURLIn(t, mpd, drm.SystemPlayReady), licenseURLIn(t, mpd, drm.SystemFairPlay)
-	ck, raw := licenseURLIn(t, mpd, drm.SystemClearKey), rawKeyURLIn(t, l.links(t, "/demo/master.m3u8?keyformat=identity&token="+token))
+	ck, raw := licenseURLIn(t, mpd, drm.SystemClearKey), rawKeyURLIn(t, l.links(t, "/"+title+"/master.m3u8?keyformat=identity&token="+token))
 	clearKey := func(kid drm.KID) (string, []byte) { return ck, []byte(`{"kids":["` + kid.Base64URL() + `"]}`) }
 	widevine := func(kid drm.KID) (string, []byte) { return wv, widevineChallenge(1, kid) }
 	playReady := func(kid drm.KID) (string, []byte) { return pr, []byte(playReadyChallenge(kid)) }
@@ -64,7 +73,7 @@ func (l licensed) paths(t *testing.T, token string) map[string]licensePath {
 		"playready":                   {http.MethodPost, pr, body(playReady), "/pr", playReady},
 		"fairplay":                    {http.MethodPost, fp, fairPlayContext(), "/fp", nil},
 		"certificate of fairplay":     {http.MethodGet, strings.Replace(fp, "/fairplay/", "/fairplay/cert/", 1), nil, "/cert", nil},
-		"configuration of the player": {http.MethodGet, "http://" + l.addr + "/demo/.drm/config/premium.json?token=" + token, nil, "", nil},
+		"configuration of the player": {http.MethodGet, "http://" + l.addr + "/" + title + "/.drm/config/premium.json?token=" + token, nil, "", nil},
 	}
 }
 

@@ -102,7 +102,7 @@ func startPlantedLicenses(t *testing.T) (l licensed, admin string) {
 	}
 	g.load(t, plantedLicenses)
 	l = licensed{g, up, viewerToken(t, "viewer-4Kd9", nil), plantedLicenses}
-	l.up.say(l.licenses())
+	l.forget()
 	return l, admin
 }
 

@@ -2,59 +2,34 @@ package caddymodule
 
 import (
 	"bytes"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddy-drm/caddy-drm/address"
-	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// licenseWay is one way to a key, with a request that is answered.
+// licenseWay is a path that names a title by the seal in its address.
 type licenseWay struct {
-	name, method, url string
-	body              []byte
+	name string
+	licensePath
 }
 
 // startEveryLicense runs a site whose titles have licenses of every kind. Beside its group there is one of ClearKey alone.
 func startEveryLicense(t *testing.T, options string, pairs ...string) licensed {
 	t.Helper()
-	l := startLicensed(t, "", "license_server clearkey\n\t"+options, append(pairs, "level high", "level low", "systems widevine", "systems clearkey widevine",
-		"hdcp 2.2\n", "\n", "group premium {", "group bare {\n\t\t}\n\t\tgroup premium {")...)
-	l.up.say(answerEverySystem(l.up.cert))
-	return l
-}
-
-// answerEverySystem answers as a license server of each system.
-func answerEverySystem(cert []byte) func(http.ResponseWriter, *http.Request) {
-	return func(w http.ResponseWriter, r *http.Request) {
-		answer := []byte(plainAnswer)
-		switch r.URL.Path {
-		case "/fp":
-			answer = append([]byte{0, 0, 0, 1}, "content key context"...)
-		case "/cert":
-			answer = cert
-		}
-		_, _ = w.Write(answer)
-	}
+	return startAllPaths(t, options, append(pairs, "group premium {", "group bare {\n\t\t}\n\t\tgroup premium {")...)
 }
 
 // ways returns every way to the first key of a title, as its manifests name them to the holder of a token.
-func (l licensed) ways(t *testing.T, title, token string) []licenseWay {
+func (l licensed) ways(t *testing.T, title, token string) (ways []licenseWay) {
 	t.Helper()
-	mpd := string(l.mustGet(t, "/"+title+"/manifest.mpd?token="+token).body)
-	kid := kidsIn(t, mpd)[0]
-	fairPlay := licenseURLIn(t, mpd, drm.SystemFairPlay)
-	return []licenseWay{
-		{"clearkey", http.MethodPost, licenseURLIn(t, mpd, drm.SystemClearKey), []byte(`{"kids":["` + kid.Base64URL() + `"],"type":"temporary"}`)},
-		{"widevine", http.MethodPost, licenseURLIn(t, mpd, drm.SystemWidevine), widevineChallenge(1, kid)},
-		{"playready", http.MethodPost, licenseURLIn(t, mpd, drm.SystemPlayReady), []byte(playReadyChallenge(kid))},
-		{"fairplay", http.MethodPost, fairPlay, fairPlayContext()},
-		{"certificate", http.MethodGet, strings.Replace(fairPlay, "/fairplay/", "/fairplay/cert/", 1), nil},
-		{"raw key", http.MethodGet, linkTo(t, l.links(t, "/"+title+"/master.m3u8?keyformat=identity&token="+token), "key", "").url, nil},
+	paths := l.pathsOf(t, title, token)
+	for _, name := range []string{"clearkey", "widevine", "playready", "fairplay", "certificate of fairplay", "key of HLS identity"} {
+		ways = append(ways, licenseWay{name, paths[name]})
 	}
+	return ways
 }
 
 // askAt sends the request of a path to another address.
@@ -85,9 +60,6 @@ func (l licensed) wantNothing(t *testing.T, what string, got reply, status int, 
 		l.forget()
 	}
 }
-
-// forget makes the license servers forget what they were asked.
-func (l licensed) forget() { l.up.say(answerEverySystem(l.up.cert)) }
 
 // TestSealsOfLicensesDoNotMove covers rows 41 and 43 for every way to a key: a seal of another kind, title, group, tenant or secret, or a
 // damaged one, is 404 and nothing.
@@ -135,7 +107,7 @@ func TestSealsOfLicensesDoNotMove(t *testing.T) {
 				"with a line break":       text[:9] + "%0A" + text[9:],
 				"with a session's letter": "s." + text,
 			}
-			if p.name != "clearkey" && p.name != "raw key" {
+			if p.name != "clearkey" && p.name != "key of HLS identity" {
 				seals["of a group without the system"] = with(func(s *address.Seal) { s.Group = "bare" })
 			}
 			for n := range len(text) {
@@ -174,10 +146,10 @@ func TestNothingOfOneTenantGetsLicenses(t *testing.T) {
 			l.wantNothing(t, name+" with a token: "+own.name, l.askAt(t, own, strings.Replace(foreign, "~s."+session+"/", "", 1)+"?token="+l.token), 404, "not_found", granted.body)
 			moved := strings.Replace(pathOf(t, own.url), sessionIn(t, own.url), session, 1)
 			l.wantNothing(t, name+"'s session: "+own.name, l.askAt(t, own, moved), 401, "token_invalid", granted.body)
-			if l.forget(); own.name == "certificate" || own.name == "fairplay" {
+			if l.forget(); own.name == "certificate of fairplay" || own.name == "fairplay" {
 				continue // they name no key
 			}
-			if own.name == "raw key" {
+			if own.name == "key of HLS identity" {
 				own.url = own.url[:strings.LastIndex(own.url, "/")] + foreign[strings.LastIndex(foreign, "/"):]
 				l.wantNothing(t, name+"'s key: "+own.name, l.askAt(t, own, own.url), 404, "not_found", granted.body)
 				continue

@@ -129,7 +129,7 @@ func TestRevokedKeysOfOtherSystems(t *testing.T) {
 		t.Error("the license server was asked")
 	}
 	wantReply(t, "another key", l.sendBody(t, http.MethodPost, at, widevineChallenge(1, kids[len(kids)-1])), 200, "")
-	message := string(l.up.asked()[0].header.Get("X-AxDRM-Message"))
+	message := l.up.asked()[0].header.Get("X-AxDRM-Message")
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(message, ".")[1])
 	if err != nil || strings.Contains(string(payload), kids[0].String()) || !strings.Contains(string(payload), kids[len(kids)-1].String()) {
 		t.Errorf("%s, %v", payload, err)

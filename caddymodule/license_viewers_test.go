@@ -31,12 +31,12 @@ func TestSessionsOfOneTitleGetNoLicenseOfAnother(t *testing.T) {
 			l.wantNothing(t, "without any", l.askAt(t, p, bare), 401, "token_missing", granted.body)
 			l.wantNothing(t, "with a token for the other title", l.askAt(t, p, bare+"?token="+other), 403, "token_scope", granted.body)
 			l.wantNothing(t, "with a session of the other title", l.askAt(t, p, moved), 403, "token_scope", granted.body)
-			if p.name == "certificate" || p.name == "fairplay" {
+			if p.name == "certificate of fairplay" || p.name == "fairplay" {
 				return // they name no key: the seal says whose title it is
 			}
 			asked := free[i]
 			status, reason := http.StatusForbidden, "license_no_keys"
-			if asked.body = p.body; p.name == "raw key" {
+			if asked.body = p.body; p.name == "key of HLS identity" {
 				asked.url = asked.url[:strings.LastIndex(asked.url, "/")] + p.url[strings.LastIndex(p.url, "/"):]
 				status, reason = http.StatusNotFound, "not_found"
 			}

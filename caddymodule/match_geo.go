@@ -111,7 +111,7 @@ func (*MatchGeo) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 				return nil, err
 			}
 			m := new(MatchGeo)
-			if err := m.parseRuleWords(words.([]string)); err != nil {
+			if err := m.parseRuleWords(words.([]string)); err != nil { //nolint:errcheck // of the type that was asked for
 				return nil, fmt.Errorf("drm_geo: %w", err)
 			}
 			return m, m.Provision(ctx)

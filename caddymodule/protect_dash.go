@@ -45,7 +45,7 @@ type setAnswer struct {
 }
 
 func (a *setAnswer) add(ctx context.Context, representation dash.Representation) error {
-	t, err := a.p.openTrack(ctx, address.Resource(representation.Init))
+	t, err := a.p.openTrack(ctx, representation.Init)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (p dashProtector) readIndex(ctx context.Context, r dash.Representation) (*s
 	if r.Init.Path != r.Index.Path {
 		return nil, errInitElsewhere
 	}
-	index, err := p.q.freshIndex(ctx, p.q.origin, address.Resource(r.Index))
+	index, err := p.q.freshIndex(ctx, p.q.origin, r.Index)
 	var fromOrigin *originError
 	if errors.As(err, &fromOrigin) {
 		return nil, fmt.Errorf("%w: %w", errInitUnavailable, err)

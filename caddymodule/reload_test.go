@@ -59,7 +59,7 @@ func TestReloadDuringFetch(t *testing.T) {
 	})
 	bodies := make(chan []byte, 1)
 	go func() {
-		res, err := g.client.Get(target) //nolint:noctx // bounded by the client's timeout
+		res, err := g.client.Get(target)
 		if err != nil {
 			bodies <- []byte(err.Error())
 			return

@@ -132,7 +132,7 @@ func (a *App) startRights(ctx context.Context) {
 func (c *rightsCatalog) watch(ctx context.Context) {
 	c.store(ctx)
 	for {
-		wait := time.Duration(float64(c.Refresh) * (0.9 + 0.2*rand.Float64()))
+		wait := time.Duration(float64(c.Refresh) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // spreads load, guards nothing
 		select {
 		case <-ctx.Done():
 			return

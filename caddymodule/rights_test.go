@@ -153,7 +153,7 @@ func TestEachReasonOfRights(t *testing.T) {
 		{"a subscriber is no buyer", "/sold/", basic, 0, "203.0.113.1", 403, "rights_purchase", ""},
 		{"blacked out", "/live/", basic, time.Minute, "203.0.113.1", 403, "rights_blackout", until(2 * time.Minute)},
 		{"elsewhere it goes on", "/live/", basic, time.Minute, "192.0.2.1", 200, "", ""},
-		{"after the programme", "/live/", basic, 2 * time.Minute, "203.0.113.1", 200, "", ""},
+		{"after the program", "/live/", basic, 2 * time.Minute, "203.0.113.1", 200, "", ""},
 		{"not in the catalog", "/other/", basic, 0, "203.0.113.1", 403, "rights_unlisted", ""},
 		{"who is nobody is not told", "/other/", "", 0, "203.0.113.1", 401, "token_missing", ""},
 	} {

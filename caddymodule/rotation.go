@@ -87,7 +87,7 @@ func (q *request) checkPeriodAt(ticks uint64) error {
 
 // periodSlack returns periodSlack in ticks of the clock, but one period at most.
 func (q *request) periodSlack(clock address.Clock) int64 {
-	group, _ := q.sealedGroup()
+	group := q.sealedGroup()
 	if group.Rotate <= 0 { // it does not rotate any more
 		return 0
 	}

@@ -118,10 +118,10 @@ func (p *titleProtector) listsLiveCMAF(playlist []byte) bool {
 }
 
 // sealedGroup is the group that the seal of the request names, with the rotation of a live title whose group says nothing of it.
-func (q *request) sealedGroup() (drm.Group, bool) {
-	group, known := q.groupNamed(q.seal.Group)
+func (q *request) sealedGroup() drm.Group {
+	group, _ := q.groupNamed(q.seal.Group)
 	seal := q.seal
-	return inPeriods(group, seal.Scheme, seal.Period > 0 || seal.Clock.Length > 0 || seal.Window.Rotate > 0), known
+	return inPeriods(group, seal.Scheme, seal.Period > 0 || seal.Clock.Length > 0 || seal.Window.Rotate > 0)
 }
 
 // inPeriods is a group as it is where keys of a scheme rotate, if they do.

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 
-// defaultConfigName stands for whatever group a title is in in the address of a player configuration, and for a group without a name.
+// defaultConfigName stands, for whatever group a title is in, in the address of a player configuration, and for a group without a name.
 const defaultConfigName = "default"
 
 // playerConfig is what a page needs to play titles of a group: for each system how EME is asked for it and where licenses are, and the

@@ -147,7 +147,7 @@ func (q *request) readChallenge(server *licenseServer) (licensing.Challenge, err
 // grant says what the license may give: keys of the title that the viewer may have, on the terms of its group, and for no longer than what
 // the admission rests on.
 func (q *request) grant(server *licenseServer, c licensing.Challenge) (licensing.Grant, error) {
-	group, _ := q.sealedGroup()
+	group := q.sealedGroup()
 	if c.Persistent && !group.License.Persistent {
 		return licensing.Grant{}, licensing.ErrUnsupportedType
 	}

@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"bytes"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -266,7 +268,12 @@ func TestBoundSessions(t *testing.T) {
 			t.Errorf("a license %s: %d %s", name, res.status, res.reason())
 		}
 	}
-	if strings.Contains(segment, "192") {
+	session, err := base64.RawURLEncoding.DecodeString(sessionIn(t, segment))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// All that the network has, since "192" alone is in a port or a seal now and then.
+	if bytes.Contains(session, []byte{192, 0, 2}) || bytes.Contains(session, []byte("192.0.2")) || strings.Contains(segment, "192.0.2") {
 		t.Error("the address can be read from the session")
 	}
 }

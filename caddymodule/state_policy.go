@@ -69,6 +69,7 @@ func (l revocationList) Revoked(now time.Time, claims token.Claims, asset policy
 		if !claims.Expires.IsZero() {
 			return policy.ReasonStateUnavailable, "what has been revoked could not be read for too long"
 		}
+	case state.Fresh:
 	}
 	return "", ""
 }

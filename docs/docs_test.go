@@ -16,7 +16,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-
 	// Caddy's standard modules, and ours.
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 

@@ -11,6 +11,7 @@ func (g Group) ForClass(class TrackClass) Group {
 		g.Level = LevelLow
 	case ClassAudio:
 		g.HDCP = HDCPNone
+	case ClassShared, ClassUHD1, ClassUHD2: // all of it
 	}
 	return g
 }

@@ -111,16 +111,16 @@ func ParseWidevineInit(b []byte) (WidevineInit, error) {
 // set takes one field of the message.
 func (init *WidevineInit) set(f wireField) error {
 	switch {
-	case f.is(widevineKeyIDs, wireBytes):
+	case f.isBytes(widevineKeyIDs):
 		if len(f.bytes) != len(KID{}) {
 			return formatErrorf("WidevinePsshData/key_ids", f.start, "a key ID of %d bytes", len(f.bytes))
 		}
 		init.KIDs = append(init.KIDs, KID(f.bytes))
-	case f.is(widevineProvider, wireBytes):
+	case f.isBytes(widevineProvider):
 		init.Provider = string(f.bytes)
-	case f.is(widevineContentID, wireBytes):
+	case f.isBytes(widevineContentID):
 		init.ContentID = f.bytes
-	case f.is(widevinePolicy, wireBytes):
+	case f.isBytes(widevinePolicy):
 		init.Policy = string(f.bytes)
 	case f.wire == wireVarint && isWidevineNumber(f.number):
 		if f.value > math.MaxUint32 {
@@ -160,7 +160,7 @@ type wireField struct {
 	start, end   int // in the message
 }
 
-func (f wireField) is(number, wire uint64) bool { return f.number == number && f.wire == wire }
+func (f wireField) isBytes(number uint64) bool { return f.number == number && f.wire == wireBytes }
 
 // parseWireField reads the field at byte start of b.
 func parseWireField(b []byte, start int) (wireField, error) {

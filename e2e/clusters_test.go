@@ -164,7 +164,7 @@ var loadClient = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transp
 // fetch asks a node; it may be called from any goroutine.
 func (n *nodes) fetch(node int, path string) got {
 	start := time.Now()
-	response, err := loadClient.Get(n.urls[node] + path) //nolint:noctx // bounded by the client's timeout
+	response, err := loadClient.Get(n.urls[node] + path)
 	if err != nil {
 		return got{reason: "no answer"}
 	}

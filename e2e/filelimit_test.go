@@ -40,7 +40,7 @@ func TestFileLimit(t *testing.T) {
 	impatient := &http.Client{Timeout: 500 * time.Millisecond, Transport: client.Transport} // with a connection that it has
 	served, failed := make(map[string][]byte), make(map[string]int)                         // by status and reason
 	for _, segment := range segments {
-		response, err := impatient.Get(segment) //nolint:noctx // bounded by the client's timeout
+		response, err := impatient.Get(segment)
 		if err != nil {
 			failed["no answer"]++
 			continue
@@ -63,7 +63,7 @@ func TestFileLimit(t *testing.T) {
 		_ = conn.Close()
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		if response, err := impatient.Get(segments[0]); err == nil { //nolint:noctx // as above
+		if response, err := impatient.Get(segments[0]); err == nil {
 			_ = response.Body.Close()
 			if response.StatusCode == http.StatusOK {
 				break

@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/caddy-drm/caddy-drm/e2e/player"
+	"github.com/caddy-drm/caddy-drm/internal/testtools"
 	"github.com/caddy-drm/caddy-drm/token"
 )
 
@@ -26,15 +27,11 @@ func (v *viewer) load(stream string, w way, token string) {
 	if strings.Contains(w.manifest, ".m3u8") {
 		format = "hls"
 	}
-	evaluate[bool](v, fmt.Sprintf(`(() => {
-		const stream = document.getElementById("stream");
-		stream.value = %s;
-		stream.dispatchEvent(new Event("change", {bubbles: true}));
-		document.querySelector("input[name=player][value=%s]").click();
-		document.querySelector("input[name=format][value=%s]").click();
-		document.getElementById("token").value = %s;
-		return true;
-	})()`, quote(stream), pagePlayers[w.player], format, quote(token)))
+	script, err := testtools.FillIn(stream, pagePlayers[w.player], format, token)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	evaluate[bool](v, script)
 	v.do(chromedp.Click("#load"))
 }
 

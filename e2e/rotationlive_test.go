@@ -23,8 +23,8 @@ const (
 	rekeyGrace  = 16 * time.Second // players are 8 s behind the edge
 )
 
-// channelNodes serves a channel from two gateways that share a state, in a group with the given options.
-func channelNodes(t *testing.T, root, group string) *nodesOf {
+// channelNodes serves a channel from two gateways that share a state, in a group with the given options, on a site with more of them.
+func channelNodes(t *testing.T, root, group string, site ...string) *nodesOf {
 	t.Helper()
 	redis, err := redistest.Start("single", t.TempDir())
 	if err != nil {
@@ -50,10 +50,11 @@ http://:%d {
 		tenant channels
 		license_server clearkey
 		group channels
+		%s
 	}
 	file_server
 }
-`, rekeyGrace, group, strings.Join(redis.Addresses, " "), port, root)
+`, rekeyGrace, group, strings.Join(redis.Addresses, " "), port, root, strings.Join(site, "\n\t\t"))
 	})
 }
 

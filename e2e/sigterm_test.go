@@ -91,7 +91,7 @@ func TestSIGTERMInTheMiddle(t *testing.T) {
 	}
 	var whole, broken atomic.Int64
 	fetch := func(target string) {
-		response, err := loadClient.Get(target) //nolint:noctx // bounded by the client's timeout
+		response, err := loadClient.Get(target)
 		if err != nil {
 			broken.Add(1)
 			time.Sleep(5 * time.Millisecond)

@@ -8,13 +8,11 @@ import (
 	"path"
 	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/e2e/player"
-	"github.com/caddy-drm/caddy-drm/internal/redistest"
 )
 
 // envSoak is how long each player watches each scheme in TestSoak, which else does nothing. `make soak` sets it.
@@ -118,37 +116,6 @@ func soakFigures(t *testing.T, nodes *nodesOf, s *player.Session) (figures soakS
 // soakNodes are two gateways whose viewers have sessions and are counted.
 func soakNodes(t *testing.T, root string) *nodesOf {
 	t.Helper()
-	redis, err := redistest.Start("single", t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(redis.Close)
-	return behindOneAddress(t, 2, func(port int) string {
-		return fmt.Sprintf(`{
-	drm {
-		secret {env.DRM_SECRET}
-		group channels {
-			rotate %s
-		}
-		state redis {
-			address %s
-		}
-	}
-}
-http://:%d {
-	root %s
-	drm {
-		tenant channels
-		license_server clearkey
-		group channels
-		token signed {
-			key {file.testdata/tokens/signed.key}
-		}
-		session path 24h
-		limit streams 10 by title
-	}
-	file_server
-}
-`, rotateEvery, strings.Join(redis.Addresses, " "), port, root)
-	})
+	return channelNodes(t, root, "rotate "+rotateEvery.String(),
+		"token signed {", "\tkey {file.testdata/tokens/signed.key}", "}", "session path 24h", "limit streams 10 by title")
 }

@@ -43,6 +43,7 @@ func (n Network) String() string {
 		return "unknown"
 	case NetworkKnown:
 		return "none"
+	default: // marks, in any combination
 	}
 	var words []string
 	for rest, i := n, 0; i < len(networkMarks); i++ {

@@ -242,7 +242,7 @@ func PlaylistAttributes(list string) map[string]string {
 		if !ok {
 			break
 		}
-		value := ""
+		var value string
 		if strings.HasPrefix(rest, `"`) {
 			value, rest, _ = strings.Cut(rest[1:], `"`)
 			_, list, _ = strings.Cut(rest, ",")

@@ -43,9 +43,7 @@ func explainMedia(w *writer, b []byte, o Options) (err error) {
 		w.line("an MP4 file that is not fragmented: no scheme of Common Encryption on the fly works on it")
 	}
 	for i, segment := range file.Segments {
-		if err := m.explainSegment(w, i, segment); err != nil {
-			return err
-		}
+		m.explainSegment(w, i, segment)
 	}
 	if len(file.Segments) == 0 && m.init == nil && file.Moov == nil {
 		w.line("neither moov nor moof: there is nothing to play in it")

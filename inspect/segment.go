@@ -9,27 +9,22 @@ import (
 )
 
 // explainSegment explains the fragments of a media segment.
-func (m *media) explainSegment(w *writer, i int, segment *mp4.MediaSegment) error {
+func (m *media) explainSegment(w *writer, i int, segment *mp4.MediaSegment) {
 	w.line("media segment %d, %s", i+1, plural(len(segment.Fragments), "fragment"))
 	for _, fragment := range segment.Fragments {
-		var err error
-		w.below(func() { err = m.explainFragment(w, fragment) })
-		if err != nil {
-			return err
-		}
+		w.below(func() { m.explainFragment(w, fragment) })
 	}
-	return nil
 }
 
-func (m *media) explainFragment(w *writer, fragment *mp4.Fragment) error {
+func (m *media) explainFragment(w *writer, fragment *mp4.Fragment) {
 	if fragment.Moof == nil || fragment.Mdat == nil {
 		w.fault("a moof without its mdat")
-		return nil
+		return
 	}
 	if m.init != nil {
 		if err := fragment.ParseSenc(m.init); err != nil {
 			w.fault("%v", err)
-			return nil
+			return
 		}
 	}
 	w.line("moof %d", fragment.Moof.Mfhd.SequenceNumber)
@@ -42,7 +37,6 @@ func (m *media) explainFragment(w *writer, fragment *mp4.Fragment) error {
 		}
 		m.tryKeys(w, fragment)
 	})
-	return nil
 }
 
 // explainTraf summarizes the samples of one track in a fragment.

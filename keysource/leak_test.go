@@ -137,7 +137,7 @@ func TestNothingPrintsSecrets(t *testing.T) {
 func TestSpellingsAreFound(t *testing.T) {
 	b := testRandomBytes(t)
 	for _, text := range []string{
-		fmt.Sprintf("%v", b), fmt.Sprintf("%x", b), fmt.Sprintf("%X", b), fmt.Sprintf("%#v", b), fmt.Sprintf("%s", b),
+		fmt.Sprintf("%v", b), fmt.Sprintf("%x", b), fmt.Sprintf("%X", b), fmt.Sprintf("%#v", b), string(b),
 		fmt.Sprintf("%v", struct{ b [32]byte }{[32]byte(b)}), base64.StdEncoding.EncodeToString(b), drm.KID(b[:16]).String(),
 	} {
 		found := false

@@ -3,6 +3,7 @@ package keysource
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -46,7 +47,7 @@ func TestNginxVOD(t *testing.T) {
 	if k.KID().Hex() != kid1 || len(bundle.Signals) != 1 || !IsPsshOf(bundle.Signals[0].Pssh, drm.SystemWidevine) || bundle.Signals[0].KID != k.KID() {
 		t.Errorf("got %+v", bundle)
 	}
-	if a.sent.URL != "https://keys.example/drm/%2Fvod%2Fdemo%2F?x=1" || a.sent.Method != "GET" {
+	if a.sent.URL != "https://keys.example/drm/%2Fvod%2Fdemo%2F?x=1" || a.sent.Method != http.MethodGet {
 		t.Errorf("asked %s", a.sent.URL)
 	}
 	for name, change := range map[string]func(*Title){

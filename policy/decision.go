@@ -67,7 +67,7 @@ const (
 	ReasonRightsPlan Reason = "rights_plan"
 	// ReasonRightsPurchase: the window is for who has bought or rented the title.
 	ReasonRightsPurchase Reason = "rights_purchase"
-	// ReasonRightsBlackout: a live programme that may not be shown where the viewer is; Decision.Opens says when it is over.
+	// ReasonRightsBlackout: a live program that may not be shown where the viewer is; Decision.Opens says when it is over.
 	ReasonRightsBlackout Reason = "rights_blackout"
 	// ReasonRevoked: the token, subject, session, device, title or key has been revoked.
 	ReasonRevoked Reason = "revoked"
@@ -96,8 +96,9 @@ func (r Reason) IsGeo() bool {
 	switch r {
 	case ReasonCountryDenied, ReasonCountryUnknown, ReasonNetworkDenied, ReasonNetworkUnknown:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Decision is the outcome for one request. The zero Decision refuses.

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestWhatLicenseServersAnswer(t *testing.T) {
 		}
 		if test.answer.Status != 0 {
 			s.elsewhere = func(r Request) Response {
-				if !test.sent(r) || r.Method != "POST" || r.URL != "https://drm.example.net/rights?customer=1" {
+				if !test.sent(r) || r.Method != http.MethodPost || r.URL != "https://drm.example.net/rights?customer=1" {
 					t.Errorf("%s: asked %+v", name, r)
 				}
 				return test.answer

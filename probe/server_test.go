@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func (s *server) Fetch(ctx context.Context, r Request) (Response, error) {
 	if err != nil || u.Host != "media.example.com" {
 		return Response{}, errors.New("no such host")
 	}
-	if u.Path == "/license" && r.Method == "POST" {
+	if u.Path == "/license" && r.Method == http.MethodPost {
 		return s.license(r), nil
 	}
 	file, ok := s.files[u.Path]

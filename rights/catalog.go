@@ -45,7 +45,7 @@ const (
 	Ended            // the window is over
 	PlanMissing      // open, for subscribers of other plans
 	NotPurchased     // open, for who has bought or rented the title
-	BlackedOut       // a live programme that may not be shown where the viewer is
+	BlackedOut       // a live program that may not be shown where the viewer is
 	numberOfVerdicts = iota
 )
 

@@ -68,7 +68,7 @@ func parseJSON(b []byte, firstLine int) (node, error) {
 	r.UseNumber()
 	n, err := r.value(0)
 	if err == nil {
-		if _, more := r.Token(); more != io.EOF {
+		if _, more := r.Token(); !errors.Is(more, io.EOF) {
 			err = errTwice
 		}
 	}

@@ -17,8 +17,8 @@ var odrlContexts = []string{"http://www.w3.org/ns/odrl.jsonld", "https://www.w3.
 // context of ODRL alone.
 //
 // A permission to play, stream, display or use becomes windows of the title that its target names by the path of its URL; a
-// prohibition becomes a blackout, and needs `"conflict": "prohibit"`. Constraints: dateTime, spatial, product and recipient, with and
-// and or. Whatever else stands there, duties, refinements, other parties, counts of plays, is a mistake: it may restrict what
+// prohibition becomes a blackout, and needs `"conflict": "prohibit"`. Constraints: dateTime, spatial, product and recipient, joined by
+// `and` or `or`. Whatever else stands there, duties, refinements, other parties, counts of plays, is a mistake: it may restrict what
 // would otherwise be allowed. Only uid and assigner say nothing about that.
 func ImportODRL(b []byte) (*Catalog, error) {
 	root, err := parseTree(b)

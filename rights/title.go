@@ -123,7 +123,7 @@ func (t *Title) Name() string {
 // Line is where the title stands in its file, from 1; 0 if it was not read from one.
 func (t *Title) Line() int { return t.line }
 
-// Blackout closes paths for a programme that may not be shown.
+// Blackout closes paths for a program that may not be shown.
 type Blackout struct {
 	// Paths are closed, with all below them, whatever titles lie there.
 	Paths []string

@@ -119,7 +119,7 @@ func TestPanicsAreErrors(t *testing.T) {
 	}{
 		"a value":        {func() { panic("test secret") }, nil, "making the segment panicked"},
 		"an error":       {func() { panic(fmt.Errorf("test secret: %w", errTestOrigin)) }, errTestOrigin, "making the segment panicked"},
-		"nil":            {func() { panic(nil) }, nil, "making the segment panicked"}, //nolint:govet // what the test is about
+		"nil":            {func() { panic(nil) }, nil, "making the segment panicked"},
 		"end of routine": {runtime.Goexit, nil, "making the segment ended without a result"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -79,7 +79,7 @@ func nextOBU(b []byte, pos int) (obu, error) {
 	}
 	size := uint64(len(b) - pos)
 	if h&2 != 0 {
-		n := 0
+		var n int
 		if size, n = leb128(b[pos:]); n == 0 {
 			return obu{}, errOBUHeader
 		}
@@ -137,7 +137,7 @@ func (st *av1State) walk(sample []byte, runs *subsampleBuilder) error {
 		case obuFrameHeader, obuRedundantFrameHeader:
 			_, err = st.header(sample[o.payload:o.payloadEnd], o)
 		case obuFrame:
-			n := 0
+			var n int
 			if n, err = st.header(sample[o.payload:o.payloadEnd], o); err == nil {
 				err = st.tileGroup(sample, o.payload+n, o.payloadEnd, runs)
 			}

@@ -10,9 +10,10 @@ import (
 
 	"github.com/Eyevinn/mp4ff/bits"
 	"github.com/Eyevinn/mp4ff/mp4"
+	"github.com/zeebo/xxh3"
+
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/segcrypt/internal/aes128"
-	"github.com/zeebo/xxh3"
 )
 
 // TestAllocations: a segment costs next to nothing, however many samples it has; without AES instructions, what the standard

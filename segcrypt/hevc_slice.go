@@ -121,7 +121,7 @@ func (s *hevcSlice) longTerm() {
 	}
 	total := fromSPS + s.ueMax(hevcMaxLongTerm, errHEVCSlice)
 	for i := uint32(0); i < total && s.err == nil; i++ {
-		used := false
+		var used bool
 		if i < fromSPS {
 			j := s.u(ceilLog2(inSPS))
 			if j >= inSPS {

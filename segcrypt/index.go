@@ -46,7 +46,7 @@ func (x *Index) Digest() [16]byte { return x.digest }
 // Source: 14496-12, 8.16.3.
 func ReadIndex(b Clear, offset uint64, fetch func(offset, length uint64) (Clear, error)) (*Index, error) {
 	if offset > maxFileSize-uint64(len(b)) {
-		return nil, fileErrorf("sidx", offset, errIndexRange)
+		return nil, sidxError(offset, errIndexRange)
 	}
 	r := indexReader{first: fileBytes{b, offset}, fetch: fetch, seen: map[uint64]bool{}}
 	if err := r.readAll(); err != nil {
@@ -69,9 +69,9 @@ var (
 	errIndexFetch     = errors.New("the nested segment index has not arrived whole")
 )
 
-// fileErrorf is a FormatError at a place in a file.
-func fileErrorf(path string, offset uint64, err error) error {
-	return &FormatError{Path: path, Offset: int64(min(offset, maxFileSize)), Err: err}
+// sidxError is a FormatError in the segment index at a place in a file.
+func sidxError(offset uint64, err error) error {
+	return &FormatError{Path: "sidx", Offset: int64(min(offset, maxFileSize)), Err: err}
 }
 
 func (x *Index) sum() [16]byte {
@@ -137,7 +137,7 @@ func (r *indexReader) readAll() error {
 		}
 	}
 	if len(r.index.Entries) == 0 {
-		return fileErrorf("sidx", r.first.offset, errIndexEmpty)
+		return sidxError(r.first.offset, errIndexEmpty)
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func nextIndex(f fileBytes, needed bool) (*segmentIndex, error) {
 		if err != nil {
 			// A range that is not exact may end inside of a box, but not of the index that it is for.
 			if needed || len(f.b)-off >= 8 && fourCC(be32(f.b, off+4)) == typSidx {
-				return nil, fileErrorf("sidx", f.offset+uint64(off), err)
+				return nil, sidxError(f.offset+uint64(off), err)
 			}
 			return nil, nil
 		}
@@ -164,7 +164,7 @@ func nextIndex(f fileBytes, needed bool) (*segmentIndex, error) {
 		off = b.end
 	}
 	if needed {
-		return nil, fileErrorf("sidx", f.offset, errIndexMissing)
+		return nil, sidxError(f.offset, errIndexMissing)
 	}
 	return nil, nil
 }

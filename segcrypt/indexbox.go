@@ -37,7 +37,7 @@ func (s *segmentIndex) reference(i int) indexReference {
 func parseSidx(f fileBytes, header int) (*segmentIndex, error) {
 	s := &segmentIndex{fileBytes: f, payload: header, references: header + 24}
 	if len(f.b) < s.references {
-		return nil, fileErrorf("sidx", f.offset, errBoxLength)
+		return nil, sidxError(f.offset, errBoxLength)
 	}
 	var first uint64
 	switch f.b[header] {
@@ -45,20 +45,20 @@ func parseSidx(f fileBytes, header int) (*segmentIndex, error) {
 		s.earliest, first = uint64(be32(f.b, header+12)), uint64(be32(f.b, header+16))
 	case 1:
 		if s.references += 8; len(f.b) < s.references {
-			return nil, fileErrorf("sidx", f.offset, errBoxLength)
+			return nil, sidxError(f.offset, errBoxLength)
 		}
 		s.earliest, first = be64(f.b, header+12), be64(f.b, header+20)
 	default:
-		return nil, fileErrorf("sidx", f.offset, errIndexVersion)
+		return nil, sidxError(f.offset, errIndexVersion)
 	}
 	count := int(binary.BigEndian.Uint16(f.b[s.references-2:]))
 	switch {
 	case len(f.b)-s.references != count*sidxReferenceBytes:
-		return nil, fileErrorf("sidx", f.offset, errBoxLength)
+		return nil, sidxError(f.offset, errBoxLength)
 	case s.timescale() == 0:
-		return nil, fileErrorf("sidx", f.offset, errIndexTimescale)
+		return nil, sidxError(f.offset, errIndexTimescale)
 	case first > maxFileSize-f.end() || s.earliest > maxFileSize:
-		return nil, fileErrorf("sidx", f.offset, errIndexRange)
+		return nil, sidxError(f.offset, errIndexRange)
 	}
 	s.anchor = f.end() + first
 	return s, nil
@@ -77,9 +77,9 @@ func (r *indexReader) read(s segmentIndex, depth int) error {
 			ref := s.reference(i)
 			switch {
 			case ref.size == 0 || ref.duration == 0:
-				return fileErrorf("sidx", s.offset, errIndexReference)
+				return sidxError(s.offset, errIndexReference)
 			case uint64(ref.size) > maxFileSize-at || uint64(ref.duration) > maxFileSize-now:
-				return fileErrorf("sidx", s.offset, errIndexRange)
+				return sidxError(s.offset, errIndexRange)
 			case !ref.index:
 				if err := r.add(&s, IndexEntry{Offset: at, Size: uint64(ref.size), Time: now, Duration: uint64(ref.duration)}); err != nil {
 					return err
@@ -111,13 +111,13 @@ func (r *indexReader) enter(s *segmentIndex, depth int) error {
 	}
 	switch {
 	case len(r.seen) >= maxIndexBoxes || depth > maxIndexDepth:
-		return fileErrorf("sidx", s.offset, errIndexLimit)
+		return sidxError(s.offset, errIndexLimit)
 	case s.stream() != r.stream:
-		return fileErrorf("sidx", s.offset, errIndexStream)
+		return sidxError(s.offset, errIndexStream)
 	case s.timescale() != r.index.Timescale:
-		return fileErrorf("sidx", s.offset, errIndexTimescale)
+		return sidxError(s.offset, errIndexTimescale)
 	case r.seen[s.offset]:
-		return fileErrorf("sidx", s.offset, errIndexOrder)
+		return sidxError(s.offset, errIndexOrder)
 	}
 	r.seen[s.offset] = true
 	return nil
@@ -127,9 +127,9 @@ func (r *indexReader) enter(s *segmentIndex, depth int) error {
 func (r *indexReader) add(s *segmentIndex, e IndexEntry) error {
 	switch {
 	case len(r.index.Entries) >= maxIndexEntries:
-		return fileErrorf("sidx", s.offset, errIndexLimit)
+		return sidxError(s.offset, errIndexLimit)
 	case e.Offset < r.end || e.Time < r.until:
-		return fileErrorf("sidx", s.offset, errIndexOrder)
+		return sidxError(s.offset, errIndexOrder)
 	}
 	r.index.Entries = append(r.index.Entries, e)
 	r.end, r.until = e.Offset+e.Size, e.Time+e.Duration
@@ -163,7 +163,7 @@ func (r *indexReader) fetchNested(offset, size uint64) (*segmentIndex, error) {
 	}
 	if need > uint64(len(f.b)) {
 		if need > size {
-			return nil, fileErrorf("sidx", offset, errBoxTruncated)
+			return nil, sidxError(offset, errBoxTruncated)
 		}
 		if f, err = r.fetchBytes(offset, need); err != nil {
 			return nil, err
@@ -176,7 +176,7 @@ func (r *indexReader) fetchNested(offset, size uint64) (*segmentIndex, error) {
 func bytesToIndexEnd(f fileBytes) (uint64, error) {
 	for off := 0; ; {
 		if len(f.b)-off < 8 {
-			return 0, fileErrorf("sidx", f.offset, errIndexMissing)
+			return 0, sidxError(f.offset, errIndexMissing)
 		}
 		if fourCC(be32(f.b, off+4)) == typSidx {
 			// A largesize of 64 bits would say more than the count of 16 bits allows.
@@ -184,7 +184,7 @@ func bytesToIndexEnd(f fileBytes) (uint64, error) {
 		}
 		b, err := nextBox(f.b, off, len(f.b))
 		if err != nil {
-			return 0, fileErrorf("sidx", f.offset+uint64(off), err)
+			return 0, sidxError(f.offset+uint64(off), err)
 		}
 		off = b.end
 	}
@@ -193,9 +193,9 @@ func bytesToIndexEnd(f fileBytes) (uint64, error) {
 func (r *indexReader) fetchBytes(offset, length uint64) (fileBytes, error) {
 	switch {
 	case r.fetch == nil:
-		return fileBytes{}, fileErrorf("sidx", offset, errIndexMissing)
+		return fileBytes{}, sidxError(offset, errIndexMissing)
 	case r.fetched >= maxIndexFetches || length > maxIndexBytes-r.bytes:
-		return fileBytes{}, fileErrorf("sidx", offset, errIndexLimit)
+		return fileBytes{}, sidxError(offset, errIndexLimit)
 	}
 	r.fetched, r.bytes = r.fetched+1, r.bytes+length
 	b, err := r.fetch(offset, length)
@@ -203,7 +203,7 @@ func (r *indexReader) fetchBytes(offset, length uint64) (fileBytes, error) {
 		return fileBytes{}, err
 	}
 	if uint64(len(b)) != length {
-		return fileBytes{}, fileErrorf("sidx", offset, errIndexFetch)
+		return fileBytes{}, sidxError(offset, errIndexFetch)
 	}
 	return fileBytes{b, offset}, nil
 }

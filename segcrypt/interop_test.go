@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/Eyevinn/mp4ff/mp4"
+
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/internal/testtools"
 )

@@ -7,8 +7,9 @@ import (
 	"hash"
 	"sync"
 
-	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/zeebo/xxh3"
+
+	"github.com/caddy-drm/caddy-drm/drm"
 )
 
 // LayoutVersion changes whenever the same clear bytes, key and Protection would give other protected bytes. It is part of

@@ -11,7 +11,7 @@ import (
 // track fragment names the twin in tfhd (14496-12, 8.5.2 and 8.8.7). Readers that know nothing of it see two descriptions of one
 // track, as of any other.
 
-// ClearAlways, as Protection.ClearUntil, leaves every segment clear. It is for who has decided by something else than decode times.
+// ClearAlways as Protection.ClearUntil leaves every segment clear. It is for who has decided by something else than decode times.
 const ClearAlways = math.MaxUint64
 
 // lead is whether a segment leaves clear. Its first fragment decides for all of them.

@@ -52,7 +52,7 @@ func TestMuxedInterop(t *testing.T) {
 		"CMAF":                       "+frag_keyframe+empty_moov+cmaf+skip_trailer",
 	} {
 		init, fragments := muxedFile(t, flags)
-		seg := Clear(slices.Concat(fragments...))
+		seg := slices.Concat(fragments...)
 		clear := slices.Concat(init, seg)
 		for _, scheme := range drm.Schemes {
 			t.Run(name+"/"+scheme.String(), func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/Eyevinn/mp4ff/av1"
 	"github.com/Eyevinn/mp4ff/avc"
 	"github.com/Eyevinn/mp4ff/hevc"
+
 	"github.com/caddy-drm/caddy-drm/drm"
 )
 

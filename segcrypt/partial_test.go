@@ -17,7 +17,7 @@ func TestMissingBytes(t *testing.T) {
 		t.Errorf("an mdat of 4 GiB: %d, %v", n, err)
 	}
 	for name, bad := range map[string]Clear{
-		"half a header": seg[:len(seg)-len(seg)+4], "half a moof": seg[:60], "an open end": {0, 0, 0, 0, 'm', 'd', 'a', 't', 1},
+		"half a header": seg[:4], "half a moof": seg[:60], "an open end": {0, 0, 0, 0, 'm', 'd', 'a', 't', 1},
 		"a size that cannot be": {0, 0, 0, 7, 'm', 'd', 'a', 't', 1},
 	} {
 		if n, err := MissingBytes(bad); err == nil {

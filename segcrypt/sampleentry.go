@@ -152,6 +152,7 @@ func handlerFits(handler fourCC, kind TrackKind) bool {
 		return handler == cc("vide")
 	case KindAudio:
 		return handler == cc("soun")
+	case KindText:
 	}
 	switch handler {
 	case cc("text"), cc("subt"), cc("sbtl"), cc("clcp"), cc("meta"):

@@ -43,6 +43,7 @@ func (c *codecState) use(e *sampleEntry, scheme drm.ProtectionScheme) {
 		c.vvc = *e.vvc
 	case codecAV1:
 		c.av1.reset(e.av1Raw, e.av1)
+	case codecVP9, codecAC4, codecWhole, codecPassing: // samples need nothing of the entry
 	}
 }
 
@@ -62,6 +63,7 @@ func (c *codecState) reset() {
 		c.vp9 = vp9State{}
 	case codecVVC:
 		c.vvc, c.vvcPic = vvcParams{}, vvcPicture{}
+	case codecAC4, codecWhole, codecPassing: // have no state
 	}
 	c.entry = nil
 }
@@ -81,11 +83,11 @@ func (e *sampleEntry) subsampled() bool { return e.codec != codecWhole && e.code
 
 // mapSample appends the subsamples of one sample to subs: none for samples that are protected whole, or pass.
 func (c *codecState) mapSample(b []byte, subs []subsample) ([]subsample, error) {
-	switch c.entry.codec {
-	case codecWhole:
-		return subs, nil
-	case codecPassing:
+	if c.entry.codec == codecPassing {
 		return subs, c.entry.check(b)
+	}
+	if !c.entry.subsampled() {
+		return subs, nil
 	}
 	c.runs.reset(c.scheme)
 	var err error
@@ -105,6 +107,7 @@ func (c *codecState) mapSample(b []byte, subs []subsample) ([]subsample, error) 
 		err = c.vp9.walk(b, &c.runs)
 	case codecAC4:
 		err = mapAC4(b, &c.runs)
+	case codecWhole, codecPassing: // above
 	}
 	if err != nil {
 		return nil, err

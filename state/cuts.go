@@ -59,7 +59,7 @@ func (c *Cuts) Cut(ctx context.Context, id [16]byte, start, keep time.Duration, 
 	case ok:
 		start = known.start
 	}
-	kept, err := start, error(ErrUnavailable)
+	kept, err := start, ErrUnavailable
 	if !out {
 		kept, err = c.store.Cut(ctx, id, start, keep)
 	}

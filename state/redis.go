@@ -179,7 +179,7 @@ func (s script) run(ctx context.Context, client rueidis.Client, calls []call) []
 	var at []int
 	for i, result := range results {
 		if fault, ok := rueidis.IsRedisErr(result.Error()); ok && fault.IsNoScript() {
-			c := calls[i]
+			c := calls[i] //nolint:gosec // one answer for each
 			again = append(again, client.B().Eval().Script(s.text).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build())
 			at = append(at, i)
 		}

@@ -10,7 +10,7 @@ var (
 	ErrAddress = errors.New("the token is not for this network")
 	// ErrCountry means that the token is not for the place where the viewer is.
 	ErrCountry = errors.New("the token is not for this country")
-	// ErrCountryUnknown means that the token is for certain places, and that where the viewer is is not known.
+	// ErrCountryUnknown means that the token is for certain places, and that nobody knows where the viewer is.
 	ErrCountryUnknown = errors.New("the token is for certain countries, and the viewer's is not known")
 	// ErrReplayed means that the token was good for one use, and has been used.
 	ErrReplayed = errors.New("the token has been used before")

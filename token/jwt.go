@@ -180,15 +180,15 @@ func (v *JWT) selectKey(ctx context.Context, header []byte) (Key, Algorithm, err
 			return Key{}, "", fmt.Errorf("%w: header %q is not accepted", ErrMalformed, name)
 		}
 	}
-	alg, _, err := readString(members, "alg")
+	alg, err := readString(members, "alg")
 	if err != nil {
 		return Key{}, "", err
 	}
-	kid, _, err := readString(members, "kid")
+	kid, err := readString(members, "kid")
 	if err != nil {
 		return Key{}, "", err
 	}
-	typ, _, err := readString(members, "typ")
+	typ, err := readString(members, "typ")
 	if err != nil {
 		return Key{}, "", err
 	}
@@ -264,7 +264,7 @@ func (v *JWT) readClaims(payload []byte) (Claims, error) {
 }
 
 func (v *JWT) checkParties(members map[string]json.RawMessage) error {
-	issuer, _, err := readString(members, "iss")
+	issuer, err := readString(members, "iss")
 	if err != nil {
 		return err
 	}

@@ -21,17 +21,17 @@ func readObject(b []byte) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
-// readString returns a member that is a string; null is not one.
-func readString(members map[string]json.RawMessage, name string) (s string, found bool, err error) {
+// readString returns a member that is a string, or nothing if there is none; null is no string.
+func readString(members map[string]json.RawMessage, name string) (string, error) {
 	raw, found := members[name]
 	if !found {
-		return "", false, nil
+		return "", nil
 	}
 	var value *string
 	if err := json.Unmarshal(raw, &value); err != nil || value == nil {
-		return "", true, fmt.Errorf("%w: %q is not a string", ErrMalformed, name)
+		return "", fmt.Errorf("%w: %q is not a string", ErrMalformed, name)
 	}
-	return *value, true, nil
+	return *value, nil
 }
 
 // readStrings returns a member that is a string or an array of strings. Empty strings and an empty array are errors: in a
@@ -42,7 +42,7 @@ func readStrings(members map[string]json.RawMessage, name string) (list []string
 		return nil, false, nil
 	}
 	if raw[0] != '[' {
-		s, _, err := readString(members, name)
+		s, err := readString(members, name)
 		if err == nil && s == "" {
 			err = fmt.Errorf("%w: %q is empty", ErrMalformed, name)
 		}
@@ -71,7 +71,7 @@ type claimReader struct {
 }
 
 func (r *claimReader) text(name string) string {
-	s, _, err := readString(r.members, name)
+	s, err := readString(r.members, name)
 	r.keep(err)
 	return s
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -120,22 +119,14 @@ func (p *tab) messages() []string {
 	return append([]string(nil), p.console...)
 }
 
-// choose sets the form as a viewer would. The radio buttons' own click events drive the page.
+// choose sets the form as a viewer would.
 func (p *tab) choose(stream, player, format, token string) {
 	p.t.Helper()
-	value := func(s string) string {
-		quoted, _ := json.Marshal(s)
-		return string(quoted)
+	script, err := testtools.FillIn(stream, player, format, token)
+	if err != nil {
+		p.t.Fatal(err)
 	}
-	eval[bool](p, fmt.Sprintf(`(() => {
-		const stream = document.getElementById("stream");
-		stream.value = %s;
-		stream.dispatchEvent(new Event("change", {bubbles: true}));
-		document.querySelector("input[name=player][value=%s]").click();
-		document.querySelector("input[name=format][value=%s]").click();
-		document.getElementById("token").value = %s;
-		return true;
-	})()`, value(stream), player, format, value(token)))
+	eval[bool](p, script)
 }
 
 // screenshot keeps a picture of the whole page when go test runs with -artifacts.

@@ -134,6 +134,6 @@ func pageConfig(cfg Config, offered []offeredPlayer) []byte {
 		}
 	}
 	// Strings and bools always marshal.
-	data, _ := json.Marshal(page)
+	data, _ := json.Marshal(page) //nolint:errchkjson // as said
 	return data
 }

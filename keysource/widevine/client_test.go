@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -154,7 +155,7 @@ func TestFetch(t *testing.T) {
 	if string(id) != "/vod/demo/:cbcs:2" || s.asked["protection_scheme"] != "CBCS" || s.asked["first_crypto_period_index"] != nil {
 		t.Errorf("asked %v", s.asked)
 	}
-	if s.sent.Method != "POST" || s.sent.Header["Content-Type"] != "application/json" {
+	if s.sent.Method != http.MethodPost || s.sent.Header["Content-Type"] != "application/json" {
 		t.Errorf("sent %+v", s.sent)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/licensing"
 )
 
-// BuyDRM's KeyOS is sent authentication XML in base64, in the field customdata: what the license may give, signed with RSA over the element
+// BuyDRM sends KeyOS authentication XML in base64, in the field customdata: what the license may give, signed with RSA over the element
 // Data.
 //
 // Sources: samples of that XML in public code, which confirm its elements. That the signature is RSASSA-PKCS1-v1_5 over the SHA-1 of the

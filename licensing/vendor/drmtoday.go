@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-drm/caddy-drm/licensing"
 )
 
-// DRMtoday, of castLabs, is sent upfront authorization tokens: a JWT with HS512 in the field x-dt-auth-token, whose claim crt is the text
+// DRMtoday (of castLabs) is sent upfront authorization tokens: a JWT with HS512 in the field x-dt-auth-token, whose claim crt is the text
 // of a list of customer rights tokens.
 //
 // Sources: public code of those who use it. Levels per track are not among what could be confirmed: they are what the account says.

@@ -30,7 +30,7 @@ func TestGeneralSaysWhatVendorsAreTold(t *testing.T) {
 		{"kid":"a0010203-0405-0607-0000-000000000000","track":"UHD1","hdcp":"2.2","widevine_level":5,"playready_level":3000,"fairplay_hdcp":"TYPE-1"},
 		{"kid":"a0010203-0405-0607-0000-000000000001","track":"SD","hdcp":"2.2","widevine_level":1,"playready_level":2000,"fairplay_hdcp":"TYPE-1"},
 		{"kid":"a0010203-0405-0607-0000-000000000002","track":"AUDIO","hdcp":"none","widevine_level":3,"playready_level":2000,"fairplay_hdcp":"NONE"}]}`)
-	if !reflect.DeepEqual(any(got), any(want)) {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	for _, key := range g.Keys {

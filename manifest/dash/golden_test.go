@@ -3,6 +3,7 @@ package dash_test
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"io"
 	"os"
@@ -113,7 +114,7 @@ func misordered(t *testing.T, doc []byte) (element, child string) {
 	d := xml.NewDecoder(bytes.NewReader(doc))
 	for {
 		token, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return "", ""
 		}
 		if err != nil {

@@ -44,7 +44,7 @@ func parseAttribute(list string, pos int) (a attribute, next int, ok bool) {
 		return attribute{}, 0, false
 	}
 	a.start = pos + equals + 1
-	after := 0
+	var after int
 	if strings.HasPrefix(list[a.start:], `"`) {
 		a.quoted = true
 		a.start++

@@ -49,7 +49,7 @@ func (r *rewriter) readTimes(text string) error {
 	}
 	c, err := r.readClock(text)
 	if !rotates && err != nil {
-		return nil // what cannot be timed has no lead and one key, and is refused below if it is no playlist
+		return nil //nolint:nilerr // what cannot be timed has no lead and one key, and is refused below if it is no playlist
 	}
 	if err != nil {
 		return err

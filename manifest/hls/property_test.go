@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -183,7 +184,7 @@ func FuzzRewrite(f *testing.F) {
 			t.Fatal(err)
 		}
 		is, err := Inspect(out)
-		if err == ErrNotPlaylist && onlyDropped(before) {
+		if errors.Is(err, ErrNotPlaylist) && onlyDropped(before) {
 			return
 		}
 		if err != nil || is.Kind != was.Kind || rotate == 0 && o.ClearLead == 0 && o.Rotation.Replaced == nil && is.references > was.references {

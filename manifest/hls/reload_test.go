@@ -32,7 +32,7 @@ func drawChannel(t *rapid.T) channel {
 	nominal := time.Duration(rapid.IntRange(500, 8000).Draw(t, "ms per segment")) * time.Millisecond
 	per := max(rapid.IntRange(1, 8).Draw(t, "segments per period"), int((time.Second+nominal-1)/nominal))
 	c.length = nominal * time.Duration(per)
-	at := 2_000_000_000 * time.Second / c.length * c.length // a boundary
+	at := (2_000_000_000 * time.Second).Truncate(c.length) // a boundary
 	at += nominal * time.Duration(rapid.IntRange(0, 9).Draw(t, "phase"))
 	init := rapid.SampledFrom([]string{"init", "two", "whole", "text", ""}).Draw(t, "init")
 	if init == "" {
@@ -185,7 +185,7 @@ func readRotated(playlist string) (periods map[string]uint32, fault string) {
 				keys[attributes["KEYFORMAT"]] = attributes["URI"]
 			}
 		}
-		reference := ""
+		var reference string
 		switch {
 		case strings.HasPrefix(l, "#EXT-X-SKIP"):
 			skipped = true // any key may be in force

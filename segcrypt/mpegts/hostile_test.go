@@ -30,7 +30,7 @@ func videoStream(nals ...[]byte) muxStream {
 }
 
 func TestProtectSegmentRefuses(t *testing.T) {
-	good := mux(videoStream(testSlice(rand.New(rand.NewPCG(1, 1)), 400)), audioStream(adts(200))) //nolint:gosec // test data
+	good := mux(videoStream(testSlice(rand.New(rand.NewPCG(1, 1)), 400)), audioStream(adts(200)))
 	change := func(packet int, change func(p []byte)) []byte {
 		b := bytes.Clone(good)
 		change(b[packet*188:][:188])
@@ -166,7 +166,7 @@ func withPES(st muxStream, change func(p []byte)) muxStream {
 
 // TestPassedStreams: what is known to be neither audio nor video leaves as it came, packet by packet.
 func TestPassedStreams(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(3, 3)) //nolint:gosec // test data
+	rnd := rand.New(rand.NewPCG(3, 3))
 	for name, st := range map[string]muxStream{
 		"timed metadata":   {streamType: 0x15},
 		"splices":          {streamType: 0x86},

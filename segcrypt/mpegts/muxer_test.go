@@ -144,7 +144,7 @@ func accessUnit(rnd *rand.Rand, sizes ...int) []byte {
 // TestGrowth protects streams that grow by a lot, in every shape of packets.
 func TestGrowth(t *testing.T) {
 	for seed := range uint64(300) {
-		rnd := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // test data
+		rnd := rand.New(rand.NewPCG(seed, 1))
 		video := muxStream{streamType: 0x1B, sized: rnd.IntN(2) == 0, clock: rnd.IntN(2) == 0, headerData: make([]byte, rnd.IntN(11))}
 		if rnd.IntN(2) == 0 {
 			video.stuffing = rnd.IntN(150)
@@ -171,7 +171,7 @@ func TestGrowth(t *testing.T) {
 
 // TestPESLength: a length that no longer fits into its field becomes zero, which video may say.
 func TestPESLength(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // test data
+	rnd := rand.New(rand.NewPCG(1, 2))
 	unit := accessUnit(rnd, 64000)
 	for len(unit) > 65535-3-100 {
 		unit = accessUnit(rnd, 64000-len(unit)+64000)
@@ -220,7 +220,7 @@ func TestNALSizes(t *testing.T) {
 // TestZeros: of zeros behind an encrypted slice one is kept if a start code follows. Packets that have nothing left to carry go, unless
 // they have a clock.
 func TestZeros(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(4, 4)) //nolint:gosec // test data
+	rnd := rand.New(rand.NewPCG(4, 4))
 	slice, short := testSlice(rnd, 1000), bytes.Repeat([]byte{0x41}, 20)
 	start, zeros := []byte{0, 0, 1}, make([]byte, 900)
 	for name, test := range map[string]struct {
@@ -257,7 +257,7 @@ func TestZeros(t *testing.T) {
 // TestShortSlices: decoders do not unescape what they do not decrypt, so it must not be escaped.
 func TestShortSlices(t *testing.T) {
 	short := slices.Concat([]byte{0x41}, bytes.Repeat([]byte{0, 0, 3, 1}, 11), []byte{7, 8, 9})
-	seg := mux(videoStream(short, testSlice(rand.New(rand.NewPCG(7, 7)), 500))) //nolint:gosec // test data
+	seg := mux(videoStream(short, testSlice(rand.New(rand.NewPCG(7, 7)), 500)))
 	got := splitNALs(mustRead(t, mustProtect(t, seg)).streams[muxFirst].es())[0]
 	if len(short) != minProtectedNAL || !bytes.Equal(got, short) {
 		t.Errorf("%d bytes became %d", len(short), len(got))

@@ -26,20 +26,20 @@ type readStream struct {
 }
 
 // passes reports whether the stream is neither audio nor video.
-func (s *readStream) passes() bool {
-	for d := s.descriptors; s.streamType == 6 && len(d) > 0; d = d[2+d[1]:] {
+func (st *readStream) passes() bool {
+	for d := st.descriptors; st.streamType == 6 && len(d) > 0; d = d[2+d[1]:] {
 		if d[0] == 0x6A || d[0] == 0x7A { // AC-3 and E-AC-3 of DVB
 			return false
 		}
 	}
-	return bytes.IndexByte([]byte{5, 6, 0x15, 0x86}, s.streamType) >= 0
+	return bytes.IndexByte([]byte{5, 6, 0x15, 0x86}, st.streamType) >= 0
 }
 
 type readPES struct{ header, data []byte }
 
-func (s *readStream) es() []byte {
+func (st *readStream) es() []byte {
 	var b []byte
-	for _, p := range s.pes {
+	for _, p := range st.pes {
 		b = append(b, p.data...)
 	}
 	return b
@@ -246,7 +246,7 @@ func decryptNAL(nal []byte, key, iv []byte) []byte {
 // frameSizes are those of the frames of an audio stream, by header size and total size.
 func audioFrames(es []byte) (headers, sizes []int, err error) {
 	for len(es) > 0 {
-		header, size := 0, 0
+		var header, size int
 		switch {
 		case len(es) < 6:
 			return nil, nil, errors.New("rest of a frame")

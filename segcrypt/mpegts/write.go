@@ -13,7 +13,6 @@ type output struct {
 	edits     []edit
 	shift     int // packets added less packets left out
 	last      packet
-	open      bool // within a PES packet
 }
 
 // counterPeriod is after how many packets a continuity counter has the same value again.

@@ -84,7 +84,7 @@ func decrypt(audio []byte) ([]byte, error) {
 		if len(rest) < 6 {
 			return nil, errors.New("rest of a frame")
 		}
-		header, size := 0, 0
+		var header, size int
 		switch {
 		case rest[0] == 0xFF:
 			header, size = 9-2*int(rest[1]&1), int(binary.BigEndian.Uint32(rest[2:])>>5&0x1FFF)

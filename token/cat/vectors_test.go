@@ -55,8 +55,10 @@ func (v vector) key(t testing.TB) Key {
 	case v.PS256 != "":
 		key, err = PublicKeyPEM(v.KID, PS256, []byte(v.PS256))
 	case v.ES256 != "":
-		xy := unhex(t, v.ES256)
-		public := &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(xy[:32]), Y: new(big.Int).SetBytes(xy[32:])}
+		public, fault := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, unhex(t, v.ES256)...))
+		if fault != nil {
+			t.Fatal(fault)
+		}
 		key, err = publicKey(Key{kid: v.KID, algorithm: ES256}, public)
 	default:
 		key, err = secretKey(v.KID, unhex(t, v.HS256))

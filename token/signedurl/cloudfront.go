@@ -162,7 +162,8 @@ func (v *CloudFront) Verify(_ context.Context, raw string, req token.Request) (t
 	if err != nil {
 		return token.Claims{}, err
 	}
-	policy, canned := []byte(nil), values[cloudFrontPolicy] == ""
+	var policy []byte
+	canned := values[cloudFrontPolicy] == ""
 	switch {
 	case canned == (values[cloudFrontExpires] == "") || values[cloudFrontSignature] == "" || values[cloudFrontKey] == "":
 		return token.Claims{}, malformed("want Expires or Policy, Signature and Key-Pair-Id")
@@ -189,7 +190,8 @@ func (v *CloudFront) checkSignature(policy []byte, values map[string]string) err
 	if err != nil {
 		return err
 	}
-	hash, digest := crypto.SHA1, []byte(nil)
+	hash := crypto.SHA1
+	var digest []byte
 	switch values[cloudFrontHash] {
 	case "", "SHA1":
 		if v.config.SHA256Only {

@@ -7,7 +7,7 @@ import { installShortcuts } from "./keyboard.js";
 import { observe } from "./observe.js";
 import { clearPanels, clearRequests, showKey, showRequest } from "./panels.js";
 import { load, selectText, stop } from "./session.js";
-import { alarm, say } from "./status.js";
+import { alarm, clearAlarms, say } from "./status.js";
 import { refusal } from "./words.js";
 
 function onRequest(seen) {
@@ -20,6 +20,7 @@ async function onLoad(config) {
 	const player = config.players.find((p) => p.id === chosen().player);
 	const url = manifestURL(config, chosen(), token(), location.href);
 	if (!player || !url) {
+		clearAlarms();
 		say(player ? "Enter the URL of a manifest first." : "No player is built into this gateway.", "bad");
 		return;
 	}
