@@ -119,7 +119,7 @@ func (t hlsTrack) in(epoch hls.Epoch) (keyedTrack, error) {
 
 // Keys implements hls.Track. Without the key of the epoch there are none; Elements says why, before anything is written.
 func (t hlsTrack) Keys(epoch hls.Epoch) []hls.Key {
-	if t.isText() || t.passes() {
+	if t.leavesClear(t.title.Scheme) || t.passes() {
 		return nil
 	}
 	keyed, err := t.in(epoch)

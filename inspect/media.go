@@ -60,6 +60,7 @@ type media struct {
 	order  []uint32
 	pssh   []drm.Pssh
 	keys   []drm.ContentKey
+	iframe bool // only the first sample of each fragment is there
 }
 
 // track is what samples of a track need to be understood.

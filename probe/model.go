@@ -48,6 +48,8 @@ type stretch struct {
 	segments []segment
 	exact    bool
 	base     *timeBase
+	// iframes says that segments are ranges that end with an I-frame, and not with a chunk.
+	iframes bool
 	// periodStart is that of a Period of DASH.
 	periodStart time.Duration
 }
