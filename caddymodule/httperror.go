@@ -97,6 +97,8 @@ var failures = []struct {
 	{errInitElsewhere, answer{status: http.StatusBadGateway, reason: "manifest_malformed", level: zapcore.ErrorLevel, detail: true}},
 	{errBareSegment, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
 	{errBareGroup, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
+	{errMP3SampleAES, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
+	{segcrypt.ErrUnsupportedFormat, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
 	{errIFrameSampleAES, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
 	{errNotMedia, answer{status: http.StatusBadGateway, reason: "media_malformed", level: zapcore.ErrorLevel, detail: true}},
 	{errMethod, answer{status: http.StatusMethodNotAllowed, reason: "method_not_allowed", level: zapcore.DebugLevel}},

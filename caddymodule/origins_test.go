@@ -129,3 +129,39 @@ func TestNamesWithSpaces(t *testing.T) {
 		}
 	}
 }
+
+// TestPackedMP3: packed audio is MP3 too (RFC 8216, 3.4); it goes with AES-128 alone.
+func TestPackedMP3(t *testing.T) {
+	dir := packagedDir(t, "-i a.mp4 -t 6 -c:a libmp3lame -b:a 128k -f segment -segment_time 2 -segment_format mp3 -segment_list m.m3u8 -segment_list_type m3u8 s_%d.mp3",
+		"-i a.mp4 -t 6 -c:a copy -f segment -segment_time 2 -segment_format adts -segment_list a.m3u8 -segment_list_type m3u8 s_%d.aac")
+	g := packagedGateway(t, dir)
+	for _, playlist := range []string{"/m.m3u8", "/whole/m.m3u8", "/a.m3u8"} { // the last segment of AAC is one frame
+		report := mustProbe(t, "http://"+g.addr+playlist, "--all")
+		if r := report.Renditions[0]; r.Proven < 3 {
+			t.Errorf("%s", report.Text())
+		}
+	}
+	if r := g.get(t, "/sample/m.m3u8"); r.status != http.StatusBadGateway || r.reason() != "media_unsupported" {
+		t.Errorf("SAMPLE-AES of MP3: %d %s", r.status, r.body)
+	}
+}
+
+// TestOriginsOfOtherFormats: what is well formed and has no protected form is refused as such, by name.
+func TestOriginsOfOtherFormats(t *testing.T) {
+	dir := packagedDir(t, "-i v.mp4 -t 4 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -f dash -dash_segment_type webm w.mpd",
+		"-i v.mp4 -i a.mp4 -t 4 -c:v copy -c:a mp2 -f hls -hls_time 2 -hls_playlist_type vod h.m3u8")
+	g := packagedGateway(t, dir)
+	if r := g.get(t, "/w.mpd"); r.reason() != "media_unsupported" || !strings.Contains(string(r.body), "WebM") {
+		t.Errorf("WebM: %d %s", r.status, r.body)
+	}
+	var segment string
+	for line := range strings.Lines(string(g.mustGet(t, "/sample/h.m3u8").body)) {
+		if line[0] == '~' {
+			segment = strings.TrimSpace(line)
+		}
+	}
+	if r := g.get(t, "/sample/"+segment); r.reason() != "media_unsupported" || !strings.Contains(string(r.body), "stream type 0x03") {
+		t.Errorf("MP2 in a transport stream: %d %s", r.status, r.body)
+	}
+	mustProbe(t, "http://"+g.addr+"/h.m3u8", "--all") // AES-128 looks at no stream
+}

@@ -95,7 +95,7 @@ func (q *request) planBehindLead(m *media, clear *clearResource, claim *claim) (
 // containerTypes are the media types of segments without init segment.
 var containerTypes = map[wholesegment.Container]string{
 	wholesegment.TS: "video/mp2t", wholesegment.PackedAAC: "audio/aac", wholesegment.PackedAC3: "audio/ac3",
-	wholesegment.PackedEC3: "audio/eac3", wholesegment.WebVTT: "text/vtt; charset=utf-8",
+	wholesegment.PackedEC3: "audio/eac3", wholesegment.PackedMP3: "audio/mpeg", wholesegment.WebVTT: "text/vtt; charset=utf-8",
 }
 
 // protectWhole encrypts all of a segment. What it holds is looked at first: an error page, or media of another kind than
