@@ -165,3 +165,10 @@ func TestOriginsOfOtherFormats(t *testing.T) {
 	}
 	mustProbe(t, "http://"+g.addr+"/h.m3u8", "--all") // AES-128 looks at no stream
 }
+
+// TestProbeOfOtherCodecsInMP4A: an mp4a that is no AAC has frames that begin otherwise.
+func TestProbeOfOtherCodecsInMP4A(t *testing.T) {
+	dir := packagedDir(t, "-i a.mp4 -t 6 -c:a vorbis -ac 2 -strict -2 -f hls -hls_time 2 -hls_playlist_type vod -hls_segment_type fmp4 o.m3u8")
+	g := packagedGateway(t, dir)
+	mustProbe(t, "http://"+g.addr+"/o.m3u8", "--all")
+}

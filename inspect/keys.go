@@ -66,7 +66,7 @@ func (m *media) tryKey(w *writer, fragment *mp4.Fragment, traf *mp4.TrafBox, t t
 		w.fault("track %d does not decrypt: %v", t.id, err)
 		return
 	}
-	w.verdict(t, evidence(t.format, samples))
+	w.verdict(t, evidence(t.looks, samples))
 }
 
 // checksum compares the key with that of a PlayReady header, which is proof.

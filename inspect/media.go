@@ -67,6 +67,7 @@ type media struct {
 type track struct {
 	id                uint32
 	handler, format   string // hdlr, and the sample entry without encryption
+	looks             string // what evidence takes samples for: the format, or what is in an mp4a
 	protected         bool
 	scheme            string
 	tenc              *mp4.TencBox
@@ -99,6 +100,9 @@ func (m *media) readTracks() {
 			if sinf.Schi != nil {
 				t.tenc = sinf.Schi.Tenc
 			}
+		}
+		if t.looks = t.format; len(stsd.Children) > 0 {
+			t.looks = looksOf(t.format, stsd.Children[0])
 		}
 		if moov.Mvex != nil {
 			t.trex, _ = moov.Mvex.GetTrex(t.id)

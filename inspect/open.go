@@ -262,7 +262,7 @@ func (m *media) openSamples(r *Run, traf *mp4.TrafBox, t track, samples []mp4.Fu
 	if m.iframe {
 		samples = all[:min(1, len(all))]
 	}
-	r.Clear = !r.Groups && !beginsClear(sencOf(traf)) && verdictOf(t.format, samples) == Fits
+	r.Clear = !r.Groups && !beginsClear(sencOf(traf)) && verdictOf(t.looks, samples) == Fits
 	key, given := m.keyOf(t)
 	if !given || r.Groups || !r.Marked {
 		return
@@ -283,7 +283,7 @@ func (m *media) openSamples(r *Run, traf *mp4.TrafBox, t track, samples []mp4.Fu
 		}
 		at += len(sample.Data)
 	}
-	r.Verdict, r.Evidence = verdictOf(t.format, samples), evidence(t.format, samples)
+	r.Verdict, r.Evidence = verdictOf(t.looks, samples), evidence(t.looks, samples)
 	switch sum := m.checksum(key); {
 	case strings.HasPrefix(sum, wrongKey):
 		r.Verdict, r.Evidence = Wrong, sum
