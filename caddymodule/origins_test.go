@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -81,9 +82,38 @@ func TestProbeOfIFrames(t *testing.T) {
 			t.Errorf("%s", report.Text())
 		}
 	}
-	report := mustProbe(t, "http://"+g.addr+"/x/single/i.m3u8", "--all")
-	if r := report.Renditions[0]; r.Decrypted != 20 {
-		t.Errorf("%s", report.Text())
+	for _, playlist := range []string{"/x/single/i.m3u8", "/whole/x/single/i.m3u8"} {
+		report := mustProbe(t, "http://"+g.addr+playlist, "--all")
+		if r := report.Renditions[0]; r.Decrypted != 20 {
+			t.Errorf("%s", report.Text())
+		}
+	}
+}
+
+// TestIFramesUnderAES128: a player that asks for a range gets that range, and not the chunk that it is of.
+func TestIFramesUnderAES128(t *testing.T) {
+	o, origin := newFormsOrigin(t)
+	g := startGateway(t, formsSite, "ORIGIN", origin)
+	var lengths []int
+	for line := range strings.Lines(string(o.read(t, "/x/single/i.m3u8"))) {
+		var length, offset int
+		if n, _ := fmt.Sscanf(line, "#EXT-X-BYTERANGE:%d@%d", &length, &offset); n == 2 {
+			lengths = append(lengths, length)
+		}
+	}
+	frames := 0
+	for line := range strings.Lines(string(g.mustGet(t, "/whole/x/single/i.m3u8").body)) {
+		if line[0] != '~' {
+			continue
+		}
+		frame := g.mustGet(t, "/whole/x/single/"+strings.TrimSpace(line))
+		if want := lengths[frames] + 16 - lengths[frames]%16; len(frame.body) != want {
+			t.Errorf("I-frame %d has %d bytes encrypted, of a range of %d", frames, len(frame.body), lengths[frames])
+		}
+		frames++
+	}
+	if frames != 20 || len(lengths) != 20 {
+		t.Errorf("%d I-frames of %d", frames, len(lengths))
 	}
 }
 

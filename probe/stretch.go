@@ -114,11 +114,7 @@ func (p *prober) probeFragmented(ctx context.Context, s *stretch, chosen []segme
 		if !ok {
 			continue
 		}
-		open := media.Open
-		if s.iframes {
-			open = media.OpenIFrame
-		}
-		runs, err := open(body, keys)
+		runs, err := s.open(media)(body, keys)
 		if err != nil {
 			p.problem(SegmentBroken, at, "%v", err)
 			continue
@@ -127,6 +123,14 @@ func (p *prober) probeFragmented(ctx context.Context, s *stretch, chosen []segme
 		p.checkTime(s, at, seg, runs)
 		p.tryBare(ctx, s, at, seg.url, body, media)
 	}
+}
+
+// open is what opens a segment of the stretch.
+func (s *stretch) open(media *inspect.Media) func([]byte, []drm.ContentKey) ([]inspect.Run, error) {
+	if s.iframes {
+		return media.OpenIFrame
+	}
+	return media.Open
 }
 
 // readInit fetches the init segment of a stretch. Nil: it cannot be read, which is a problem already.

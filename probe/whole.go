@@ -103,7 +103,7 @@ func (p *prober) openWhole(s *stretch, at place, seg segment, body []byte, secre
 		p.problem(WrongKey, at, "what comes out of AES-128 is no media")
 		return
 	} else if kind == containerMP4 && media != nil {
-		runs, err := media.Open(plain, nil)
+		runs, err := s.open(media)(plain, nil)
 		if err != nil {
 			p.problem(SegmentBroken, at, "%v", err)
 			return
