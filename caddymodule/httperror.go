@@ -123,7 +123,7 @@ var failures = []struct {
 	{inflight.ErrBusy, answer{status: http.StatusServiceUnavailable, reason: "busy", level: zapcore.WarnLevel, retryAfter: retryAfterBusy}},
 	{inflight.ErrTooLarge, answer{status: http.StatusBadGateway, reason: "segment_too_large", level: zapcore.ErrorLevel}},
 	{errOutOfAsset, answer{status: http.StatusBadGateway, reason: "manifest_out_of_asset", level: zapcore.ErrorLevel, detail: true}},
-	{errSidecar, answer{status: http.StatusBadGateway, reason: "sidecar_refused", level: zapcore.ErrorLevel}},
+	{errSidecar, answer{status: http.StatusBadGateway, reason: "sidecar_refused", level: zapcore.ErrorLevel, detail: true}},
 	{segcrypt.ErrAlreadyProtected, answer{status: http.StatusBadGateway, reason: "media_already_protected", level: zapcore.ErrorLevel, detail: true}},
 	{segcrypt.ErrUnsupportedSampleEntry, answer{status: http.StatusBadGateway, reason: "media_unsupported", level: zapcore.ErrorLevel, detail: true}},
 	{hls.ErrAlreadyProtected, answer{status: http.StatusBadGateway, reason: "manifest_already_protected", level: zapcore.ErrorLevel, detail: true}},

@@ -202,3 +202,40 @@ func TestProbeOfOtherCodecsInMP4A(t *testing.T) {
 	g := packagedGateway(t, dir)
 	mustProbe(t, "http://"+g.addr+"/o.m3u8", "--all")
 }
+
+// TestTextFilesOfAnMPD: SubRip, and TTML by the name of XML. Other names are refused with those that are taken.
+func TestTextFilesOfAnMPD(t *testing.T) {
+	dir := packagedDir(t, "-i v.mp4 -i a.mp4 -map 0:v -map 1:a -t 6 -c copy -f dash -seg_duration 2 m.mpd")
+	clear, err := os.ReadFile(filepath.Join(dir, "m.mpd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(mimeType, name string) string {
+		return `<AdaptationSet contentType="text" lang="en" mimeType="` + mimeType + `"><Representation id="` + name + `" bandwidth="100"><BaseURL>` + name +
+			`</BaseURL></Representation></AdaptationSet>`
+	}
+	mpd := func(sets ...string) string {
+		return strings.Replace(string(clear), "</Period>", strings.Join(sets, "")+"</Period>", 1)
+	}
+	write("t.srt", "1\r\n00:00:01,000 --> 00:00:02,000\r\nOne\r\n")
+	write("t.xml", `<?xml version="1.0"?><tt xmlns="http://www.w3.org/ns/ttml"><body/></tt>`)
+	write("t.txt", "One")
+	write("text.mpd", mpd(set("text/srt", "t.srt"), set("application/x-subrip", "t.srt?2"), set("application/ttml+xml", "t.xml")))
+	write("other.mpd", mpd(set("text/plain", "t.txt")))
+	g := packagedGateway(t, dir)
+	report := mustProbe(t, "http://"+g.addr+"/text.mpd", "--all")
+	if len(report.Renditions) != 5 {
+		t.Errorf("%s", report.Text())
+	}
+	if r := g.get(t, "/other.mpd"); r.reason() != "sidecar_refused" || !strings.Contains(string(r.body), ".srt") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if r := g.get(t, "/t.xml"); r.status != http.StatusNotFound {
+		t.Errorf("text without a seal: %d", r.status)
+	}
+}
