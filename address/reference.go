@@ -64,8 +64,16 @@ func (b Base) Path() Path { return Path(b.url.Path) }
 
 // resolve returns the escaped path and the query of ref, not yet checked for a canonical path.
 func (b Base) resolve(ref string) (escaped, rawQuery string, err error) {
-	if len(ref) > maxReference || strings.ContainsFunc(ref, unsafeInReference) {
+	path, query, hasQuery := strings.Cut(ref, "?")
+	if len(ref) > maxReference || strings.ContainsFunc(path, unsafeInReference) || strings.ContainsFunc(query, unsafeInQuery) ||
+		strings.Trim(path, " ") != path {
 		return "", "", ErrReference
+	}
+	if strings.Contains(path, " ") { // as all players read it
+		if path = strings.ReplaceAll(path, " ", "%20"); hasQuery {
+			path += "?" + query
+		}
+		ref = path
 	}
 	u, err := url.Parse(ref)
 	if err != nil || u.User != nil || u.Opaque != "" {
@@ -82,10 +90,14 @@ func (b Base) resolve(ref string) (escaped, rawQuery string, err error) {
 }
 
 // unsafeInReference finds what no URL holds unescaped, what could end an attribute, a line or a header, and fragments,
-// which would come before the query that we may append.
+// which would come before the query that we may append. Spaces, which packagers take over from the names of files, and apostrophes
+// are none of that: a path is written again with both escaped.
 func unsafeInReference(r rune) bool {
-	return r == ' ' || strings.ContainsRune("\\\"'<>`{}|^#", r) || breaksText(r) || r == utf8.RuneError
+	return strings.ContainsRune("\\\"<>`{}|^#", r) || breaksText(r) || r == utf8.RuneError
 }
+
+// unsafeInQuery is the same for a query, which leaves as it came.
+func unsafeInQuery(r rune) bool { return r == ' ' || r == '\'' || unsafeInReference(r) }
 
 // resolveAbsolute maps an absolute URL below one of the origins to the path of this site.
 func (b Base) resolveAbsolute(u *url.URL) (escaped, rawQuery string, err error) {

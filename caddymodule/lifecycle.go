@@ -188,7 +188,7 @@ func (h *Handler) validate() error {
 		}
 	}
 	for _, ext := range h.Sidecars {
-		if !isSidecarName(strings.ToLower(ext)) {
+		if !mayBeListed(strings.ToLower(ext)) {
 			return fmt.Errorf("sidecars: %q is not an extension of text or pictures that can be told from media", ext)
 		}
 	}

@@ -39,7 +39,7 @@ func (p hlsProtector) Track(ctx context.Context, init hls.Resource) (hls.Track, 
 // the resolution of a transport stream stands nowhere outside of it.
 var bareClasses = map[string]drm.TrackClass{
 	".ts": drm.ClassHD, ".m2ts": drm.ClassHD, ".tsv": drm.ClassHD, ".tsa": drm.ClassAudio,
-	".aac": drm.ClassAudio, ".ac3": drm.ClassAudio, ".ec3": drm.ClassAudio, ".eac3": drm.ClassAudio,
+	".aac": drm.ClassAudio, ".ac3": drm.ClassAudio, ".ec3": drm.ClassAudio, ".eac3": drm.ClassAudio, ".mp3": drm.ClassAudio,
 }
 
 // Bare implements hls.Protector.
@@ -62,6 +62,9 @@ func (p hlsProtector) Bare(ctx context.Context, first hls.Segment) (hls.Track, e
 	if title.Scheme = drm.SchemeAES128; p.q.TransportStream == transportSampleAES && p.title.Scheme.Common() {
 		title.Scheme = drm.SchemeCbcs
 	}
+	if ext == ".mp3" && title.Scheme == drm.SchemeCbcs {
+		return nil, errMP3SampleAES
+	}
 	if first.IFrame && title.Scheme == drm.SchemeCbcs {
 		return nil, errIFrameSampleAES
 	}
@@ -71,6 +74,7 @@ func (p hlsProtector) Bare(ctx context.Context, first hls.Segment) (hls.Track, e
 var (
 	errBareSegment     = errors.New("segments without EXT-X-MAP are neither a transport stream nor packed audio nor text")
 	errBareGroup       = errors.New("players fetch the keys of segments without EXT-X-MAP in clear, and the DRM group has no clearkey")
+	errMP3SampleAES    = errors.New("MP3 has no form of SAMPLE-AES")
 	errIFrameSampleAES = errors.New("I-frames of a transport stream cannot have SAMPLE-AES: a range has no tables of its own")
 )
 
@@ -119,7 +123,7 @@ func (t hlsTrack) in(epoch hls.Epoch) (keyedTrack, error) {
 
 // Keys implements hls.Track. Without the key of the epoch there are none; Elements says why, before anything is written.
 func (t hlsTrack) Keys(epoch hls.Epoch) []hls.Key {
-	if t.isText() || t.passes() {
+	if t.leavesClear(t.title.Scheme) || t.passes() {
 		return nil
 	}
 	keyed, err := t.in(epoch)

@@ -95,11 +95,11 @@ func (q *request) planBehindLead(m *media, clear *clearResource, claim *claim) (
 // containerTypes are the media types of segments without init segment.
 var containerTypes = map[wholesegment.Container]string{
 	wholesegment.TS: "video/mp2t", wholesegment.PackedAAC: "audio/aac", wholesegment.PackedAC3: "audio/ac3",
-	wholesegment.PackedEC3: "audio/eac3", wholesegment.WebVTT: "text/vtt; charset=utf-8",
+	wholesegment.PackedEC3: "audio/eac3", wholesegment.PackedMP3: "audio/mpeg", wholesegment.WebVTT: "text/vtt; charset=utf-8",
 }
 
-// protectWhole encrypts all of a segment. What it holds is looked at first: an error page, or media of another kind than
-// the playlist's, must not be given out as a segment.
+// protectWhole encrypts all of a segment, or of the range of it that an I-frame playlist names. What it holds is looked at first: an
+// error page, or media of another kind than the playlist's, must not be given out as a segment.
 func (q *request) protectWhole(m *media, clear *clearResource, claim *claim) (outgoing, string, error) {
 	container := wholesegment.Sniff(clear.body)
 	contentType, ok := containerTypes[container]
@@ -109,16 +109,20 @@ func (q *request) protectWhole(m *media, clear *clearResource, claim *claim) (ou
 	if !ok {
 		return nil, "", errNotMedia
 	}
+	body := clear.body
+	if clear.partial > 0 {
+		body = body[:clear.partial]
+	}
 	encryptor, iv := wholesegment.New(m.key), wholesegment.IVFromSequence(q.seal.Sequence)
-	if size := wholesegment.Size(len(clear.body)); cap(clear.body) < size {
+	if size := wholesegment.Size(len(body)); cap(body) < size {
 		if err := claim.beside(len(clear.body))(int64(size)); err != nil {
 			return nil, "", err
 		}
 		buf := protectedBuffers.get(size) // the padding has no room
-		buf.b = encryptor.Append(buf.b, clear.body, iv)
+		buf.b = encryptor.Append(buf.b, body, iv)
 		return protectedBytes{b: buf.b, pooled: buf}, contentType, nil
 	}
-	return protectedBytes{b: encryptor.EncryptInPlace(clear.body, iv)}, contentType, nil
+	return protectedBytes{b: encryptor.EncryptInPlace(body, iv)}, contentType, nil
 }
 
 // protectFrames encrypts the frames of a transport stream or of packed audio.

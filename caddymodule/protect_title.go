@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -93,7 +96,7 @@ func (p *titleProtector) sidecar(target address.Target) ([]string, error) {
 		return nil, err
 	}
 	if !isSidecarName(target.Path.Ext()) {
-		return nil, errSidecar
+		return nil, fmt.Errorf("%w by its name: want %s", errSidecar, strings.Join(slices.Sorted(maps.Keys(sidecarTypes)), " "))
 	}
 	return p.elements(address.Seal{Kind: address.SealSidecar}, target.Path), nil
 }

@@ -27,8 +27,12 @@ func (p *titleProtector) openTrack(ctx context.Context, from address.Resource) (
 	return track{p: p, source: from, init: init, class: classOf(init)}, nil
 }
 
-// isText reports whether the track has nothing to protect.
+// isText reports whether the track has neither picture nor sound.
 func (t track) isText() bool { return t.init != nil && kindOf(t.init) == segcrypt.KindText }
+
+// leavesClear reports whether nothing of the track is encrypted: the schemes of Common Encryption leave text as it is, and AES-128
+// encrypts segments without a look at what is in them.
+func (t track) leavesClear(scheme drm.ProtectionScheme) bool { return t.isText() && scheme.Common() }
 
 // keyedTrack is a track with the key of one crypto period.
 type keyedTrack struct {
@@ -75,7 +79,7 @@ func (t keyedTrack) seal() address.Seal {
 		Period: t.title.Period, Generation: t.title.Generation, Init: t.source.Path, InitRange: t.source.Range,
 	}
 	if t.init != nil {
-		seal.InitDigest, seal.Clear = t.init.Digest(), t.isText()
+		seal.InitDigest, seal.Clear = t.init.Digest(), t.leavesClear(t.title.Scheme)
 	}
 	return seal
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/caddy-drm/caddy-drm/address"
+	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/segcrypt"
 )
 
@@ -109,8 +110,11 @@ func (q *request) segmentETag(header http.Header, digest func() xxh3.Uint128) st
 		validator = sum[:]
 	}
 	form := []byte("segment")
-	if header.Get("Content-Length") == "" {
+	switch {
+	case header.Get("Content-Length") == "":
 		form = []byte("chunks")
+	case q.seal.IFrame && q.seal.Scheme == drm.SchemeAES128:
+		form = []byte("frame") // was once all of its chunk
 	}
 	return etagOf(form, validator, []byte(q.addr.Seal), []byte(q.addr.Path), numberBytes(q.addr.Number), []byte{segcrypt.LayoutVersion})
 }

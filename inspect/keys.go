@@ -66,7 +66,7 @@ func (m *media) tryKey(w *writer, fragment *mp4.Fragment, traf *mp4.TrafBox, t t
 		w.fault("track %d does not decrypt: %v", t.id, err)
 		return
 	}
-	w.verdict(t, evidence(t.format, samples))
+	w.verdict(t, evidence(t.looks, samples))
 }
 
 // checksum compares the key with that of a PlayReady header, which is proof.
@@ -179,13 +179,23 @@ func evidence(format string, samples []mp4.FullSample) string {
 // alikeSamples is how many samples it takes to tell media from noise by their first bits.
 const alikeSamples = 8
 
+// differing returns the samples of two bytes and more whose first blocks differ. Those that are the same, as silence is, are the same
+// under a wrong key and a constant IV too, and prove nothing.
+func differing(samples []mp4.FullSample) (all []mp4.FullSample) {
+	seen := make(map[string]bool)
+	for _, sample := range samples {
+		if first := string(sample.Data[:min(drm.KeySize, len(sample.Data))]); len(first) >= 2 && !seen[first] {
+			seen[first] = true
+			all = append(all, sample)
+		}
+	}
+	return all
+}
+
 // alike compares the beginnings of samples, which are nearly all the same in media: in noise an eighth of them at most.
 func alike(samples []mp4.FullSample, what string, begin func(b []byte) int) string {
 	counts, all, most := make(map[int]int), 0, 0
-	for _, sample := range samples {
-		if len(sample.Data) < 2 {
-			continue
-		}
+	for _, sample := range differing(samples) {
 		all++
 		value := begin(sample.Data)
 		counts[value]++
@@ -193,7 +203,7 @@ func alike(samples []mp4.FullSample, what string, begin func(b []byte) int) stri
 	}
 	switch {
 	case all < alikeSamples:
-		return fmt.Sprintf("%s are too few to tell", plural(all, "sample"))
+		return fmt.Sprintf("%s that differ are too few to tell", plural(all, "sample"))
 	case most*10 >= all*9:
 		return fmt.Sprintf("%d of %d samples begin with the same %s, as media does", most, all, what)
 	default:

@@ -58,12 +58,14 @@ type media struct {
 	order  []uint32
 	pssh   []drm.Pssh
 	keys   []drm.ContentKey
+	iframe bool // only the first sample of each fragment is there
 }
 
 // track is what samples of a track need to be understood.
 type track struct {
 	id                uint32
 	handler, format   string // hdlr, and the sample entry without encryption
+	looks             string // what evidence takes samples for: the format, or what is in an mp4a
 	protected         bool
 	scheme            string
 	tenc              *mp4.TencBox
@@ -96,6 +98,9 @@ func (m *media) readTracks() {
 			if sinf.Schi != nil {
 				t.tenc = sinf.Schi.Tenc
 			}
+		}
+		if t.looks = t.format; len(stsd.Children) > 0 {
+			t.looks = looksOf(t.format, stsd.Children[0])
 		}
 		if moov.Mvex != nil {
 			t.trex, _ = moov.Mvex.GetTrex(t.id)

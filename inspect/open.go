@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/Eyevinn/mp4ff/bits"
@@ -72,6 +73,10 @@ type Run struct {
 	Clear bool
 	// Changed says that decryption changed the samples.
 	Changed bool
+	// Short says that the scheme encrypts whole blocks, and that no sample has one: all of it stays clear (23001-7, 10.4).
+	Short bool
+
+	first int // bytes of the first sample
 }
 
 // ReadInit reads an init segment. b is not kept.
@@ -101,6 +106,26 @@ func (m *Media) Pssh() []drm.Pssh { return m.pssh }
 // Open looks at a media segment, and tries the keys on what they are for. Nothing of what comes out is in the result. The error says where
 // the segment breaks off. b is not changed.
 func (m *Media) Open(b []byte, keys []drm.ContentKey) (runs []Run, err error) {
+	return m.open(b, keys, false)
+}
+
+// OpenIFrame is Open for a range of an I-frame playlist (8216, 4.3.3.6): the beginning of a segment, which holds the first sample of its
+// fragment in full. The verdict is on that sample alone.
+func (m *Media) OpenIFrame(b []byte, keys []drm.ContentKey) ([]Run, error) {
+	whole, payload, err := completeMdat(b)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := m.open(whole, keys, true)
+	for i := range runs {
+		if runs[i].first > payload {
+			runs[i].Faults = append(runs[i].Faults, "the range ends within its I-frame")
+		}
+	}
+	return runs, err
+}
+
+func (m *Media) open(b []byte, keys []drm.ContentKey, iframe bool) (runs []Run, err error) {
 	defer func() {
 		if recover() != nil {
 			runs, err = nil, errBoxes
@@ -110,7 +135,7 @@ func (m *Media) Open(b []byte, keys []drm.ContentKey) (runs []Run, err error) {
 	if err != nil {
 		return nil, err
 	}
-	known.keys = keys
+	known.keys, known.iframe = keys, iframe
 	moofs := 0
 	for _, segment := range file.Segments {
 		for _, fragment := range segment.Fragments {
@@ -181,11 +206,14 @@ func (m *media) openRun(fragment *mp4.Fragment, traf *mp4.TrafBox) Run {
 		r.Faults = append(r.Faults, visible(err.Error()))
 		return r
 	}
-	r.Samples = len(samples)
+	if r.Samples = len(samples); r.Samples > 0 {
+		r.first = len(samples[0].Data)
+	}
 	for _, sample := range samples {
 		r.Bytes += uint64(len(sample.Data))
 		r.Duration += uint64(sample.Dur)
 	}
+	r.Short = strings.HasPrefix(t.scheme, "cbc") && !slices.ContainsFunc(samples, func(s mp4.FullSample) bool { return len(s.Data) >= drm.KeySize })
 	r.readSenc(sencOf(traf), t)
 	if t.protected && len(r.Faults) == 0 {
 		m.openSamples(&r, traf, t, samples)
@@ -230,7 +258,11 @@ func (r *Run) readSenc(senc *mp4.SencBox, t track) {
 func (m *media) openSamples(r *Run, traf *mp4.TrafBox, t track, samples []mp4.FullSample) {
 	// Of pictures the framing stays clear, so that only what proves itself says anything before decryption. So it is for samples whose
 	// beginnings stay clear.
-	r.Clear = !r.Groups && !beginsClear(sencOf(traf)) && verdictOf(t.format, samples) == Fits
+	all := samples
+	if m.iframe {
+		samples = all[:min(1, len(all))]
+	}
+	r.Clear = !r.Groups && !beginsClear(sencOf(traf)) && verdictOf(t.looks, samples) == Fits
 	key, given := m.keyOf(t)
 	if !given || r.Groups || !r.Marked {
 		return
@@ -239,7 +271,7 @@ func (m *media) openSamples(r *Run, traf *mp4.TrafBox, t track, samples []mp4.Fu
 	for _, sample := range samples {
 		saved = append(saved, sample.Data...)
 	}
-	if err := decrypt(traf, t, samples, key); err != nil {
+	if err := decrypt(traf, t, all, key); err != nil {
 		r.Faults = append(r.Faults, "it does not decrypt: "+visible(err.Error()))
 		return
 	}
@@ -251,7 +283,7 @@ func (m *media) openSamples(r *Run, traf *mp4.TrafBox, t track, samples []mp4.Fu
 		}
 		at += len(sample.Data)
 	}
-	r.Verdict, r.Evidence = verdictOf(t.format, samples), evidence(t.format, samples)
+	r.Verdict, r.Evidence = verdictOf(t.looks, samples), evidence(t.looks, samples)
 	switch sum := m.checksum(key); {
 	case strings.HasPrefix(sum, wrongKey):
 		r.Verdict, r.Evidence = Wrong, sum
@@ -278,13 +310,7 @@ func beginsClear(senc *mp4.SencBox) bool {
 func verdictOf(format string, samples []mp4.FullSample) Verdict {
 	switch strings.ToLower(format) {
 	case "mp4a", "opus", "ac-3", "ec-3", "flac":
-		enough := 0
-		for _, sample := range samples {
-			if len(sample.Data) >= 2 {
-				enough++
-			}
-		}
-		if enough < alikeSamples {
+		if len(differing(samples)) < alikeSamples {
 			return Unproven
 		}
 		if strings.HasPrefix(evidence(format, samples), wrongKey) {

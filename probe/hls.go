@@ -110,6 +110,7 @@ type mediaReader struct {
 	byteRange  string
 	rangeEnd   int64
 	gap        bool
+	iframes    bool // EXT-X-I-FRAMES-ONLY
 }
 
 // keyTag is an EXT-X-KEY.
@@ -155,6 +156,8 @@ func (r *mediaReader) line(number int, line string) (err error) {
 		r.byteRange = value
 	case "#EXT-X-GAP":
 		r.gap = true
+	case "#EXT-X-I-FRAMES-ONLY":
+		r.iframes = true
 	case "#EXT-X-DISCONTINUITY":
 		r.base, r.current = new(timeBase), nil
 	case "#EXT-X-KEY":
@@ -234,7 +237,7 @@ func (r *mediaReader) segment(line int, reference string) error {
 // begin begins a stretch.
 func (r *mediaReader) begin(line int) {
 	r.changes++
-	s := &stretch{rendition: r.playlist.name, kind: r.playlist.kind, line: line, init: r.init, base: r.base}
+	s := &stretch{rendition: r.playlist.name, kind: r.playlist.kind, line: line, init: r.init, base: r.base, iframes: r.iframes}
 	if r.changes > 1 {
 		s.period = fmt.Sprintf("key from line %d", line)
 	}

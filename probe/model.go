@@ -48,6 +48,8 @@ type stretch struct {
 	segments []segment
 	exact    bool
 	base     *timeBase
+	// iframes says that segments are ranges that end with an I-frame, and not with a chunk.
+	iframes bool
 	// periodStart is that of a Period of DASH.
 	periodStart time.Duration
 }
@@ -189,7 +191,7 @@ var (
 	typesDASH  = []string{"application/dash+xml", "video/vnd.mpeg.dash.mpd", "application/xml", "text/xml"}
 	typesHLS   = []string{"application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl", "application/mpegurl"}
 	typesMedia = []string{"video/", "audio/", "application/mp4", "application/octet-stream", "binary/octet-stream"}
-	typesText  = []string{"text/vtt", "application/ttml+xml", "application/mp4", "video/", "audio/", "text/plain", "application/octet-stream", "binary/octet-stream"}
+	typesText  = []string{"text/vtt", "application/ttml+xml", "application/x-subrip", "application/mp4", "video/", "audio/", "text/plain", "application/octet-stream", "binary/octet-stream"}
 	typesImage = []string{"image/", "application/octet-stream", "binary/octet-stream"}
 )
 

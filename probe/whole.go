@@ -103,7 +103,7 @@ func (p *prober) openWhole(s *stretch, at place, seg segment, body []byte, secre
 		p.problem(WrongKey, at, "what comes out of AES-128 is no media")
 		return
 	} else if kind == containerMP4 && media != nil {
-		runs, err := media.Open(plain, nil)
+		runs, err := s.open(media)(plain, nil)
 		if err != nil {
 			p.problem(SegmentBroken, at, "%v", err)
 			return
@@ -149,7 +149,7 @@ func sniff(b []byte) string {
 		return containerVTT
 	case len(b) >= 10 && string(b[:3]) == "ID3" && b[3] < 0xff && b[6]|b[7]|b[8]|b[9] < 0x80:
 		return containerAudio
-	case isADTS(b), len(b) >= 2 && b[0] == 0x0b && b[1] == 0x77 && len(b) > 8 && b[5]>>3 <= 16:
+	case isADTS(b), isMP3(b), len(b) >= 2 && b[0] == 0x0b && b[1] == 0x77 && len(b) > 8 && b[5]>>3 <= 16:
 		return containerAudio
 	case len(b) >= 8 && slices.Contains([]string{"ftyp", "styp", "moov", "moof", "sidx", "emsg", "prft", "free"}, string(b[4:8])):
 		return containerMP4
@@ -157,17 +157,34 @@ func sniff(b []byte) string {
 	return ""
 }
 
-// isADTS reports whether two frames of AAC follow each other.
+// isADTS reports whether two frames of AAC follow each other, or one is all that there is.
 func isADTS(b []byte) bool {
 	for range 2 {
 		if len(b) < 7 || b[0] != 0xff || b[1]&0xf6 != 0xf0 {
 			return false
 		}
 		length := int(b[3]&3)<<11 | int(b[4])<<3 | int(b[5])>>5
-		if length < 7 || length >= len(b) {
+		if length == len(b) {
+			return true
+		}
+		if length < 7 || length > len(b) {
 			return false
 		}
 		b = b[length:]
 	}
 	return true
+}
+
+// isMP3 reports whether b begins like a frame of MPEG audio, layer III, with another behind it, which is seldom so in noise.
+func isMP3(b []byte) bool {
+	const longest = 1441 // of a frame, in bytes
+	if len(b) < 4 || b[0] != 0xff || b[1]&0xe6 != 0xe2 || b[1]>>3&3 == 1 || b[2]>>4 == 0 || b[2]>>4 == 15 || b[2]>>2&3 == 3 {
+		return false
+	}
+	for at := 4; at <= longest && at+2 < len(b); at++ {
+		if b[at] == b[0] && b[at+1] == b[1] && b[at+2]&12 == b[2]&12 {
+			return true
+		}
+	}
+	return false
 }

@@ -10,6 +10,9 @@ var (
 	ErrAlreadyProtected = errors.New("the media is already protected")
 	// ErrUnsupportedSampleEntry is returned for a codec whose clear parts are not known here; the error names it.
 	ErrUnsupportedSampleEntry = errors.New("unsupported sample entry")
+	// ErrUnsupportedFormat is returned for what is well formed and cannot be protected in this way: another container, or a stream type
+	// without a form of SAMPLE-AES. The error names it.
+	ErrUnsupportedFormat = errors.New("unsupported format")
 	// ErrTrackMismatch is returned for a media segment of a track that the init segment does not have.
 	ErrTrackMismatch = errors.New("the fragment belongs to another track")
 	// ErrParameterSets is returned for a sample that depends on parameter sets, or on an AV1 frame, that neither the init

@@ -56,9 +56,12 @@ var (
 	errDescriptions = errors.New("sample_description_index names no sample entry")
 )
 
+// ebmlMagic is what a file of WebM begins with (RFC 8794, 8.1).
+var ebmlMagic = []byte{0x1A, 0x45, 0xDF, 0xA3}
+
 // ParseInit reads a clear init segment: ftyp, and one moov with one track or several.
 //
-// It returns ErrAlreadyProtected or ErrUnsupportedSampleEntry where they apply, each wrapped in a *FormatError like every
+// It returns ErrAlreadyProtected, ErrUnsupportedSampleEntry or ErrUnsupportedFormat where they apply, each wrapped in a *FormatError like every
 // other fault. b is copied.
 //
 // Source: 14496-12, 8.2 to 8.5 and 8.8; 23000-19, 7.3.2.
@@ -84,6 +87,9 @@ func ParseInitWith(b Clear, o ParseOptions) (*Init, error) {
 func (in *Init) parse() error {
 	if len(in.clear) == 0 || len(in.clear) > maxInitBytes {
 		return formatErrorf("init", 0, "%w", errInitSize)
+	}
+	if bytes.HasPrefix(in.clear, ebmlMagic) {
+		return formatErrorf("init", 0, "%w: WebM", ErrUnsupportedFormat)
 	}
 	found := false
 	err := eachBox(in.clear, 0, len(in.clear), "init", func(x box) error {

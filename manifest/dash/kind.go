@@ -28,7 +28,8 @@ func isImage(n *node) bool {
 // isSidecarType reports whether a resource of that type is played without segments.
 func isSidecarType(mimeType string) bool {
 	mimeType = strings.ToLower(mimeType)
-	return strings.HasPrefix(mimeType, "text/") || strings.HasPrefix(mimeType, "image/") || mimeType == "application/ttml+xml"
+	return strings.HasPrefix(mimeType, "text/") || strings.HasPrefix(mimeType, "image/") || mimeType == "application/ttml+xml" ||
+		mimeType == "application/x-subrip"
 }
 
 // mayStayClear reports whether a Representation says that it is text or data. One that says nothing may not.

@@ -169,7 +169,9 @@ func resolveReference(base address.Base, text string, values address.TemplateVal
 			return reference{}, err
 		}
 	}
-	return reference{template: template, query: query, plain: reachesDown(expand(path, values)) && plainID(path, values)}, nil
+	// Not every player escapes what has to be.
+	plain := reachesDown(expand(path, values)) && plainID(path, values) && !strings.ContainsAny(path, " '")
+	return reference{template: template, query: query, plain: plain}, nil
 }
 
 // checkQuery accepts a query whose characters are those of a URL and that tells segments apart only where the path does:

@@ -19,7 +19,8 @@
 //	                            named yet, for a part without track, and for the beginning of a crypto period
 //	EXT-X-SERVER-CONTROL        loses CAN-SKIP-UNTIL and CAN-SKIP-DATERANGES: a delta update leaves out keys and init segments
 //	EXT-X-SKIP                  refused, with ErrUnsupported, unless an EXT-X-MAP stands in front of the segments that follow
-//	EXT-X-DEFINE                dropped: its variables are expanded wherever they are used
+//	EXT-X-DEFINE                dropped: its variables are expanded wherever they are used; references that use one of another playlist
+//	                            (IMPORT) are refused
 //	EXT-X-KEY:METHOD=NONE       dropped: it would switch our own keys off
 //	other EXT-X-KEY             refused, with ErrAlreadyProtected, unless Options says that keys stay with what came protected,
 //	                            or that they are left over, and dropped

@@ -230,5 +230,5 @@ func (e *entry) classify() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("pid %d: stream type 0x%02x has no form of SAMPLE-AES", e.pid, e.streamType)
+	return fmt.Errorf("pid %d: stream type 0x%02x has no form of SAMPLE-AES: %w", e.pid, e.streamType, segcrypt.ErrUnsupportedFormat)
 }

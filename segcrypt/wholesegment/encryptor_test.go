@@ -120,6 +120,8 @@ func TestSniff(t *testing.T) {
 	box := func(name string, body int) []byte {
 		return append([]byte{0, 0, 0, byte(8 + body), name[0], name[1], name[2], name[3]}, make([]byte, body)...)
 	}
+	// 128 kbit/s at 48 kHz: 384 bytes each.
+	mp3 := bytes.Repeat(slices.Concat([]byte{0xFF, 0xFB, 0x94, 0xC4}, make([]byte, 380)), 3)
 	e := newEncryptor(t, testKeyHex)
 	for name, test := range map[string]struct {
 		b    []byte
@@ -131,6 +133,10 @@ func TestSniff(t *testing.T) {
 		"packed AAC without a tag":            {aac[73:], PackedAAC},
 		"packed AC-3":                         {readFixture(t, "packedaudio", "testdata", "tone.ac3"), PackedAC3},
 		"packed E-AC-3":                       {readFixture(t, "packedaudio", "testdata", "tone.ec3"), PackedEC3},
+		"packed MP3":                          {mp3, PackedMP3},
+		"packed MP3 behind a tag":             {slices.Concat([]byte("ID3\x04\x00\x00\x00\x00\x00\x01\x00"), mp3), PackedMP3},
+		"packed MP3 of MPEG-2, 24 kHz":        {slices.Concat([]byte{0xFF, 0xF3, 0x84, 0xC4}, make([]byte, 188)), PackedMP3},
+		"packed MP3 of MPEG-2.5, 8 kHz":       {slices.Concat([]byte{0xFF, 0xE3, 0x18, 0xC4}, make([]byte, 68)), PackedMP3},
 		"CMAF":                                {m4s, FMP4},
 		"CMAF behind other boxes":             {slices.Concat(box("styp", 8), box("prft", 4), box("emsg", 4), box("sidx", 4), m4s), FMP4},
 		"last box up to the end":              {slices.Concat(box("moof", 8), []byte{0, 0, 0, 0, 'm', 'd', 'a', 't'}, []byte("media")), FMP4},
@@ -150,6 +156,10 @@ func TestSniff(t *testing.T) {
 		"encrypted transport stream": {e.Append(nil, ts, [16]byte{}), Unknown},
 		"encrypted CMAF":             {e.Append(nil, m4s, [16]byte{}), Unknown},
 		"encrypted packed audio":     {e.Append(nil, aac, [16]byte{}), Unknown},
+		"cut packed MP3":             {mp3[:len(mp3)-1], Unknown},
+		"MPEG audio, layer II":       {slices.Concat([]byte{0xFF, 0xFD, 0x94, 0xC4}, make([]byte, 380)), Unknown},
+		"MP3 of a free format":       {slices.Concat([]byte{0xFF, 0xFB, 0x04, 0xC4}, make([]byte, 380)), Unknown},
+		"encrypted packed MP3":       {e.Append(nil, mp3, [16]byte{}), Unknown},
 		"cut packed audio":           {aac[:len(aac)-1], Unknown},
 		"cut tag":                    {aac[:50], Unknown},
 		"a tag alone":                {aac[:73], Unknown},

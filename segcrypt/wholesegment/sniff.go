@@ -19,6 +19,7 @@ const (
 	PackedEC3           // syncframes of E-AC-3, likewise
 	FMP4                // fragmented MP4 without an init segment
 	WebVTT
+	PackedMP3 // frames of MPEG audio, layer III, behind ID3 tags if there are any
 )
 
 // String returns the name of the container.
@@ -36,6 +37,8 @@ func (c Container) String() string {
 		return "fragmented MP4"
 	case WebVTT:
 		return "WebVTT"
+	case PackedMP3:
+		return "packed MP3"
 	default:
 		return "unknown"
 	}
@@ -128,9 +131,11 @@ func sniffAudio(b []byte) Container {
 		return wholeFrames(PackedAC3, codec, b)
 	case audioframe.EAC3:
 		return wholeFrames(PackedEC3, codec, b)
-	default:
-		return Unknown
 	}
+	if isMP3(b) {
+		return PackedMP3
+	}
+	return Unknown
 }
 
 // wholeFrames returns c if b consists of frames of the codec.
