@@ -47,8 +47,9 @@ func sessionText(elements []string) string {
 type rewriteFunc func(q *request, p *titleProtector, clear []byte) ([]byte, error)
 
 // rewriteOnce rewrites a manifest once for all viewers who ask for it within a few seconds in the same way. A live manifest
-// is asked for by every viewer every few seconds, and to seal each of its references takes most of the time.
-func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFunc) ([]byte, error) {
+// is asked for by every viewer every few seconds, and to seal each of its references takes most of the time. reserve is asked for the
+// memory of the result, beside that of the clear manifest.
+func (q *request) rewriteOnce(p *titleProtector, clear []byte, reserve func(bytes int64) error, rewrite rewriteFunc) ([]byte, error) {
 	key := q.editKey(p, clear)
 	edit, ok := q.caches.edits.Get(key)
 	if !ok {
@@ -69,6 +70,9 @@ func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFu
 		}
 	}
 	p.oneKey = edit.oneKey
+	if err := reserve(int64(len(clear) + edit.size + len(edit.pieces)*len(sessionText(p.session)))); err != nil {
+		return nil, err
+	}
 	return bytes.Join(edit.pieces, []byte(sessionText(p.session))), nil
 }
 

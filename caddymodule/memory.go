@@ -83,6 +83,17 @@ func (c *claim) reserve(bytes int64) (err error) {
 	return c.grant.Grow(c.ctx, bytes, time.Duration(c.app.InFlightWait))
 }
 
+// textual returns what reserves memory for a manifest or a sidecar of which times as much is held as there are bytes of it. What a
+// connection takes anyway is not worth counting, and not worth waiting for while segments take all.
+func (c *claim) textual(times int64) func(bytes int64) error {
+	return func(bytes int64) error {
+		if bytes <= smallEntry {
+			return nil
+		}
+		return c.reserve(times * bytes)
+	}
+}
+
 // beside returns what reserves memory beside a body of that many bytes, which is claimed already.
 func (c *claim) beside(body int) func(bytes int64) error {
 	return func(bytes int64) error { return c.reserve(int64(body) + bytes) }

@@ -108,19 +108,26 @@ func (q *request) segmentKey() segcache.Key {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(b, q.addr.Number))
 }
 
-// writeEntry sends a segment from the cache. What a slow client keeps alive counts as in flight, once for all who read it.
+// writeEntry sends a segment from the cache.
 func (q *request) writeEntry(entry *segcache.Entry) error {
-	rep := representation{contentType: entry.ContentType, cacheControl: q.mediaCacheControl(entry.TTL), etag: entry.ETag, body: entry.Body}
-	if q.r.Method == http.MethodHead || q.r.Header.Get("If-None-Match") == entry.ETag {
+	return q.writeHeld(representation{
+		contentType: entry.ContentType, cacheControl: q.mediaCacheControl(entry.TTL), etag: entry.ETag, body: entry.Body,
+	})
+}
+
+// writeHeld is write for a body that a slow client keeps alive: it counts as in flight, once for all who read it, and leaves through a
+// file while memory is short.
+func (q *request) writeHeld(rep representation) error {
+	if q.r.Method == http.MethodHead || q.r.Header.Get("If-None-Match") == rep.etag {
 		return q.write(rep) // none of the body leaves
 	}
-	release, err := q.app.holds.hold(q.r.Context(), entry.Body, q.app)
+	release, err := q.app.holds.hold(q.r.Context(), rep.body, q.app)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if isPlainGet(q.r) && q.app.spool != nil && q.app.inFlight.Pressure() {
-		return q.writeSegment(rep, &heldEntry{body: entry.Body, release: release})
+		return q.writeSegment(rep, &heldEntry{body: rep.body, release: release})
 	}
 	return q.write(rep)
 }
