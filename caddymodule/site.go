@@ -27,6 +27,9 @@ const (
 // maxSites bounds the tenants that one handler keeps at hand. Without a configured tenant the Host header names it.
 const maxSites = 1024
 
+// maxHost is as long as a host with its port gets (RFC 1035, 2.3.4), with room to spare. Tenants stand in keys of caches and tables.
+const maxHost = 280
+
 // site is what belongs to one tenant: nothing in it works for another.
 type site struct {
 	tenant   string
@@ -129,7 +132,7 @@ func tenantOfPrefix(r *http.Request) string {
 // another port a viewer has other keys, and must not have other counts.
 func viewersAt(r *http.Request) string {
 	host := strings.Trim(hostName(r.Host), "[]")
-	if host == "" {
+	if host == "" || len(host) > maxHost {
 		return publicPlace(r)
 	}
 	return host + tenantOfPrefix(r)
@@ -141,8 +144,8 @@ func tenantOfHost(r *http.Request) string {
 	if name, port, err := net.SplitHostPort(host); err == nil && (port == "80" && r.TLS == nil || port == "443" && r.TLS != nil) {
 		host = name
 	}
-	if host = strings.TrimSuffix(host, "."); host == "" {
-		return "host-unknown" // HTTP/1.0 without a Host: a tenant of its own, never that of a real host
+	if host = strings.TrimSuffix(host, "."); host == "" || len(host) > maxHost {
+		return "host-unknown" // HTTP/1.0 without a Host, or what is none: a tenant of its own, never that of a real host
 	}
 	return host
 }
