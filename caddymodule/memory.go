@@ -83,6 +83,14 @@ func (c *claim) reserve(bytes int64) (err error) {
 	return c.grant.Grow(c.ctx, bytes, time.Duration(c.app.InFlightWait))
 }
 
+// growNow is reserve for who has begun to answer and must not wait.
+func (c *claim) growNow(bytes int64) error {
+	if c.grant == nil {
+		return inflight.ErrBusy
+	}
+	return c.grant.Grow(c.ctx, charged(bytes), 0)
+}
+
 // textual returns what reserves memory for a manifest or a sidecar of which times as much is held as there are bytes of it. What a
 // connection takes anyway is not worth counting, and not worth waiting for while segments take all.
 func (c *claim) textual(times int64) func(bytes int64) error {
@@ -134,20 +142,31 @@ const (
 )
 
 // adopt lets the claim under which a body was made go over to those who read it.
-func (h *holds) adopt(body []byte, from *claim) {
+func (h *holds) adopt(body []byte, from *claim) { h.adoptBeside(body, from, 0) }
+
+// adoptBeside is adopt for a body and as many bytes beside it as somebody still reads. release, nil if nothing is counted, says that those
+// are done. It may be called twice.
+func (h *holds) adoptBeside(body []byte, from *claim, beside int) (release func()) {
 	if len(body) <= smallEntry || from.grant == nil {
-		return
+		return nil
 	}
 	claim := &claim{app: from.app, ctx: from.ctx, grant: from.grant}
 	from.grant = nil
-	claim.grant.Shrink(charged(int64(len(body))))
+	claim.grant.Shrink(charged(int64(len(body) + beside)))
 	held := &hold{readers: 1, claim: claim, ready: make(chan struct{})}
+	if beside > 0 {
+		held.readers++
+	}
 	close(held.ready)
 	h.mu.Lock()
 	h.bodies[&body[0]] = held
 	held.adopted = time.AfterFunc(adoption, func() { h.release(&body[0], held) })
 	h.mu.Unlock()
 	h.collector.made(int64(len(body)), claim.app)
+	if beside == 0 {
+		return nil
+	}
+	return sync.OnceFunc(func() { h.release(&body[0], held) })
 }
 
 // hold claims a body for as long as anybody reads it. release may be called twice.

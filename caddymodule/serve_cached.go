@@ -58,8 +58,9 @@ func (q *request) serveCached() error {
 		return q.follow(feed)
 	}
 	// Only a whole segment has ranges and a length.
-	defer feed.Leave()
-	if entry, err = feed.Entry(ctx); err != nil {
+	entry, err = feed.Entry(ctx)
+	feed.Leave()
+	if err != nil {
 		return err
 	}
 	return q.writeEntry(entry)
@@ -216,7 +217,14 @@ func (c *cacheReceiver) Write(p []byte) (int, error) {
 func (c *cacheReceiver) flush() { c.feed.Flush() }
 
 func (c *cacheReceiver) end(head segmentHead) {
-	body := bytes.Clone(c.feed.Bytes()) // without the room that was for more
-	c.claim.app.holds.adopt(body, c.claim)
+	// Slow readers keep what was written in memory for as long as they like, and all of it counts until they have left.
+	written := c.feed.Bytes()
+	body, beside := written, 1 // one array for them and for the cache
+	if c.claim.growNow(int64(2*len(written))) == nil {
+		body, beside = bytes.Clone(written), len(written) // without the room that was for more
+	}
+	if release := c.claim.app.holds.adoptBeside(body, c.claim, beside); release != nil {
+		c.feed.KeptBy(release)
+	}
 	c.entry = &segcache.Entry{Body: body, ContentType: c.feed.ContentType(), ETag: head.etag, TTL: head.ttl}
 }
