@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -178,11 +179,15 @@ var errSecretLiteral = errors.New("a secret must come from a placeholder, {env.N
 
 // resolveSecret expands the placeholder that names a deployment secret, and parses what it finds.
 func resolveSecret(placeholder string) (keysource.Secret, error) {
-	text, err := resolveSecretText(placeholder)
+	text, err := expandSecret(placeholder)
 	if err != nil {
 		return keysource.Secret{}, err
 	}
-	return keysource.ParseSecret(text)
+	secret, err := keysource.ParseSecret(text)
+	if err == nil {
+		deploymentSecrets.Store(sha256.Sum256([]byte(text)), true)
+	}
+	return secret, err
 }
 
 // Interface guards

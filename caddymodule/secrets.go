@@ -1,15 +1,36 @@
 package caddymodule
 
 import (
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 )
 
-// resolveSecretText expands a placeholder that names a secret. What is literally in the configuration is refused, and
-// so is a placeholder that expands to nothing: an unset variable must not become an empty secret.
+// deploymentSecrets holds digests of all deployment secrets that were resolved, by [32]byte.
+var deploymentSecrets sync.Map
+
+// errDeploymentSecret keeps the one secret that all keys come from at home: any other is known to a CDN, a shop or a server as well.
+var errDeploymentSecret = errors.New("this is the deployment secret, from which all keys are derived: it must not be used for anything that others know; make another one")
+
+// resolveSecretText expands a placeholder that names a secret other than the deployment secret, which it refuses.
 func resolveSecretText(placeholder string) (string, error) {
+	text, err := expandSecret(placeholder)
+	if err != nil {
+		return "", err
+	}
+	if _, known := deploymentSecrets.Load(sha256.Sum256([]byte(text))); known && text != "" {
+		return "", errDeploymentSecret
+	}
+	return text, nil
+}
+
+// expandSecret expands a placeholder that names a secret. What is literally in the configuration is refused, and
+// so is a placeholder that expands to nothing: an unset variable must not become an empty secret.
+func expandSecret(placeholder string) (string, error) {
 	if err := checkSecretPlaceholder(placeholder); err != nil {
 		return "", err
 	}
