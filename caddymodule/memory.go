@@ -110,6 +110,13 @@ func (c *claim) beside(body int) func(bytes int64) error {
 // charged is what a body counts: its bytes, and three tenths for what its connection and the garbage collector need besides.
 func charged(bytes int64) int64 { return bytes + bytes*3/10 }
 
+// handOver returns a claim of all that c holds, for work that outlives the request. c holds nothing then, and may reserve anew.
+func (c *claim) handOver() *claim {
+	held := &claim{app: c.app, ctx: context.WithoutCancel(c.ctx), grant: c.grant}
+	c.grant = nil
+	return held
+}
+
 // release gives the memory back. It may be called twice.
 func (c *claim) release() {
 	if c.grant != nil {

@@ -99,11 +99,10 @@ func (q *request) serveManifest(
 		q.redirectToSession(p.session)
 		return nil
 	}
-	body, err := q.rewriteOnce(p, clear.body, claim.textual(1), rewrite)
+	body, err := q.rewriteOnce(p, clear, claim, rewrite)
 	if err != nil {
 		return fmt.Errorf("rewriting the manifest: %w", err)
 	}
-	clear.release()
 	q.app.holds.adopt(body, claim)
 	if q.Token != nil && q.Token.Session == sessionInCookie {
 		q.w.Header().Add("Vary", "Cookie")
