@@ -10,8 +10,28 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// deploymentSecrets holds digests of all deployment secrets that were resolved, by [32]byte.
-var deploymentSecrets sync.Map
+// deploymentSecrets counts the configurations that have a deployment secret, by its digest.
+var deploymentSecrets = secretCounts{counts: make(map[[sha256.Size]byte]int)}
+
+type secretCounts struct {
+	mu     sync.Mutex
+	counts map[[sha256.Size]byte]int
+}
+
+func (c *secretCounts) add(text string, n int) {
+	digest := sha256.Sum256([]byte(text))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts[digest] += n; c.counts[digest] <= 0 {
+		delete(c.counts, digest)
+	}
+}
+
+func (c *secretCounts) has(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counts[sha256.Sum256([]byte(text))] > 0
+}
 
 // errDeploymentSecret keeps the one secret that all keys come from at home: any other is known to a CDN, a shop or a server as well.
 var errDeploymentSecret = errors.New("this is the deployment secret, from which all keys are derived: it must not be used for anything that others know; make another one")
@@ -22,7 +42,7 @@ func resolveSecretText(placeholder string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, known := deploymentSecrets.Load(sha256.Sum256([]byte(text))); known && text != "" {
+	if deploymentSecrets.has(text) {
 		return "", errDeploymentSecret
 	}
 	return text, nil
