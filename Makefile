@@ -121,6 +121,7 @@ race:
 # examples take from the environment are set here, and Caddy's storage is one of this checkout.
 configs: export DRM_SECRET = test-secret-of-the-examples-0123456789abcdef
 configs: export TOKEN_SECRET = token-secret-of-the-examples-0123456789abcdef
+configs: export PULL_SECRET = pull-secret-of-the-examples-0123456789abcdef
 configs: export REDIS_PASSWORD = redis-password-of-the-examples
 configs: export AXINOM_KEY = a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=
 configs: export XDG_DATA_HOME = $(CURDIR)/.cache/data

@@ -45,6 +45,12 @@ func ParsePath(escaped string) (Path, error) {
 	return Path(p), nil
 }
 
+// IsCanonical reports whether an escaped path has one spelling only, as ParsePath demands it. Reserved elements may stand in it.
+func IsCanonical(escaped string) bool {
+	_, err := decodePath(escaped, maxEscaped)
+	return err == nil
+}
+
 // decodePath checks everything but the reserved elements and the length of what it returns.
 func decodePath(escaped string, limit int) (string, error) {
 	if len(escaped) == 0 || len(escaped) > limit || escaped[0] != '/' || strings.ContainsAny(escaped, "?#") {

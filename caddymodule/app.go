@@ -91,7 +91,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if a.Secret != "" {
-		secret, err := resolveSecret(a.Secret)
+		secret, err := resolveSecret(ctx, a.Secret)
 		if err != nil {
 			return fmt.Errorf("drm.secret: %w", err)
 		}
@@ -176,13 +176,19 @@ func (a *App) storedSecret() (keysource.Secret, error) {
 // errSecretLiteral keeps secrets out of configurations, which the admin endpoint shows and Caddy saves to disk.
 var errSecretLiteral = errors.New("a secret must come from a placeholder, {env.NAME} or {file./path}, and not stand in the configuration")
 
-// resolveSecret expands the placeholder that names a deployment secret, and parses what it finds.
-func resolveSecret(placeholder string) (keysource.Secret, error) {
-	text, err := resolveSecretText(placeholder)
+// resolveSecret expands the placeholder that names a deployment secret, and parses what it finds. For as long as the configuration of ctx
+// lasts, it is refused as any other secret.
+func resolveSecret(ctx context.Context, placeholder string) (keysource.Secret, error) {
+	text, err := expandSecret(placeholder)
 	if err != nil {
 		return keysource.Secret{}, err
 	}
-	return keysource.ParseSecret(text)
+	secret, err := keysource.ParseSecret(text)
+	if err == nil {
+		deploymentSecrets.add(text, 1)
+		context.AfterFunc(ctx, func() { deploymentSecrets.add(text, -1) })
+	}
+	return secret, err
 }
 
 // Interface guards

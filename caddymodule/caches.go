@@ -31,6 +31,7 @@ type caches struct {
 	sessions   *token.OpenedSessions
 	anchors    *dateAnchors
 	flight     singleflight.Group
+	editing    editFlights
 }
 
 const (

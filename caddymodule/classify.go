@@ -76,7 +76,7 @@ func (k requestKind) asksLicense() bool {
 // errNotOurs: a path that looks like media and has no seal is refused exactly like one that does not exist.
 func (q *request) classify() error {
 	addr, err := address.Parse(q.r.URL.EscapedPath())
-	if err != nil {
+	if err != nil || isRespelled(q.r) {
 		return errNotOurs
 	}
 	q.addr = addr

@@ -182,9 +182,9 @@ func (h *Handler) takeElement(r *http.Request) (rest *http.Request, element stri
 	}
 	ctx := r.Context()
 	if original, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
-		prefix, _ := strings.CutSuffix(original.URL.EscapedPath(), escaped)
-		if prefix == original.URL.EscapedPath() {
-			prefix = "" // rewritten beyond a prefix
+		prefix, ok := prefixOf(original.URL, r.URL)
+		if !ok {
+			return r, "" // classify refuses it
 		}
 		original.URL = withPath(original.URL, prefix+"/"+below)
 		original.RequestURI = original.URL.RequestURI()

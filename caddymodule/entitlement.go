@@ -104,7 +104,7 @@ func (q *request) entitlementScope(ctx context.Context) context.Context {
 	if q.Token == nil || q.Token.Entitlement == nil || q.isPublic() {
 		return ctx
 	}
-	q.identity.scope = &entitlement.Scope{Tenant: q.tenant, Asset: string(q.asset()), Protocol: q.protocol()}
+	q.identity.scope = &entitlement.Scope{Tenant: q.viewers, Asset: string(q.asset()), Protocol: q.protocol()}
 	return entitlement.WithScope(ctx, q.identity.scope)
 }
 

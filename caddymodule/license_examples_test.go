@@ -46,7 +46,7 @@ var (
 func runExample(t *testing.T, text string) licensed {
 	t.Helper()
 	for name, value := range map[string]string{
-		"DRM_SECRET": testSecretHex, "TOKEN_SECRET": testTokenSecret, "KEY_SERVER_TOKEN": plantedAPIKey, "AXINOM_KEY": base64.StdEncoding.EncodeToString(axinomKeyBytes),
+		"DRM_SECRET": testSecretHex, "TOKEN_SECRET": testTokenSecret, "PULL_SECRET": testOtherSecret, "KEY_SERVER_TOKEN": plantedAPIKey, "AXINOM_KEY": base64.StdEncoding.EncodeToString(axinomKeyBytes),
 		"WIDEVINE_KEY": strings.Repeat("1f", 32), "WIDEVINE_IV": strings.Repeat("2e", 16), "DOVERUNNER_SITE_KEY": strings.Repeat("s", 32),
 		"DOVERUNNER_ACCESS_KEY": strings.Repeat("a", 32), "DRMTODAY_SECRET": strings.Repeat("5e", 64), "TEST_PEM": string(clearFile(t, "../keysource/cpix/testdata/recipient.key")),
 	} {

@@ -65,7 +65,7 @@ func (h *Handler) validateLicenseGate() error {
 // grantOf names a license for one key in one session.
 func (q *request) grantOf(kid drm.KID) [16]byte {
 	playback := q.identity.claims.Playback
-	return digest16("license grant", q.tenant, string(playback[:]), string(kid[:]))
+	return digest16("license grant", q.viewers, string(playback[:]), string(kid[:]))
 }
 
 func digest16(fields ...string) [16]byte {

@@ -78,7 +78,7 @@ func (q *request) licenseeUntil() time.Time {
 
 // keptGrantOf names a license for one key on the device of a viewer.
 func (q *request) keptGrantOf(kid drm.KID, viewer string) [16]byte {
-	return digest16("kept license", q.tenant, viewer, string(kid[:]))
+	return digest16("kept license", q.viewers, viewer, string(kid[:]))
 }
 
 // grantsOf names what opens the segments of a key: a license in this session, or one that the viewer has kept on the device.

@@ -177,7 +177,7 @@ func (q *request) judgeKeys(keys []licensing.GrantedKey) (kept []licensing.Grant
 		switch {
 		case !q.allowsClass(group, key.Class):
 			reason = errLevel
-		case q.state.Revocations.AnyKeyRevoked() && q.state.Revocations.KeyRevoked(q.now(), q.tenant, key.Key.KID()):
+		case q.state.Revocations.AnyKeyRevoked() && q.isKeyRevoked(q.now(), key.Key.KID()):
 			reason = errKeyRevoked
 		default:
 			continue

@@ -26,7 +26,7 @@ func (q *request) rentalsOf(viewer, group string, keys []drm.ContentKey) ([]rent
 	rentals := make([]rental, len(names))
 	for i, name := range names {
 		r := rental{
-			windowID: digest16("license window", q.tenant, viewer, group, name), spanID: digest16("rental", q.tenant, viewer, group, name),
+			windowID: digest16("license window", q.viewers, viewer, group, name), spanID: digest16("rental", q.viewers, viewer, group, name),
 		}
 		var err error
 		if r.window, err = q.state.Grants.Until(q.r.Context(), r.windowID); err == nil {

@@ -84,12 +84,12 @@ func (h *Handler) setDefaults() {
 	}
 }
 
-func (h *Handler) resolveSecret(caddy.Context) (err error) {
+func (h *Handler) resolveSecret(ctx caddy.Context) (err error) {
 	if h.Secret == "" {
 		h.secret, err = h.app.sharedSecret()
 		return err
 	}
-	if h.secret, err = resolveSecret(h.Secret); err != nil {
+	if h.secret, err = resolveSecret(ctx, h.Secret); err != nil {
 		return fmt.Errorf("secret: %w", err)
 	}
 	return nil

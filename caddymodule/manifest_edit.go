@@ -47,29 +47,47 @@ func sessionText(elements []string) string {
 type rewriteFunc func(q *request, p *titleProtector, clear []byte) ([]byte, error)
 
 // rewriteOnce rewrites a manifest once for all viewers who ask for it within a few seconds in the same way. A live manifest
-// is asked for by every viewer every few seconds, and to seal each of its references takes most of the time.
-func (q *request) rewriteOnce(p *titleProtector, clear []byte, rewrite rewriteFunc) ([]byte, error) {
-	key := q.editKey(p, clear)
+// is asked for by every viewer every few seconds, and to seal each of its references takes most of the time. The clear manifest is
+// released. Its memory and what is claimed for it go over to the work, if this request begins it: whoever waits holds nothing, and
+// what was begun counts until it has ended, whoever has left.
+func (q *request) rewriteOnce(p *titleProtector, clear *clearResource, claim *claim, rewrite rewriteFunc) ([]byte, error) {
+	key := q.editKey(p, clear.body)
 	edit, ok := q.caches.edits.Get(key)
 	if !ok {
-		clear = bytes.Clone(clear) // its memory is given back when this viewer leaves, and others may still wait
-		shared, title := *q, *p
-		var err error
-		edit, err = once(q.r.Context(), q.caches, "edit\x00"+key, q.origin, func(ctx context.Context, o origin) (*manifestEdit, error) {
-			body, err := shared.rewriteMarked(ctx, o, &title, clear, rewrite)
-			if err != nil {
-				return nil, err
-			}
-			edit := &manifestEdit{pieces: bytes.Split(body, []byte(sessionText([]string{sessionMark}))), size: len(body), oneKey: title.oneKey}
-			q.caches.edits.SetWithTTL(key, edit, int64(edit.size), freshness(p.group.Rotate))
-			return edit, nil
+		shared, title, origin, text, held := *q, *p, q.origin.snapshot(), bytes.Clone(clear.body), claim.handOver()
+		flight, started := q.caches.editing.join(q.r.Context(), key, func(ctx context.Context) (*manifestEdit, error) {
+			defer held.release()
+			return shared.makeEdit(ctx, origin.detached(ctx), &title, key, text, rewrite)
 		})
-		if err != nil {
+		if !started {
+			held.release()
+		}
+		clear.release()
+		var err error
+		if edit, err = q.caches.editing.wait(q.r.Context(), key, flight); err != nil {
 			return nil, err
 		}
 	}
 	p.oneKey = edit.oneKey
-	return bytes.Join(edit.pieces, []byte(sessionText(p.session))), nil
+	if err := claim.textual(1)(int64(len(clear.body) + edit.size + len(edit.pieces)*len(sessionText(p.session)))); err != nil {
+		return nil, err
+	}
+	body := bytes.Join(edit.pieces, []byte(sessionText(p.session)))
+	clear.release()
+	return body, nil
+}
+
+// makeEdit rewrites for all who wait, and keeps the result for those who come within seconds.
+func (q *request) makeEdit(
+	ctx context.Context, o origin, title *titleProtector, key string, clear []byte, rewrite rewriteFunc,
+) (*manifestEdit, error) {
+	body, err := q.rewriteMarked(ctx, o, title, clear, rewrite)
+	if err != nil {
+		return nil, err
+	}
+	edit := &manifestEdit{pieces: bytes.Split(body, []byte(sessionText([]string{sessionMark}))), size: len(body), oneKey: title.oneKey}
+	q.caches.edits.SetWithTTL(key, edit, int64(edit.size), freshness(title.group.Rotate))
+	return edit, nil
 }
 
 // freshness is how long an edit is given out. Where keys rotate, it may list what the clock says.

@@ -83,6 +83,25 @@ func (c *claim) reserve(bytes int64) (err error) {
 	return c.grant.Grow(c.ctx, bytes, time.Duration(c.app.InFlightWait))
 }
 
+// growNow is reserve for who has begun to answer and must not wait.
+func (c *claim) growNow(bytes int64) error {
+	if c.grant == nil {
+		return inflight.ErrBusy
+	}
+	return c.grant.Grow(c.ctx, charged(bytes), 0)
+}
+
+// textual returns what reserves memory for a manifest or a sidecar of which times as much is held as there are bytes of it. What a
+// connection takes anyway is not worth counting, and not worth waiting for while segments take all.
+func (c *claim) textual(times int64) func(bytes int64) error {
+	return func(bytes int64) error {
+		if bytes <= smallEntry {
+			return nil
+		}
+		return c.reserve(times * bytes)
+	}
+}
+
 // beside returns what reserves memory beside a body of that many bytes, which is claimed already.
 func (c *claim) beside(body int) func(bytes int64) error {
 	return func(bytes int64) error { return c.reserve(int64(body) + bytes) }
@@ -90,6 +109,13 @@ func (c *claim) beside(body int) func(bytes int64) error {
 
 // charged is what a body counts: its bytes, and three tenths for what its connection and the garbage collector need besides.
 func charged(bytes int64) int64 { return bytes + bytes*3/10 }
+
+// handOver returns a claim of all that c holds, for work that outlives the request. c holds nothing then, and may reserve anew.
+func (c *claim) handOver() *claim {
+	held := &claim{app: c.app, ctx: context.WithoutCancel(c.ctx), grant: c.grant}
+	c.grant = nil
+	return held
+}
 
 // release gives the memory back. It may be called twice.
 func (c *claim) release() {
@@ -123,20 +149,31 @@ const (
 )
 
 // adopt lets the claim under which a body was made go over to those who read it.
-func (h *holds) adopt(body []byte, from *claim) {
+func (h *holds) adopt(body []byte, from *claim) { h.adoptBeside(body, from, 0) }
+
+// adoptBeside is adopt for a body and as many bytes beside it as somebody still reads. release, nil if nothing is counted, says that those
+// are done. It may be called twice.
+func (h *holds) adoptBeside(body []byte, from *claim, beside int) (release func()) {
 	if len(body) <= smallEntry || from.grant == nil {
-		return
+		return nil
 	}
 	claim := &claim{app: from.app, ctx: from.ctx, grant: from.grant}
 	from.grant = nil
-	claim.grant.Shrink(charged(int64(len(body))))
+	claim.grant.Shrink(charged(int64(len(body) + beside)))
 	held := &hold{readers: 1, claim: claim, ready: make(chan struct{})}
+	if beside > 0 {
+		held.readers++
+	}
 	close(held.ready)
 	h.mu.Lock()
 	h.bodies[&body[0]] = held
 	held.adopted = time.AfterFunc(adoption, func() { h.release(&body[0], held) })
 	h.mu.Unlock()
 	h.collector.made(int64(len(body)), claim.app)
+	if beside == 0 {
+		return nil
+	}
+	return sync.OnceFunc(func() { h.release(&body[0], held) })
 }
 
 // hold claims a body for as long as anybody reads it. release may be called twice.

@@ -69,6 +69,9 @@ func (p *titleProtector) elements(seal address.Seal, path address.Path) []string
 // admit refuses references that leave the asset: a free title's manifest must not have a premium title's segments sealed
 // under the free title's key.
 func (p *titleProtector) admit(path address.Path) error {
+	if err := p.q.r.Context().Err(); err != nil {
+		return err // everybody who waited for the manifest has left
+	}
 	if p.q.inAsset(p.asset, path) {
 		return nil
 	}

@@ -24,17 +24,39 @@ func (q *request) publicScheme() string {
 	return "http"
 }
 
-// publicPrefix returns the escaped path that a handler such as handle_path took off in front of the path that we see.
+// publicPrefix returns the escaped path that a handler such as handle_path took off in front of the path that we see, as the player spells
+// it. It is empty if the path was rewritten beyond that; url says what players should use then.
 func publicPrefix(r *http.Request) string {
 	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
 	if !ok || original.URL == nil {
 		return ""
 	}
-	prefix, ok := strings.CutSuffix(original.URL.EscapedPath(), r.URL.EscapedPath())
-	if !ok {
-		return "" // rewritten beyond a prefix; url says what players should use
-	}
+	prefix, _ := prefixOf(original.URL, r.URL)
 	return prefix
+}
+
+// prefixOf returns the escaped path that was taken off in front of a path. It is not ok if that has a second spelling, empty or dot
+// elements for instance, which Caddy cleans before it takes a prefix off. The prefix names the tenant and stands in redirects, so that who
+// asks must not choose it.
+func prefixOf(original, seen *url.URL) (prefix string, ok bool) {
+	prefix, ok = strings.CutSuffix(original.EscapedPath(), seen.EscapedPath())
+	if !ok {
+		return "", !strings.HasSuffix(caddyhttp.CleanPath(original.Path, true), seen.Path)
+	}
+	if prefix != "" && !address.IsCanonical(prefix+"/") {
+		return "", false
+	}
+	return prefix, true
+}
+
+// isRespelled reports whether the part of the path that was taken off in front of ours has a second spelling.
+func isRespelled(r *http.Request) bool {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || original.URL == nil {
+		return false
+	}
+	_, ok = prefixOf(original.URL, r.URL)
+	return !ok
 }
 
 // publicPath returns the clean path as the player sees it, decoded.

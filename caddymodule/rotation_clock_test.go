@@ -157,6 +157,7 @@ func TestNoSegmentWithoutItsKey(t *testing.T) {
 	t.Cleanup(source.Close)
 	group := drm.Group{Name: "rotating", Rotate: 10 * time.Second}
 	q := &request{
+		r:       new(http.Request),
 		Handler: &Handler{app: &App{}, keys: openKeys{source: source}, License: &LicenseConfig{}}, site: &site{tenant: "one", sealer: sealer(t, testSecretHex, "one")},
 	}
 	p := &titleProtector{q: q, asset: "/demo/", group: group, title: keysource.Title{Tenant: "one", Asset: "/demo/", Scheme: drm.SchemeAES128}}

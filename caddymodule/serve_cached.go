@@ -58,8 +58,9 @@ func (q *request) serveCached() error {
 		return q.follow(feed)
 	}
 	// Only a whole segment has ranges and a length.
-	defer feed.Leave()
-	if entry, err = feed.Entry(ctx); err != nil {
+	entry, err = feed.Entry(ctx)
+	feed.Leave()
+	if err != nil {
 		return err
 	}
 	return q.writeEntry(entry)
@@ -108,19 +109,26 @@ func (q *request) segmentKey() segcache.Key {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(b, q.addr.Number))
 }
 
-// writeEntry sends a segment from the cache. What a slow client keeps alive counts as in flight, once for all who read it.
+// writeEntry sends a segment from the cache.
 func (q *request) writeEntry(entry *segcache.Entry) error {
-	rep := representation{contentType: entry.ContentType, cacheControl: q.mediaCacheControl(entry.TTL), etag: entry.ETag, body: entry.Body}
-	if q.r.Method == http.MethodHead || q.r.Header.Get("If-None-Match") == entry.ETag {
+	return q.writeHeld(representation{
+		contentType: entry.ContentType, cacheControl: q.mediaCacheControl(entry.TTL), etag: entry.ETag, body: entry.Body,
+	})
+}
+
+// writeHeld is write for a body that a slow client keeps alive: it counts as in flight, once for all who read it, and leaves through a
+// file while memory is short.
+func (q *request) writeHeld(rep representation) error {
+	if q.r.Method == http.MethodHead || q.r.Header.Get("If-None-Match") == rep.etag {
 		return q.write(rep) // none of the body leaves
 	}
-	release, err := q.app.holds.hold(q.r.Context(), entry.Body, q.app)
+	release, err := q.app.holds.hold(q.r.Context(), rep.body, q.app)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if isPlainGet(q.r) && q.app.spool != nil && q.app.inFlight.Pressure() {
-		return q.writeSegment(rep, &heldEntry{body: entry.Body, release: release})
+		return q.writeSegment(rep, &heldEntry{body: rep.body, release: release})
 	}
 	return q.write(rep)
 }
@@ -209,7 +217,14 @@ func (c *cacheReceiver) Write(p []byte) (int, error) {
 func (c *cacheReceiver) flush() { c.feed.Flush() }
 
 func (c *cacheReceiver) end(head segmentHead) {
-	body := bytes.Clone(c.feed.Bytes()) // without the room that was for more
-	c.claim.app.holds.adopt(body, c.claim)
+	// Slow readers keep what was written in memory for as long as they like, and all of it counts until they have left.
+	written := c.feed.Bytes()
+	body, beside := written, 1 // one array for them and for the cache
+	if c.claim.growNow(int64(2*len(written))) == nil {
+		body, beside = bytes.Clone(written), len(written) // without the room that was for more
+	}
+	if release := c.claim.app.holds.adoptBeside(body, c.claim, beside); release != nil {
+		c.feed.KeptBy(release)
+	}
 	c.entry = &segcache.Entry{Body: body, ContentType: c.feed.ContentType(), ETag: head.etag, TTL: head.ttl}
 }

@@ -78,12 +78,19 @@ func (p *titleProtector) rewritePlaylist(clear []byte, query url.Values) ([]byte
 	})
 }
 
+// rewriting is how many times the bytes of a manifest are held while it is rewritten: as it came, as it leaves, and what is known of it.
+const rewriting = 4
+
 // serveManifest fetches a manifest, rewrites it and sends the result. Its ETag is a digest of the result, which depends on
 // the init segments too, and on the viewer's session.
 func (q *request) serveManifest(
 	contentType string, p *titleProtector, isLive func(clear []byte) bool, rewrite rewriteFunc,
 ) error {
-	clear, err := q.origin.fetch(address.Resource{Path: q.addr.Path}, fetchOptions{query: q.originQuery(), limit: q.MaxManifestSize})
+	claim := q.app.claim(q.r.Context())
+	defer claim.release()
+	clear, err := q.origin.fetch(address.Resource{Path: q.addr.Path}, fetchOptions{
+		query: q.originQuery(), limit: q.MaxManifestSize, reserve: claim.textual(rewriting),
+	})
 	if err != nil {
 		return fmt.Errorf("reading the manifest: %w", err)
 	}
@@ -92,10 +99,11 @@ func (q *request) serveManifest(
 		q.redirectToSession(p.session)
 		return nil
 	}
-	body, err := q.rewriteOnce(p, clear.body, rewrite)
+	body, err := q.rewriteOnce(p, clear, claim, rewrite)
 	if err != nil {
 		return fmt.Errorf("rewriting the manifest: %w", err)
 	}
+	q.app.holds.adopt(body, claim)
 	if q.Token != nil && q.Token.Session == sessionInCookie {
 		q.w.Header().Add("Vary", "Cookie")
 	}
@@ -106,7 +114,7 @@ func (q *request) serveManifest(
 		q.w.Header().Set(headerNotice, noticeOneKey)
 	}
 	q.setLicenseLinks()
-	return q.write(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body})
+	return q.writeHeld(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body})
 }
 
 func isLiveMPD(clear []byte) bool {

@@ -11,7 +11,10 @@ import (
 // serveSidecar answers for a resource without samples. It passes only if its first bytes say that it is text or a
 // picture: whatever else lies under such a name might be media.
 func (q *request) serveSidecar() error {
-	clear, err := q.origin.fetch(address.Resource{Path: q.addr.Path}, fetchOptions{limit: q.MaxManifestSize})
+	claim := q.app.claim(q.r.Context())
+	defer claim.release()
+	// Nothing that is sent lies in the memory of clear media, so it is there twice.
+	clear, err := q.origin.fetch(address.Resource{Path: q.addr.Path}, fetchOptions{limit: q.MaxManifestSize, reserve: claim.textual(2)})
 	if err != nil {
 		return fmt.Errorf("reading the sidecar: %w", err)
 	}
@@ -20,8 +23,10 @@ func (q *request) serveSidecar() error {
 	if !ok {
 		return errSidecar
 	}
-	body := bytes.Clone(clear.body) // nothing that is sent lies in the memory of clear media
-	return q.write(representation{contentType: contentType, cacheControl: q.mediaCacheControl(0), etag: etagOf([]byte("sidecar"), body), body: body})
+	body := bytes.Clone(clear.body)
+	clear.release()
+	q.app.holds.adopt(body, claim)
+	return q.writeHeld(representation{contentType: contentType, cacheControl: q.mediaCacheControl(0), etag: etagOf([]byte("sidecar"), body), body: body})
 }
 
 // sidecarTypes are the resources that may leave as they are, by extension, with what they must begin with. What else they must be

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
@@ -26,9 +27,13 @@ const (
 // maxSites bounds the tenants that one handler keeps at hand. Without a configured tenant the Host header names it.
 const maxSites = 1024
 
+// maxHost is as long as a host with its port gets (RFC 1035, 2.3.4), with room to spare. Tenants stand in keys of caches and tables.
+const maxHost = 280
+
 // site is what belongs to one tenant: nothing in it works for another.
 type site struct {
 	tenant   string
+	viewers  string // what is counted of viewers and taken back from them is kept under this name, which is that of the tenant if it has one
 	handler  string // whose site this is; blocks of one tenant may have other origins
 	sealer   *address.Sealer
 	sessions *token.SessionKey // nil without token
@@ -44,9 +49,9 @@ type site struct {
 // host and the path prefix that a handler such as handle_path took off. Two blocks with other rules but the same paths
 // inside of them are two sites.
 func (h *Handler) siteFor(r *http.Request) *site {
-	tenant := h.Tenant
+	tenant, viewers := h.Tenant, h.Tenant
 	if tenant == "" {
-		tenant = publicPlace(r)
+		tenant, viewers = publicPlace(r), viewersAt(r)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -56,21 +61,22 @@ func (h *Handler) siteFor(r *http.Request) *site {
 	if len(h.sites) >= maxSites {
 		clear(h.sites) // made-up hosts; the real ones come back in a few microseconds each
 	}
-	s := h.newSite(tenant)
+	s := h.newSite(tenant, viewers)
 	h.sites[tenant] = s
 	return s
 }
 
-func (h *Handler) newSite(tenant string) *site {
+func (h *Handler) newSite(tenant, viewers string) *site {
 	s := &site{
 		tenant:   tenant,
+		viewers:  viewers,
 		handler:  h.id,
 		sealer:   address.NewSealer(h.secret.Derive(labelSeal, tenant)),
 		ivSecret: h.secret.Derive(labelIV, tenant),
 		caches:   h.app.caches,
 		parse:    h.parse,
 
-		pseudonyms: state.NewDigester(h.secret.Derive(labelAudit, tenant)),
+		pseudonyms: state.NewDigester(h.secret.Derive(labelAudit, viewers)),
 	}
 	if h.Token != nil {
 		// Two blocks of one tenant that trust other issuers do not open each other's sessions.
@@ -83,16 +89,16 @@ func (h *Handler) newSite(tenant string) *site {
 		}
 		s.sessions = sessions
 		s.policy.Tokens = policy.Tokens{
-			Verifier: h.Token.verifier, Sessions: sessions, Replay: tenantReplay{h.app.ReplayFor(), tenant}, Renew: h.Token.sessionRenew(),
+			Verifier: h.Token.verifier, Sessions: sessions, Replay: tenantReplay{h.app.ReplayFor(), viewers}, Renew: h.Token.sessionRenew(),
 		}
 		if h.Token.Entitlement != nil {
-			s.policy.Tokens.Leases = leases{h.Token.Entitlement.leases, tenant}
+			s.policy.Tokens.Leases = leases{h.Token.Entitlement.leases, viewers}
 		}
 		s.policy.Binding = h.Token.SessionBinding.policy(h.secret.Derive(labelBinding, tenant))
 	}
 	s.policy.Geo, s.policy.Rights = h.geoRule, h.rights
 	for _, limit := range h.limits {
-		limit.Tenant = tenant
+		limit.Tenant = viewers
 		s.policy.Limits = append(s.policy.Limits, limit)
 	}
 	h.judgeByState(s)
@@ -111,7 +117,26 @@ func (s *site) keyDigest(key drm.ContentKey) (digest [8]byte) {
 }
 
 // publicPlace names the host and the prefix at which players see the site.
-func publicPlace(r *http.Request) string { return tenantOfHost(r) + publicPrefix(r) }
+func publicPlace(r *http.Request) string { return tenantOfHost(r) + tenantOfPrefix(r) }
+
+// tenantOfPrefix normalizes the prefix as Caddy compares it: decoded, and in lower case.
+func tenantOfPrefix(r *http.Request) string {
+	prefix := publicPrefix(r)
+	if decoded, err := url.PathUnescape(prefix); err == nil {
+		prefix = decoded
+	}
+	return strings.ToLower(prefix)
+}
+
+// viewersAt names those who watch at a site. Caddy finds sites by the host without its port, which is what the client says it is: with
+// another port a viewer has other keys, and must not have other counts.
+func viewersAt(r *http.Request) string {
+	host := strings.Trim(hostName(r.Host), "[]")
+	if host == "" || len(host) > maxHost {
+		return publicPlace(r)
+	}
+	return host + tenantOfPrefix(r)
+}
 
 // tenantOfHost normalizes the requested host: lower case, no trailing dot, no default port.
 func tenantOfHost(r *http.Request) string {
@@ -119,8 +144,8 @@ func tenantOfHost(r *http.Request) string {
 	if name, port, err := net.SplitHostPort(host); err == nil && (port == "80" && r.TLS == nil || port == "443" && r.TLS != nil) {
 		host = name
 	}
-	if host = strings.TrimSuffix(host, "."); host == "" {
-		return "host-unknown" // HTTP/1.0 without a Host: a tenant of its own, never that of a real host
+	if host = strings.TrimSuffix(host, "."); host == "" || len(host) > maxHost {
+		return "host-unknown" // HTTP/1.0 without a Host, or what is none: a tenant of its own, never that of a real host
 	}
 	return host
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
+	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/policy"
 	"github.com/caddy-drm/caddy-drm/state"
@@ -14,10 +16,10 @@ import (
 
 // judgeByState lets the policy of a site know the streams and revocations that nodes share.
 func (h *Handler) judgeByState(s *site) {
-	s.policy.Revocations = revocationList{state: h.state, tenant: s.tenant}
+	s.policy.Revocations = revocationList{state: h.state, names: s.names()}
 	s.policy.Streams = nil
 	if rules := h.streamRules(); len(rules) > 0 {
-		s.policy.Streams = streamGate{h.state.Streams.NewGate(h.state.digest, s.tenant, rules)}
+		s.policy.Streams = streamGate{h.state.Streams.NewGate(h.state.digest, s.viewers, rules)}
 	}
 }
 
@@ -42,24 +44,39 @@ func (g streamGate) Admit(ctx context.Context, _ time.Time, s policy.Stream) pol
 // String implements policy.Streams.
 func (g streamGate) String() string { return g.gate.String() }
 
-// revocationList is what has been revoked for one tenant.
+// revocationList is what has been revoked for one site.
 type revocationList struct {
-	state  *SharedState
-	tenant string
+	state *SharedState
+	names []string
+}
+
+// names are those by which a revocation may mean the site.
+func (s *site) names() []string {
+	if s.viewers == s.tenant {
+		return []string{s.tenant}
+	}
+	return []string{s.viewers, s.tenant}
+}
+
+// isKeyRevoked reports whether a key has been revoked for the site.
+func (q *request) isKeyRevoked(now time.Time, kid drm.KID) bool {
+	return slices.ContainsFunc(q.names(), func(name string) bool { return q.state.Revocations.KeyRevoked(now, name, kid) })
 }
 
 // Revoked implements policy.Revocations. Without a list that can be relied on, viewers with a token are refused once the last one is too
 // old, and everybody as long as there never was one, unless the configuration says otherwise.
 func (l revocationList) Revoked(now time.Time, claims token.Claims, asset policy.Asset) (policy.Reason, string) {
 	list := l.state.Revocations
-	kind := list.Revoked(now, state.Question{
-		Tenant: l.tenant, Subject: claims.Subject, Device: claims.Device, TokenID: tokenID(claims), Playback: claims.Playback,
-		Path: asset.Path, Asset: asset.Name,
-	})
-	switch {
-	case kind != "":
-		return policy.ReasonRevoked, "the " + string(kind) + " has been revoked"
-	case l.state.OpenOnFailure:
+	for _, name := range l.names {
+		kind := list.Revoked(now, state.Question{
+			Tenant: name, Subject: claims.Subject, Device: claims.Device, TokenID: tokenID(claims), Playback: claims.Playback,
+			Path: asset.Path, Asset: asset.Name,
+		})
+		if kind != "" {
+			return policy.ReasonRevoked, "the " + string(kind) + " has been revoked"
+		}
+	}
+	if l.state.OpenOnFailure {
 		return "", ""
 	}
 	switch list.Freshness(time.Now()) { // how old the list is has nothing to do with the moment that is judged
@@ -92,7 +109,7 @@ func (q *request) checkMediaKey() error {
 	if err != nil {
 		return err
 	}
-	if q.state.Revocations.KeyRevoked(time.Now(), q.tenant, key.KID()) {
+	if q.isKeyRevoked(time.Now(), key.KID()) {
 		return errKeyRevoked
 	}
 	return nil

@@ -229,6 +229,7 @@ func TestTenantOfHost(t *testing.T) {
 		"media.example.com": "media.example.com", "Media.Example.COM": "media.example.com", "media.example.com.": "media.example.com",
 		"media.example.com:80": "media.example.com", "media.example.com.:80": "media.example.com", "media.example.com:8080": "media.example.com:8080",
 		"media.example.com:443": "media.example.com:443", "[::1]:80": "::1", "[::1]:8080": "[::1]:8080", "": "host-unknown",
+		strings.Repeat("a", 15<<10): "host-unknown",
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.Host = host

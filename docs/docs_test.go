@@ -136,6 +136,7 @@ func adapt(t *testing.T, text string) []byte {
 func provision(t *testing.T, config []byte) {
 	t.Helper()
 	t.Setenv("DRM_SECRET", "test-secret-of-the-documentation-0123456789")
+	t.Setenv("PULL_SECRET", "test-pull-secret-of-the-documentation-01")
 	t.Setenv("REDIS_PASSWORD", "test-password-of-the-documentation")
 	t.Setenv("TOKEN_SECRET", "test-key-of-the-documentation-0123456789abc")
 	t.Setenv("KEY_SERVER_TOKEN", "test-token-of-the-documentation-0123456789")

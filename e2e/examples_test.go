@@ -107,7 +107,7 @@ func checkCDNTenants(t *testing.T, site string) {
 	tracks, _ := parseMPD(t, mpd.url, mpd.body)
 	segment := tracks[0].segments[0]
 	checkRefusal(t, get(t, segment), http.StatusForbidden, "pull_auth")
-	pulled := askWith(t, http.MethodGet, segment, "", "", http.Header{"X-Pull-Secret": {testSecret}})
+	pulled := askWith(t, http.MethodGet, segment, "", "", http.Header{"X-Pull-Secret": {testPullSecret}})
 	if pulled.status != http.StatusOK || !strings.HasPrefix(pulled.header.Get("Cache-Control"), "public, max-age=86400") {
 		t.Errorf("%s, Cache-Control %q", pulled, pulled.header.Get("Cache-Control"))
 	}

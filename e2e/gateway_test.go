@@ -22,6 +22,9 @@ import (
 // testSecret is the deployment secret of all gateways of a run. It is drawn, because the gateway refuses made-up ones.
 var testSecret = rand.Text() + rand.Text()
 
+// testPullSecret is what the CDN of the examples shows, unless a test sets another.
+var testPullSecret = rand.Text() + rand.Text()
+
 // gateway is a running caddy process.
 type gateway struct {
 	admin string // host:port of its admin endpoint
@@ -52,7 +55,7 @@ func startGateway(binary, caddyfile string) (*gateway, error) {
 	g := &gateway{admin: "127.0.0.1:" + strconv.Itoa(port), log: new(logBuffer), gone: make(chan struct{})}
 	g.cmd = exec.Command(binary, "run", "--adapter", "caddyfile", "--config", file)
 	g.cmd.Dir, g.cmd.Stdout, g.cmd.Stderr = root, g.log, g.log
-	g.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "CADDY_ADMIN="+g.admin,
+	g.cmd.Env = append(append([]string{"PULL_SECRET=" + testPullSecret}, os.Environ()...), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "CADDY_ADMIN="+g.admin,
 		"DRM_SECRET="+testSecret, "GORACE=halt_on_error=0 exitcode=66")
 	if err := g.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the gateway: %w", err)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"errors"
 	"hash/maphash"
 	"math"
@@ -37,6 +38,10 @@ type LimiterConfig struct {
 	// start again with a full burst: a limit holds as long as fewer keys than this are active.
 	MaxKeys int
 }
+
+// maxKeyBytes bounds what is remembered of a key: hosts, subjects and placeholders may be made up, and long. Longer keys are remembered
+// by a digest, which nobody makes equal to another key.
+const maxKeyBytes = 96
 
 // limiterShards is how many independent tables share the keys, so that few requests wait for one lock. It is a power of two.
 const limiterShards = 16
@@ -90,6 +95,10 @@ func NewLimiter(config LimiterConfig) (*Limiter, error) {
 // Allow counts one request of key at now. If it is over the limit it is not counted, and retryAfter says when the next one would
 // be let through. It does not keep key, and allocates for keys that are new alone.
 func (l *Limiter) Allow(key []byte, now time.Time) (allowed bool, retryAfter time.Duration) {
+	if len(key) > maxKeyBytes {
+		digest := sha256.Sum256(key)
+		key = digest[:]
+	}
 	shard := &l.shards[maphash.Bytes(l.seed, key)%limiterShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()

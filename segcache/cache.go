@@ -126,7 +126,10 @@ func (c *Cache) Stream(
 	case <-f.done:
 		return f.entry, nil, f.err
 	case <-f.feed.begun:
-		return nil, f.feed, nil
+		if f.feed.follow() {
+			return nil, f.feed, nil
+		}
+		return f.entry, nil, f.err
 	case <-ctx.Done():
 		c.leave(key, f)
 		return nil, nil, context.Cause(ctx)

@@ -19,6 +19,8 @@ type Feed struct {
 	grown       chan struct{} // closed when there is more, or the end
 	begun       chan struct{}
 	ended       bool
+	readers     int    // that Stream gave the feed to and that have not left
+	release     func() // what keeps the bytes accounted for, once the maker has handed that over; nil before and after
 }
 
 func newFeed(f *flight, leave func()) *Feed {
@@ -60,9 +62,11 @@ func (f *Feed) wake() {
 // end tells the readers that nothing more comes. It is called when the flight has its result.
 func (f *Feed) end() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.ended = true
 	f.wake()
+	release := f.unread()
+	f.mu.Unlock()
+	release()
 }
 
 // ContentType is what Begin was given.
@@ -121,5 +125,40 @@ func (f *Feed) Entry(ctx context.Context) (*Entry, error) {
 	}
 }
 
+// follow counts a reader, unless the segment has ended: who comes then takes the entry.
+func (f *Feed) follow() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.ended {
+		f.readers++
+	}
+	return !f.ended
+}
+
+// KeptBy hands over what accounts for the bytes of the feed. release is called when the last reader has left, however slow it is, and at the
+// end if there is none.
+func (f *Feed) KeptBy(release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.release = release
+}
+
+// unread returns what there is to release, once. The caller holds the lock.
+func (f *Feed) unread() func() {
+	if !f.ended || f.readers > 0 || f.release == nil {
+		return func() {}
+	}
+	release := f.release
+	f.release = nil
+	return release
+}
+
 // Leave is called by each reader when it is done. Once all have left, a segment that is still being made is given up.
-func (f *Feed) Leave() { f.leave() }
+func (f *Feed) Leave() {
+	f.leave()
+	f.mu.Lock()
+	f.readers--
+	release := f.unread()
+	f.mu.Unlock()
+	release()
+}

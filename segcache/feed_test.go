@@ -128,3 +128,66 @@ func TestFeedIsGivenUp(t *testing.T) {
 		t.Error("the maker goes on")
 	}
 }
+
+// TestFeedIsKeptForItsReaders: what accounts for the bytes of a feed is released when the last reader has left, and never before the end.
+func TestFeedIsKeptForItsReaders(t *testing.T) {
+	c, err := New(1<<20, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, leaveEarly := range []bool{false, true} {
+		begun, step, released := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		key := Key{7}
+		if leaveEarly {
+			key = Key{8}
+		}
+		makeEntry := func(_ context.Context, feed *Feed) (*Entry, error) {
+			feed.Begin("video/mp4")
+			_, _ = feed.Write([]byte("all of it"))
+			feed.Flush()
+			close(begun)
+			<-step
+			feed.KeptBy(func() { close(released) })
+			return &Entry{Body: feed.Bytes()}, nil
+		}
+		var feeds []*Feed
+		for range 2 {
+			_, feed, err := c.Stream(t.Context(), key, makeEntry)
+			if err != nil || feed == nil {
+				t.Fatalf("got %v, %v", feed, err)
+			}
+			feeds = append(feeds, feed)
+		}
+		<-begun
+		isReleased := func() bool {
+			select {
+			case <-released:
+				return true
+			default:
+				return false
+			}
+		}
+		if leaveEarly {
+			feeds[0].Leave()
+		}
+		step <- struct{}{}
+		if _, err := feeds[1].Entry(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !leaveEarly {
+			feeds[0].Leave()
+		}
+		if isReleased() {
+			t.Error("released while somebody reads")
+		}
+		feeds[1].Leave()
+		select {
+		case <-released:
+		case <-time.After(5 * time.Second):
+			t.Error("not released when the last one had left")
+		}
+		if entry, feed, err := c.Stream(t.Context(), key, makeEntry); entry == nil || feed != nil || err != nil {
+			t.Errorf("who comes later gets %v, %v, %v", entry, feed, err)
+		}
+	}
+}
