@@ -1,6 +1,7 @@
 package cpix
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
@@ -27,6 +28,9 @@ type ParseOptions struct {
 
 var versionPattern = regexp.MustCompile(`^2\.[0-9]$`)
 
+// byteOrderMark may stand in front of a document, and is no part of it (XML 1.0, 4.3.3). A signature does not cover it.
+const byteOrderMark = "\xEF\xBB\xBF"
+
 // Parse reads a document of at most MaxSize bytes.
 //
 // Beyond what is no XML or no CPIX it refuses document types and entities, KIDs, period IDs and single elements that stand twice, two
@@ -36,6 +40,7 @@ var versionPattern = regexp.MustCompile(`^2\.[0-9]$`)
 //
 // Source: CPIX, 5.2 and 6.
 func Parse(data []byte, options ParseOptions) (*Document, error) {
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
 	root, err := readTree(data)
 	if err != nil {
 		return nil, err
