@@ -130,3 +130,25 @@ func TestVersion2Demands(t *testing.T) {
 		})
 	}
 }
+
+// TestSPEKE1NamesNoScheme: a packager of SPEKE 1 asks for keys of its own names, and each system is told of the scheme that it had then.
+func TestSPEKE1NamesNoScheme(t *testing.T) {
+	told := make(map[drm.SystemID]drm.ProtectionScheme)
+	server, err := NewServer(ServerConfig{Secret: testSecret(t, testSecretText), AllowClear: true, Signal: func(
+		system drm.SystemID, key drm.ContentKey, scheme drm.ProtectionScheme,
+	) (keysource.Signal, bool) {
+		told[system] = scheme
+		return talkative(system, key, scheme)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for system, want := range map[drm.SystemID]drm.ProtectionScheme{drm.SystemFairPlay: drm.SchemeCbcs, drm.SystemPlayReady: drm.SchemeCenc, drm.SystemWidevine: 0} {
+		for version, attributes := range map[string]string{"SPEKE 1": `id="abc123"`, "CPIX": `contentId="abc123"`} {
+			answer := server.Answer(Question{Tenant: "one.example", Body: []byte(spekeDocument(attributes, "", system.String(), "<cpix:PSSH/>", ""))})
+			if expected := map[string]drm.ProtectionScheme{"SPEKE 1": want}[version]; answer.Status != 200 || told[system] != expected {
+				t.Errorf("%s, %s: %d, told of %q", version, system.Word(), answer.Status, told[system])
+			}
+		}
+	}
+}
