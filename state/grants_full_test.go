@@ -19,7 +19,9 @@ func TestFullGrants(t *testing.T) {
 	start := time.Unix(1_800_000_000, 0)
 	now := start
 	store := NewMemoryGrants(func() time.Time { return now })
-	grant := func(n int, until time.Time) error { return store.Grant(context.Background(), Grant{numberedID(n), until}) }
+	grant := func(n int, until time.Time) error {
+		return store.Grant(context.Background(), Grant{numberedID(n), until})
+	}
 	for n := range maxGrants {
 		until := start.Add(time.Second)
 		if n == 0 {
