@@ -104,6 +104,9 @@ func (q *request) serveProxiedLicense() error {
 	if err != nil {
 		return err
 	}
+	if err := q.checkTitle(server, challenge); err != nil {
+		return err
+	}
 	question, err := server.question(grant, challenge)
 	if err != nil {
 		return err
@@ -122,6 +125,9 @@ func (q *request) serveProxiedLicense() error {
 	result := q.resultOf(challenge)
 	if err := q.recordProxied(grant, challenge, result); err != nil {
 		return err
+	}
+	if result == resultGrant || result == resultRenewal {
+		q.rememberTitle(server, grant, license)
 	}
 	q.auditGrant(licenseOutcome{result: result, keys: grant.Keys, ends: licenseEnd(grant)})
 	q.writeSecret(contentType, license)
