@@ -5,12 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
@@ -68,21 +66,6 @@ func (q *request) beginsNothing() bool {
 	q.license.body, q.license.bodyRead = body, true
 	challenge, err := licensing.ParseWidevineChallenge(body)
 	return err == nil && challenge.Purpose == licensing.PurposeCertificate
-}
-
-// readLicenseBody reads the body of a license request within its bounds.
-func (q *request) readLicenseBody(limit int64) ([]byte, error) {
-	if q.license.bodyRead {
-		return q.license.body, nil
-	}
-	conn := http.NewResponseController(q.w)
-	_ = conn.SetReadDeadline(time.Now().Add(licenseRequestTimeout)) // not every writer has one
-	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, limit))
-	if err != nil {
-		return nil, errors.Join(errBody, err) // the deadline stays for what is left of the body
-	}
-	_ = conn.SetReadDeadline(time.Time{}) // the server would take its end for the client's leave, while others are waited for
-	return body, nil
 }
 
 // serveProxiedLicense hands a license request on to the license server of its system, once it is clear that the viewer may have every key
