@@ -152,3 +152,22 @@ func TestSPEKE1NamesNoScheme(t *testing.T) {
 		}
 	}
 }
+
+// TestAQuestionNamesASystem: SPEKE 2 demands one, also under a scheme in which those that are wanted have no part.
+func TestAQuestionNamesASystem(t *testing.T) {
+	for _, version := range []Version{V20, V21} {
+		w := &wire{server: testServer(t, testSecretText, true), tenant: "one.example"}
+		c, err := NewClient(Config{
+			Transport: w, URL: "https://keys.example/speke", Version: version, Contract: testContract(t, Shared, Shared), Secret: testSecret(t, testSecretText),
+			Systems: []drm.SystemID{drm.SystemFairPlay},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		title := testTitle
+		title.Scheme = drm.SchemeCenc
+		if _, err := c.Fetch(t.Context(), title); err != nil {
+			t.Errorf("%s: %v\n%s", version, err, w.answered.Body)
+		}
+	}
+}
