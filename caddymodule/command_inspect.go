@@ -53,7 +53,7 @@ func (o *inspectOptions) inspect(stdin io.Reader, out io.Writer, name string) er
 	}
 	if o.init != "" {
 		var err error
-		if known.Init, err = readBounded(o.init, inspect.MaxBytes); err != nil {
+		if known.Init, err = readInputFile(o.init); err != nil {
 			return err
 		}
 	}
@@ -71,16 +71,26 @@ func (o *inspectOptions) inspect(stdin io.Reader, out io.Writer, name string) er
 	return refusedUnless(result.Broken+result.WrongKey == 0)
 }
 
+// errInspectURL: what needs a token, a Referer or a session is fetched best by who has them.
+var errInspectURL = errors.New("a URL is not fetched here: pipe what it answers, curl -s <URL> | caddy drm inspect -")
+
 // readInput reads a file, or what comes in if its name is a hyphen.
 func readInput(stdin io.Reader, name string) ([]byte, error) {
 	if name != "-" {
-		return readBounded(name, inspect.MaxBytes)
+		return readInputFile(name)
 	}
 	input, err := io.ReadAll(io.LimitReader(stdin, inspect.MaxBytes+1))
 	if err == nil && len(input) > inspect.MaxBytes {
 		err = fmt.Errorf("more than %d bytes come in", inspect.MaxBytes)
 	}
 	return input, err
+}
+
+func readInputFile(name string) ([]byte, error) {
+	if isURL(name) {
+		return nil, errInspectURL // without it, since it may be signed
+	}
+	return readBounded(name, inspect.MaxBytes)
 }
 
 // errKeyFlag holds no part of the flag, in which somebody may have written the key itself.

@@ -43,6 +43,8 @@ func TestInspectCommand(t *testing.T) {
 		{"a segment with its init segment", "", []string{segment, "--init", init, "--key", kid.String() + ":" + key}, true, "track ", ""},
 		{"what is nothing", "hello", []string{"-"}, false, "", "neither a pssh box"},
 		{"no file", "", []string{filepath.Join(dir, "gone")}, false, "", "gone"},
+		{"a URL", "", []string{"https://media.example.com/vod/demo/seg_1.m4s?token=" + secret}, false, "", "curl"},
+		{"an init segment by URL", "", []string{segment, "--init", "https://media.example.com/init.mp4?token=" + secret}, false, "", "curl"},
 		{"no init segment", "", []string{segment, "--init", filepath.Join(dir, "gone")}, false, "", "gone"},
 		{"no key file", "", []string{file, "--key", kid.String() + ":" + filepath.Join(dir, "gone")}, false, "", "reading the file of KID " + kid.String()},
 		{"a key in the flag", "", []string{file, "--key", kid.String() + ":" + secret}, false, "", "reading the file of KID"},

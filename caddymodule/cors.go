@@ -17,8 +17,7 @@ func (q *request) allowCORS() {
 		header.Del(name)
 	}
 	if len(q.CORSOrigins) == 0 {
-		header.Set("Access-Control-Allow-Origin", "*")
-		header.Set("Access-Control-Expose-Headers", exposedHeaders)
+		setFields(header, [][2]string{{"Access-Control-Allow-Origin", "*"}, {"Access-Control-Expose-Headers", exposedHeaders}})
 		return
 	}
 	header.Add("Vary", "Origin")

@@ -169,7 +169,9 @@ const foreignKID = "98ee5596-cd3e-a20d-163a-e382420c6eff"
 
 func keyQuestionBody(contentID, kid, scheme string) string {
 	return fmt.Sprintf(`<CPIX xmlns="urn:dashif:org:cpix" contentId=%q version="2.3"><ContentKeyList><ContentKey kid=%q commonEncryptionScheme=%q/>`+
-		`</ContentKeyList><ContentKeyUsageRuleList><ContentKeyUsageRule kid=%q intendedTrackType="ALL"/></ContentKeyUsageRuleList></CPIX>`, contentID, kid, scheme, kid)
+		`</ContentKeyList><DRMSystemList><DRMSystem kid=%[2]q systemId="edef8ba9-79d6-4ace-a3c8-27dcd51d21ed"><PSSH/></DRMSystem></DRMSystemList>`+
+		`<ContentKeyUsageRuleList><ContentKeyUsageRule kid=%[2]q intendedTrackType="ALL"><VideoFilter/><AudioFilter/></ContentKeyUsageRule></ContentKeyUsageRuleList></CPIX>`,
+		contentID, kid, scheme)
 }
 
 // TestKeyServer speaks to the directive as any packager would.

@@ -269,6 +269,9 @@ func (t *keyTransport) exchange(ctx context.Context, method, target string, head
 		return keysource.HTTPResponse{}, fmt.Errorf("asking %s: %w", t.peer, err)
 	}
 	defer func() { _ = res.Body.Close() }()
+	if coding := res.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return keysource.HTTPResponse{}, fmt.Errorf("%s compressed its answer, which nobody asked for", t.peer)
+	}
 	answer := keysource.HTTPResponse{Status: res.StatusCode, Header: make(map[string]string, len(res.Header))}
 	if answer.Body, err = io.ReadAll(io.LimitReader(res.Body, t.maxSize+1)); err != nil {
 		return keysource.HTTPResponse{}, errors.New("reading the answer of " + t.peer)

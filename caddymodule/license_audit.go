@@ -54,11 +54,12 @@ func licenseEnd(g licensing.Grant) time.Time {
 // auditGrant writes the record of a license that was given, or of one that was renewed or released.
 func (q *request) auditGrant(o licenseOutcome) {
 	if o.result != resultCertificate {
+		o.kids = slices.Grow(o.kids, len(o.keys))
 		for _, key := range o.keys {
 			o.kids = append(o.kids, key.Key.KID().String())
 		}
 	}
-	fields := []zap.Field{zap.Strings("kids", o.kids)}
+	fields := append(make([]zap.Field, 0, 2), zap.Strings("kids", o.kids))
 	if !o.ends.IsZero() {
 		fields = append(fields, zap.Time("ends", o.ends))
 	}
@@ -97,11 +98,12 @@ func (q *request) countLicense(result, reason string) {
 func (q *request) audit(result, reason string, more ...zap.Field) {
 	q.countLicense(result, reason)
 	if entry := q.licenseLogger.Check(zap.InfoLevel, "license "+result); entry != nil {
-		entry.Write(slices.Concat([]zap.Field{
+		fields := make([]zap.Field, 0, 12)
+		entry.Write(append(append(fields,
 			zap.String("result", result), zap.String("reason", reason), zap.String("system", kindSystems[q.kind].Word()), zap.String("tenant", q.tenant),
 			zap.String("asset", string(q.seal.Asset)), zap.String("group", q.seal.Group), zap.String("subject", q.pseudonym()),
 			zap.String("country", q.identity.place.Country.String()),
-		}, more)...)
+		), more...)...)
 	}
 }
 

@@ -90,12 +90,11 @@ func (q *request) grantLicense(keys []licensing.GrantedKey, ends time.Time) erro
 		return errLicenseRequired
 	}
 	until := earlier(claims.Expires.Add(grantBeyond), ends)
-	for _, key := range keys {
-		if err := q.state.Grants.Add(q.r.Context(), q.grantOf(key.Key.KID()), until); err != nil {
-			return unavailable(err)
-		}
+	grants := make([]state.Grant, len(keys))
+	for i, key := range keys {
+		grants[i] = state.Grant{ID: q.grantOf(key.Key.KID()), Until: until}
 	}
-	return nil
+	return unavailable(q.state.Grants.Add(q.r.Context(), grants...))
 }
 
 // checkLicense lets a segment through if the session has a license for its key, or gets one within a moment. Without one it is given the

@@ -103,17 +103,26 @@ func (q *request) keepLicense(keys []licensing.GrantedKey, ends time.Time) error
 		return errLicenseRequired
 	}
 	ends = earlier(ends, q.licenseeUntil())
-	for _, key := range keys {
-		grant := q.keptGrantOf(key.Key.KID(), viewer)
-		known, err := q.state.Grants.Until(q.r.Context(), grant)
-		if err == nil && known.Before(ends) {
-			err = q.state.Grants.Add(q.r.Context(), grant, ends)
-		}
-		if err != nil {
-			return unavailable(err)
+	ids := q.keptGrantsOf(keys, viewer)
+	known, err := q.state.Grants.Until(q.r.Context(), ids...)
+	if err != nil {
+		return unavailable(err)
+	}
+	var longer []state.Grant
+	for i, id := range ids {
+		if known[i].Before(ends) {
+			longer = append(longer, state.Grant{ID: id, Until: ends})
 		}
 	}
-	return nil
+	return unavailable(q.state.Grants.Add(q.r.Context(), longer...))
+}
+
+func (q *request) keptGrantsOf(keys []licensing.GrantedKey, viewer string) [][16]byte {
+	ids := make([][16]byte, len(keys))
+	for i, key := range keys {
+		ids[i] = q.keptGrantOf(key.Key.KID(), viewer)
+	}
+	return ids
 }
 
 // releaseClearKey takes back the licenses for keys, and acknowledges that, after which the device forgets them. No key leaves, so that keys
@@ -136,21 +145,11 @@ func (q *request) releaseLicense(kids []drm.KID) error {
 	if q.RequireLicense == nil {
 		return nil
 	}
+	var grants [][16]byte
 	for _, kid := range kids {
-		if err := q.releaseGrants(q.grantsOf(kid)); err != nil {
-			return err
-		}
+		grants = append(grants, q.grantsOf(kid)...)
 	}
-	return nil
-}
-
-func (q *request) releaseGrants(grants [][16]byte) error {
-	for _, grant := range grants {
-		if err := q.state.Grants.Release(q.r.Context(), grant); err != nil {
-			return unavailable(err)
-		}
-	}
-	return nil
+	return unavailable(q.state.Grants.Release(q.r.Context(), grants...))
 }
 
 // recordProxied remembers what a license server gave or took back. A certificate opens nothing.
@@ -191,12 +190,12 @@ func (q *request) stillKept(keys []licensing.GrantedKey) (kept []licensing.Grant
 	if q.RequireLicense == nil || viewer == "" {
 		return nil, nil
 	}
-	for _, key := range keys {
-		until, err := q.state.Grants.Until(q.r.Context(), q.keptGrantOf(key.Key.KID(), viewer))
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		if q.now().Before(until) {
+	until, err := q.state.Grants.Until(q.r.Context(), q.keptGrantsOf(keys, viewer)...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	for i, key := range keys {
+		if q.now().Before(until[i]) {
 			kept = append(kept, key)
 		}
 	}
@@ -209,10 +208,9 @@ func (q *request) releaseKept(keys []licensing.GrantedKey) error {
 	if q.RequireLicense == nil {
 		return nil
 	}
+	var grants [][16]byte
 	for _, key := range keys {
-		if err := q.releaseGrants(q.grantsOf(key.Key.KID())[1:]); err != nil {
-			return err
-		}
+		grants = append(grants, q.grantsOf(key.Key.KID())[1:]...)
 	}
-	return nil
+	return unavailable(q.state.Grants.Release(q.r.Context(), grants...))
 }

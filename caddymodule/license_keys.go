@@ -110,7 +110,7 @@ func (q *request) classKeys(search *keySearch, title keysource.Title) ([]licensi
 	}
 	ctx, cancel := search.context(q.r.Context())
 	defer cancel()
-	var keys []licensing.GrantedKey
+	keys := make([]licensing.GrantedKey, 0, len(classes))
 	for _, class := range classes {
 		key, err := q.sourceOf(title.Group).ContentKey(ctx, keysource.Request{Title: title, Class: class})
 		switch {
@@ -158,8 +158,9 @@ func grantedKIDs(keys []licensing.GrantedKey) []drm.KID {
 // for. That none is left is refused.
 func (q *request) permittedAlone(keys []licensing.GrantedKey) (permitted []drm.ContentKey, err error) {
 	kept, refused := q.judgeKeys(keys)
-	for _, key := range kept {
-		permitted = append(permitted, key.Key)
+	permitted = make([]drm.ContentKey, len(kept))
+	for i, key := range kept {
+		permitted[i] = key.Key
 	}
 	if len(kept) == 0 && len(keys) > 0 {
 		return nil, refused[keys[0].Key.KID()]
@@ -187,6 +188,7 @@ func (q *request) judgeKeys(keys []licensing.GrantedKey) (kept []licensing.Grant
 		}
 		refused[key.Key.KID()] = reason
 	}
+	kept = make([]licensing.GrantedKey, 0, len(keys))
 	for _, key := range keys {
 		kid := key.Key.KID()
 		if refused[kid] == nil && !slices.ContainsFunc(kept, func(k licensing.GrantedKey) bool { return k.Key.KID() == kid }) {

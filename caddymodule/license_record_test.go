@@ -34,10 +34,10 @@ func keptUntil(t *testing.T, q *request, kid drm.KID) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if until.IsZero() {
+	if until[0].IsZero() {
 		return 0
 	}
-	return until.Sub(q.now())
+	return until[0].Sub(q.now())
 }
 
 // widevineGrant is a license of a license server over keys, for so long.
@@ -173,23 +173,27 @@ func TestRentalWithoutItsClient(t *testing.T) {
 	wantLease(t, "behind that window", q, 0, key)
 }
 
-// leavingStore calls written with each write, whose context has to be alive, and fails with the write of a number, from 1 on.
+// leavingStore calls written with each write, whose context has to be alive, and fails with the record of a number, from 1 on.
 type leavingStore struct {
 	state.GrantStore
 	written func()
 	fails   int
 }
 
-func (s *leavingStore) Grant(ctx context.Context, id [16]byte, until time.Time) error {
-	if s.fails--; s.fails == 0 {
-		return state.ErrUnavailable
+func (s *leavingStore) Grant(ctx context.Context, grants ...state.Grant) error {
+	for _, grant := range grants {
+		if s.fails--; s.fails == 0 {
+			return state.ErrUnavailable
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.GrantStore.Grant(ctx, grant); err != nil {
+			return err
+		}
+		s.written()
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	err := s.GrantStore.Grant(ctx, id, until)
-	s.written()
-	return err
+	return nil
 }
 
 // TestRecordsOfPlaybacks: of who has no name nothing is on record for longer than the playback may last.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/licensing"
+	"github.com/caddy-drm/caddy-drm/state"
 )
 
 // rental is what is on record of something that a viewer has rented: a title, or a key. It is two records, since the terms of a group may
@@ -24,18 +25,18 @@ func (q *request) rentalsOf(viewer, group string, keys []drm.ContentKey) ([]rent
 		names = append(names, "key "+key.KID().String())
 	}
 	rentals := make([]rental, len(names))
+	var ids [][16]byte
 	for i, name := range names {
-		r := rental{
-			windowID: digest16("license window", q.viewers, viewer, group, name), spanID: digest16("rental", q.viewers, viewer, group, name),
-		}
-		var err error
-		if r.window, err = q.state.Grants.Until(q.r.Context(), r.windowID); err == nil {
-			r.span, err = q.state.Grants.Until(q.r.Context(), r.spanID)
-		}
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		rentals[i] = r
+		r := &rentals[i]
+		r.windowID, r.spanID = digest16("license window", q.viewers, viewer, group, name), digest16("rental", q.viewers, viewer, group, name)
+		ids = append(ids, r.windowID, r.spanID)
+	}
+	until, err := q.state.Grants.Until(q.r.Context(), ids...) // at once: the state may be far away, and the viewer waits
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	for i := range rentals {
+		rentals[i].window, rentals[i].span = until[2*i], until[2*i+1]
 	}
 	return rentals, nil
 }
@@ -74,20 +75,16 @@ func (q *request) rentalWindow(group drm.Group, keys []drm.ContentKey) (end time
 // recordRentals puts on record what is not yet: a key that is first asked for later than the others is of the rental that they began. That the
 // client leaves meanwhile does not leave half of it behind; what the state did not take, the next license puts there.
 func (q *request) recordRentals(rentals []rental, window, span time.Time) error {
-	ctx, now := context.WithoutCancel(q.r.Context()), q.now()
-	add := func(id [16]byte, known, until time.Time) error {
-		if now.Before(known) {
-			return nil
+	now := q.now()
+	var begun []state.Grant
+	add := func(id [16]byte, known, until time.Time) {
+		if !now.Before(known) {
+			begun = append(begun, state.Grant{ID: id, Until: earlier(until, q.licenseeUntil())})
 		}
-		return unavailable(q.state.Grants.Add(ctx, id, earlier(until, q.licenseeUntil())))
 	}
 	for _, r := range rentals {
-		if err := add(r.windowID, r.window, window); err != nil {
-			return err
-		}
-		if err := add(r.spanID, r.span, span); err != nil {
-			return err
-		}
+		add(r.windowID, r.window, window)
+		add(r.spanID, r.span, span)
 	}
-	return nil
+	return unavailable(q.state.Grants.Add(context.WithoutCancel(q.r.Context()), begun...))
 }

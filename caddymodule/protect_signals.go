@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/manifest/dash"
 	"github.com/caddy-drm/caddy-drm/manifest/hls"
 )
@@ -57,13 +58,38 @@ func (t keyedTrack) hear(s *signal) {
 		if len(told.Pssh) > 0 && s.system.HasPssh() {
 			s.pssh = told.Pssh
 		}
-		if len(told.PlayReadyHeader) > 0 && s.system == drm.SystemPlayReady {
-			s.pro = told.PlayReadyHeader
-		}
-		if told.HLSKeyURI != "" && s.system == drm.SystemFairPlay {
-			s.skd = told.HLSKeyURI
+		switch s.system {
+		case drm.SystemPlayReady:
+			s.hearPlayReady(told)
+		case drm.SystemFairPlay:
+			if uri := toldKeyURI(told); uri != "" {
+				s.skd = uri
+			}
 		}
 	}
+}
+
+// hearPlayReady takes over an object that stands alone, in a box, or both: one half of it never goes with the other half of ours.
+func (s *signal) hearPlayReady(told keysource.Signal) {
+	box, _, err := drm.ParsePssh(told.Pssh)
+	boxed := err == nil && len(told.Pssh) > 0
+	switch alone := len(told.PlayReadyHeader) > 0; {
+	case alone:
+		s.pro = told.PlayReadyHeader
+		if !boxed {
+			s.pssh = drm.AppendPssh(nil, drm.Pssh{System: drm.SystemPlayReady, Data: s.pro})
+		}
+	case boxed:
+		s.pro = box.Data
+	}
+}
+
+// toldKeyURI is the URI for FairPlay: of its own, as servers of SPEKE 1 send it, or in the line that those of SPEKE 2 write.
+func toldKeyURI(told keysource.Signal) string {
+	if told.HLSKeyURI != "" {
+		return told.HLSKeyURI
+	}
+	return hls.KeyURI(told.HLSMedia, hls.KeyFormatFairPlay)
 }
 
 func (t keyedTrack) widevineInit() drm.WidevineInit {

@@ -108,14 +108,22 @@ func grantedAs(keys []drm.ContentKey) []licensing.GrantedKey {
 	return granted
 }
 
+// setFields sets fields by their canonical names. Their values stand in one slice, each with no room behind it, so that who adds to one takes
+// another.
+func setFields(header http.Header, fields [][2]string) {
+	values := make([]string, len(fields))
+	for i, field := range fields {
+		values[i] = field[1]
+		header[field[0]] = values[i : i+1 : i+1]
+	}
+}
+
 // writeSecret sends keys to the one who asked, and to no cache.
 func (q *request) writeSecret(contentType string, body []byte) {
 	q.setLicenseLinks()
-	header := q.w.Header()
-	header.Set("Content-Type", contentType)
-	header.Set("Cache-Control", cacheNoStore)
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
+	setFields(q.w.Header(), [][2]string{
+		{"Content-Type", contentType}, {"Cache-Control", cacheNoStore}, {"X-Content-Type-Options", "nosniff"}, {"Content-Length", strconv.Itoa(len(body))},
+	})
 	countServed(q.kind, 0)
 	q.w.WriteHeader(http.StatusOK)
 	if q.r.Method != http.MethodHead {

@@ -5,12 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/keysource"
@@ -70,21 +68,6 @@ func (q *request) beginsNothing() bool {
 	return err == nil && challenge.Purpose == licensing.PurposeCertificate
 }
 
-// readLicenseBody reads the body of a license request within its bounds.
-func (q *request) readLicenseBody(limit int64) ([]byte, error) {
-	if q.license.bodyRead {
-		return q.license.body, nil
-	}
-	conn := http.NewResponseController(q.w)
-	_ = conn.SetReadDeadline(time.Now().Add(licenseRequestTimeout)) // not every writer has one
-	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, limit))
-	if err != nil {
-		return nil, errors.Join(errBody, err) // the deadline stays for what is left of the body
-	}
-	_ = conn.SetReadDeadline(time.Time{}) // the server would take its end for the client's leave, while others are waited for
-	return body, nil
-}
-
 // serveProxiedLicense hands a license request on to the license server of its system, once it is clear that the viewer may have every key
 // that it names, and the answer back.
 func (q *request) serveProxiedLicense() error {
@@ -102,6 +85,9 @@ func (q *request) serveProxiedLicense() error {
 	q.license.challenge = challenge
 	grant, err := q.grant(server, challenge)
 	if err != nil {
+		return err
+	}
+	if err := q.checkTitle(server, challenge); err != nil {
 		return err
 	}
 	question, err := server.question(grant, challenge)
@@ -122,6 +108,9 @@ func (q *request) serveProxiedLicense() error {
 	result := q.resultOf(challenge)
 	if err := q.recordProxied(grant, challenge, result); err != nil {
 		return err
+	}
+	if result == resultGrant || result == resultRenewal {
+		q.rememberTitle(server, grant, license)
 	}
 	q.auditGrant(licenseOutcome{result: result, keys: grant.Keys, ends: licenseEnd(grant)})
 	q.writeSecret(contentType, license)

@@ -41,6 +41,8 @@ type SharedState struct {
 	Revocations *state.Revocations
 	Replay      state.Replay
 	Grants      *state.Grants
+	// Titles are those that licenses were given for, apart from Grants: in memory neither takes the other's room.
+	Titles *state.Grants
 	// Cuts is where Periods of live MPDs begin. Nil: in the memory of this node.
 	Cuts *state.Cuts
 	// OpenOnFailure admits viewers although it is not known who has been revoked.

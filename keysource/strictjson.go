@@ -29,6 +29,7 @@ type jsonMember struct {
 // reader of a review and the program could take different ones; invalid UTF-8; and bytes behind the value. Errors name path
 // and line and quote nothing of a value.
 func readStrictJSON(data []byte) (any, error) {
+	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")) // a reader may pass a byte order mark over (RFC 8259, 8.1)
 	if !utf8.Valid(data) {
 		return nil, errors.New("not UTF-8")
 	}

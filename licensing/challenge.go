@@ -39,6 +39,8 @@ type Challenge struct {
 	Persistent bool
 	// Streams is set if it names a license that, by its own words, is not kept on the device (Widevine).
 	Streams bool
+	// LicenseID names the license that the message is about, as WidevineLicenseID names the one in an answer; empty if it says none (Widevine).
+	LicenseID string
 	// Body is what goes to the license server.
 	Body []byte
 	// Form is how the player wrote it, for FairPlay.

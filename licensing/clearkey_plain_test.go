@@ -19,7 +19,7 @@ func TestPlainRequests(t *testing.T) {
 		`{"kids":["` + kidText(3) + `","` + kidText(1) + `"],"type":"temporary"}`:          true,
 		temporary(manyKIDs(MaxClearKeyKIDs)):                                               true,
 		temporary(manyKIDs(MaxClearKeyKIDs + 1)):                                           false,
-		`{"kids":["` + kidText(3) + `","` + kidText(3) + `"],"type":"temporary"}`:          false,
+		`{"kids":["` + kidText(3) + `","` + kidText(3) + `"],"type":"temporary"}`:          true,
 		`{"kids":["` + kidText(3) + `" ,` + kidText(1) + `"],"type":"temporary"}`:          false,
 		`{"kids":["` + kidText(1)[:20] + "\r\n" + `"],"type":"temporary"}`:                 false,
 		`{"kids":["ASNFZ4mrze8BI0VniavN7x"],"type":"temporary"}`:                           false,

@@ -2,6 +2,7 @@ package licensing
 
 import (
 	"encoding/base64"
+	"slices"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 )
@@ -18,19 +19,19 @@ import (
 func BuildClearKeyLicense(allowed []drm.ContentKey, req ClearKeyRequest) ([]byte, error) {
 	const perKey = len(`{"kty":"oct","kid":"","k":""},`) + 2*22
 	license := append(make([]byte, 0, len(`{"keys":[],"type":"persistent-license"}`)+perKey*len(req.KIDs)), `{"keys":[`...)
-	given := make(map[drm.KID]bool, len(req.KIDs))
-	for _, kid := range req.KIDs {
+	given := 0
+	for i, kid := range req.KIDs {
 		key, ok := lookupKey(allowed, kid)
-		if !ok || given[kid] {
+		if !ok || slices.Contains(req.KIDs[:i], kid) { // of 64 at most
 			continue
 		}
-		if len(given) > 0 {
+		if given > 0 {
 			license = append(license, ',')
 		}
-		given[kid] = true
+		given++
 		license = appendJWK(license, key)
 	}
-	if len(given) == 0 {
+	if given == 0 {
 		return nil, ErrNoKeys
 	}
 	sessionType := SessionTemporary
@@ -61,7 +62,8 @@ func BuildClearKeyAcknowledgment(release ClearKeyRequest) []byte {
 func appendJWK(dst []byte, key drm.ContentKey) []byte {
 	secret := key.Secret()
 	dst = append(dst, `{"kty":"oct","kid":"`...)
-	dst = append(dst, key.KID().Base64URL()...)
+	kid := key.KID()
+	dst = base64.RawURLEncoding.AppendEncode(dst, kid[:])
 	dst = append(dst, `","k":"`...)
 	dst = base64.RawURLEncoding.AppendEncode(dst, secret[:])
 	return append(dst, `"}`...)

@@ -106,7 +106,8 @@ func (c *Challenge) readWidevineContent(b []byte) error {
 			}
 			c.Unread = true
 		case contentExisting: // no other keys than that license had
-			c.ofLicense, c.Streams = true, ofStreaming(field.bytes)
+			c.ofLicense = true
+			c.readExisting(field.bytes)
 		default:
 			c.Unread = true
 		}
@@ -114,15 +115,15 @@ func (c *Challenge) readWidevineContent(b []byte) error {
 	return nil
 }
 
-// ofStreaming reports whether the identification of a license says that it is one for streaming. Nothing is refused by it, and what cannot be
-// read does not say so.
-func ofStreaming(existing []byte) bool {
+// readExisting notes which license is named, and whether it says that it is one for streaming. What cannot be read says neither.
+func (c *Challenge) readExisting(existing []byte) {
 	license, err := onceEach(existing)
 	if err != nil {
-		return false
+		return
 	}
 	id, err := onceEach(license[1].bytes)
-	return err == nil && id[4].wire == wireVarint && id[4].value == licenseStreaming
+	c.Streams = err == nil && id[idType].wire == wireVarint && id[idType].value == licenseStreaming
+	c.LicenseID = nameOfLicense(license[1].bytes)
 }
 
 // readWidevinePssh reads initialization data in the fields numbered data, with or without its box, and the kind of license.

@@ -7,9 +7,13 @@ import (
 
 func TestPublic(t *testing.T) {
 	for text, want := range map[string]string{
-		"https://u:p@h.example/vod/~s.AAAA/~BBBB/seg_1.m4s?token=x": "https://h.example/vod/~…/~…/seg_1.m4s?…",
-		"https://h.example/vod/.drm/clearkey/AAAA":                  "https://h.example/vod/.drm/clearkey/…",
-		"https://h.example/hdntl=exp=1~acl=*~hmac=2/a.mpd":          "https://h.example/…/a.mpd",
+		"https://u:p@h.example/vod/~s.AAAA/~BBBB/seg_1.m4s?token=x":                   "https://h.example/vod/~…/~…/seg_1.m4s?…",
+		"https://h.example/vod/.drm/clearkey/AAAA":                                    "https://h.example/vod/.drm/clearkey/…",
+		"https://h.example/vod/.drm/~s.BBBB/widevine/AAAA":                            "https://h.example/vod/.drm/~…/widevine/…",
+		"https://h.example/vod/.drm/~s.BBBB/fairplay/cert/AAAA":                       "https://h.example/vod/.drm/~…/fairplay/cert/…",
+		"https://h.example/vod/.drm/fairplay/cert/AAAA":                               "https://h.example/vod/.drm/fairplay/cert/…",
+		"https://h.example/.drm/~s.BBBB/key/aaaa-_9/0123456789abcdef0123456789abcdef": "https://h.example/.drm/~…/key/…/0123456789abcdef0123456789abcdef",
+		"https://h.example/hdntl=exp=1~acl=*~hmac=2/a.mpd":                            "https://h.example/…/a.mpd",
 		"/license":                     "/license",
 		"skd://key-id":                 "skd://key-id",
 		"https://h.example/a\x1b[2J":   "…",

@@ -2,7 +2,10 @@ package probe
 
 import (
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/caddy-drm/caddy-drm/drm"
 )
 
 // longElement is how long an element of a path may be that is printed: longer ones hold signatures.
@@ -19,11 +22,12 @@ func public(text string) string {
 		b.WriteString(u.Scheme + "://" + u.Host)
 	}
 	elements := strings.Split(u.EscapedPath(), "/")
+	endpoint := slices.Index(elements, ".drm")
 	for i, element := range elements {
 		switch {
 		case strings.HasPrefix(element, "~"):
 			elements[i] = "~…"
-		case strings.ContainsAny(element, "=~") || len(element) > longElement || i >= 2 && elements[i-2] == ".drm":
+		case strings.ContainsAny(element, "=~") || len(element) > longElement || endpoint >= 0 && i > endpoint && !saysNothing(element):
 			elements[i] = "…"
 		}
 	}
@@ -32,6 +36,15 @@ func public(text string) string {
 		b.WriteString("?…")
 	}
 	return visible(b.String())
+}
+
+// endpointWords are those of endpoints, behind .drm.
+var endpointWords = []string{"clearkey", "widevine", "playready", "fairplay", "cert", "key", "config"}
+
+// saysNothing reports whether an element behind .drm is no seal: one of the words, or a key ID.
+func saysNothing(element string) bool {
+	_, err := drm.ParseKID(element)
+	return slices.Contains(endpointWords, element) || err == nil
 }
 
 // bare is a URL without the elements that this gateway puts into paths: seals, sessions and numbers. It is false if there are none.

@@ -4,19 +4,26 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
 
-// GrantStore keeps what licenses were granted, for all nodes. An id is a digest of the session and the key, made by the caller. It is safe
-// for concurrent use.
+// Grant is a license that was granted, and until when. ID is a digest of what it is for, such as the session and the key, made by the caller.
+type Grant struct {
+	ID    [16]byte
+	Until time.Time
+}
+
+// GrantStore keeps what licenses were granted, for all nodes. Each method asks about many at once, since a license is on several records and
+// its viewer waits: a store far away is asked in one round trip. It is safe for concurrent use.
 type GrantStore interface {
-	// Grant remembers id until that time.
-	Grant(ctx context.Context, id [16]byte, until time.Time) error
-	// Granted returns until when id is remembered; the zero time: it is not.
-	Granted(ctx context.Context, id [16]byte) (until time.Time, err error)
-	// Release forgets id before its time.
-	Release(ctx context.Context, id [16]byte) error
+	// Grant remembers each grant until its time. An error may leave some of them remembered.
+	Grant(ctx context.Context, grants ...Grant) error
+	// Granted returns until when each id is remembered, in their order; the zero time: it is not.
+	Granted(ctx context.Context, ids ...[16]byte) (until []time.Time, err error)
+	// Release forgets ids before their time. An error may leave some of them.
+	Release(ctx context.Context, ids ...[16]byte) error
 }
 
 // ErrNotGranted is returned by Wait for a session that has no license for the key.
@@ -31,7 +38,8 @@ type Grants struct {
 	mu    sync.Mutex
 	known map[[16]byte]knownGrant   // kept as long as it holds
 	early map[[16]byte]earlySegment // what a track was given before its license
-	heard chan struct{}             // closed, and made anew, with each grant of this node
+	// waiting are those who wait for a grant that this node may make, by its ID. Each is told once, by a channel with room for that.
+	waiting map[[16]byte][]chan struct{}
 
 	earlySweep sweep
 }
@@ -61,37 +69,55 @@ const (
 // NewGrants returns the view of a node.
 func NewGrants(store GrantStore, now func() time.Time) *Grants {
 	return &Grants{
-		store: store, now: now, known: make(map[[16]byte]knownGrant), early: make(map[[16]byte]earlySegment), heard: make(chan struct{}),
+		store: store, now: now, known: make(map[[16]byte]knownGrant), early: make(map[[16]byte]earlySegment),
+		waiting: make(map[[16]byte][]chan struct{}),
 	}
 }
 
-// Add grants id until that time, on all nodes.
-func (g *Grants) Add(ctx context.Context, id [16]byte, until time.Time) error {
-	if err := g.store.Grant(ctx, id, until); err != nil {
+// Add makes grants, on all nodes.
+func (g *Grants) Add(ctx context.Context, grants ...Grant) error {
+	if len(grants) == 0 {
+		return nil
+	}
+	if err := g.store.Grant(ctx, grants...); err != nil {
 		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.remember(id, until)
-	close(g.heard)
-	g.heard = make(chan struct{})
+	for _, grant := range grants {
+		g.remember(grant.ID, grant.Until)
+		for _, heard := range g.waiting[grant.ID] {
+			select {
+			case heard <- struct{}{}:
+			default: // told already
+			}
+		}
+	}
 	return nil
 }
 
-// Release ends a grant: here at once, on other nodes within grantFresh and their next request.
-func (g *Grants) Release(ctx context.Context, id [16]byte) error {
-	if err := g.store.Release(ctx, id); err != nil {
+// Release ends grants: here at once, on other nodes within grantFresh and their next request.
+func (g *Grants) Release(ctx context.Context, ids ...[16]byte) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := g.store.Release(ctx, ids...); err != nil {
 		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.known, id)
+	for _, id := range ids {
+		delete(g.known, id)
+	}
 	return nil
 }
 
-// Until returns until when id is granted, by the store; the zero time: it is not.
-func (g *Grants) Until(ctx context.Context, id [16]byte) (time.Time, error) {
-	return g.store.Granted(ctx, id)
+// Until returns until when each of ids is granted, by the store; the zero time: it is not.
+func (g *Grants) Until(ctx context.Context, ids ...[16]byte) ([]time.Time, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return g.store.Granted(ctx, ids...)
 }
 
 func (g *Grants) remember(id [16]byte, until time.Time) {
@@ -112,12 +138,14 @@ func (g *Grants) remember(id [16]byte, until time.Time) {
 // Wait returns nil as soon as one of ids is granted, and ErrNotGranted if none is within that time. Any other error is the store's: nobody
 // can tell then.
 func (g *Grants) Wait(ctx context.Context, wait time.Duration, ids ...[16]byte) error {
+	if g.knows(ids) {
+		return nil
+	}
 	deadline := g.now().Add(wait)
-	for {
-		granted, heard := g.knows(ids)
-		if granted {
-			return nil
-		}
+	heard := make(chan struct{}, 1)
+	g.listen(heard, ids)
+	defer g.leave(heard, ids)
+	for !g.knows(ids) {
 		granted, err := g.ask(ctx, ids)
 		if granted || err != nil {
 			return err
@@ -126,15 +154,36 @@ func (g *Grants) Wait(ctx context.Context, wait time.Duration, ids ...[16]byte) 
 		if left <= 0 {
 			return ErrNotGranted
 		}
-		if err := g.pause(ctx, heard, min(left, grantPoll)); err != nil {
+		if err := pause(ctx, heard, min(left, grantPoll)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// listen has heard told of each grant of ids, until leave.
+func (g *Grants) listen(heard chan struct{}, ids [][16]byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, id := range ids {
+		g.waiting[id] = append(g.waiting[id], heard)
+	}
+}
+
+func (g *Grants) leave(heard chan struct{}, ids [][16]byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, id := range ids {
+		left := slices.DeleteFunc(g.waiting[id], func(other chan struct{}) bool { return other == heard })
+		if g.waiting[id] = left; len(left) == 0 {
+			delete(g.waiting, id)
 		}
 	}
 }
 
-// knows reports whether this node knows that one of ids is granted, and returns what is closed with its next grant. What it has not asked
-// about for a while it asks about behind the request, which does not wait for the store.
-func (g *Grants) knows(ids [][16]byte) (granted bool, heard <-chan struct{}) {
+// knows reports whether this node knows that one of ids is granted. What it has not asked about for a while it asks about behind the request,
+// which does not wait for the store.
+func (g *Grants) knows(ids [][16]byte) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
@@ -147,26 +196,26 @@ func (g *Grants) knows(ids [][16]byte) (granted bool, heard <-chan struct{}) {
 			g.known[id] = knownGrant{known.until, now}
 			go g.askAgain(id)
 		}
-		return true, g.heard
+		return true
 	}
-	return false, g.heard
+	return false
 }
 
-// ask asks the store for each of ids until one is granted.
+// ask asks the store whether one of ids is granted.
 func (g *Grants) ask(ctx context.Context, ids [][16]byte) (granted bool, err error) {
-	for _, id := range ids {
-		until, err := g.store.Granted(ctx, id)
-		if err != nil {
-			return false, err
-		}
-		if g.now().Before(until) {
-			g.mu.Lock()
-			g.remember(id, until)
-			g.mu.Unlock()
-			return true, nil
+	until, err := g.store.Granted(ctx, ids...)
+	if err != nil {
+		return false, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, id := range ids {
+		if g.now().Before(until[i]) {
+			g.remember(id, until[i])
+			granted = true
 		}
 	}
-	return false, nil
+	return granted, nil
 }
 
 // askAgain finds out whether a grant has been released on another node. While the store cannot tell, it holds.
@@ -179,14 +228,14 @@ func (g *Grants) askAgain(id [16]byte) {
 	if _, known := g.known[id]; !known || err != nil {
 		return
 	}
-	if g.now().Before(until) {
-		g.remember(id, until)
+	if g.now().Before(until[0]) {
+		g.remember(id, until[0])
 	} else {
 		delete(g.known, id)
 	}
 }
 
-func (g *Grants) pause(ctx context.Context, heard <-chan struct{}, length time.Duration) error {
+func pause(ctx context.Context, heard <-chan struct{}, length time.Duration) error {
 	timer := time.NewTimer(length)
 	defer timer.Stop()
 	select {
@@ -242,19 +291,28 @@ func NewMemoryGrants(now func() time.Time) *MemoryGrants {
 	return &MemoryGrants{now: now, grants: make(map[[16]byte]time.Time)}
 }
 
-// Grant implements GrantStore. Where maxGrants hold it fails: who was let in is not forgotten for somebody new.
-func (m *MemoryGrants) Grant(_ context.Context, id [16]byte, until time.Time) error {
+// Grant implements GrantStore. Where there would be more than maxGrants it fails, and remembers nothing: who was let in is not forgotten for
+// somebody new.
+func (m *MemoryGrants) Grant(_ context.Context, grants ...Grant) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, known := m.grants[id]; !known && len(m.grants) >= maxGrants {
+	fresh := 0
+	for _, grant := range grants {
+		if _, known := m.grants[grant.ID]; !known {
+			fresh++
+		}
+	}
+	if fresh > 0 && len(m.grants)+fresh > maxGrants {
 		if now := m.now(); m.sweep.due(now) {
 			maps.DeleteFunc(m.grants, func(_ [16]byte, until time.Time) bool { return !now.Before(until) })
 		}
-		if len(m.grants) >= maxGrants {
+		if len(m.grants)+fresh > maxGrants {
 			return ErrUnavailable
 		}
 	}
-	m.grants[id] = until
+	for _, grant := range grants {
+		m.grants[grant.ID] = grant.Until
+	}
 	return nil
 }
 
@@ -274,16 +332,22 @@ func (s *sweep) due(now time.Time) bool {
 }
 
 // Granted implements GrantStore.
-func (m *MemoryGrants) Granted(_ context.Context, id [16]byte) (time.Time, error) {
+func (m *MemoryGrants) Granted(_ context.Context, ids ...[16]byte) ([]time.Time, error) {
+	until := make([]time.Time, len(ids))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.grants[id], nil
+	for i, id := range ids {
+		until[i] = m.grants[id]
+	}
+	return until, nil
 }
 
 // Release implements GrantStore.
-func (m *MemoryGrants) Release(_ context.Context, id [16]byte) error {
+func (m *MemoryGrants) Release(_ context.Context, ids ...[16]byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.grants, id)
+	for _, id := range ids {
+		delete(m.grants, id)
+	}
 	return nil
 }

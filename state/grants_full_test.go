@@ -19,7 +19,9 @@ func TestFullGrants(t *testing.T) {
 	start := time.Unix(1_800_000_000, 0)
 	now := start
 	store := NewMemoryGrants(func() time.Time { return now })
-	grant := func(n int, until time.Time) error { return store.Grant(context.Background(), numberedID(n), until) }
+	grant := func(n int, until time.Time) error {
+		return store.Grant(context.Background(), Grant{numberedID(n), until})
+	}
 	for n := range maxGrants {
 		until := start.Add(time.Second)
 		if n == 0 {
@@ -43,7 +45,7 @@ func TestFullGrants(t *testing.T) {
 			t.Errorf("%s: %v", step.what, err)
 		}
 	}
-	if until, err := store.Granted(context.Background(), numberedID(0)); err != nil || !until.Equal(start.Add(time.Hour)) {
+	if until, err := store.Granted(context.Background(), numberedID(0)); err != nil || !until[0].Equal(start.Add(time.Hour)) {
 		t.Errorf("what holds was forgotten: %v, %v", until, err)
 	}
 	if len(store.grants) != 2 {

@@ -12,33 +12,33 @@ func TestGrantStores(t *testing.T) {
 	everywhere(t, func(t *testing.T, s stores) {
 		store := s.grants
 		id := [16]byte{1}
-		if until, err := store.Granted(t.Context(), id); err != nil || !until.IsZero() {
+		if until, err := store.Granted(t.Context(), id); err != nil || !until[0].IsZero() {
 			t.Errorf("before: %s, %v", until, err)
 		}
 		end := time.Now().Add(time.Minute)
-		if err := store.Grant(t.Context(), id, end); err != nil {
+		if err := store.Grant(t.Context(), Grant{id, end}); err != nil {
 			t.Fatal(err)
 		}
 		until, err := store.Granted(t.Context(), id)
-		if err != nil || until.Sub(end).Abs() > 2*time.Second {
+		if err != nil || until[0].Sub(end).Abs() > 2*time.Second {
 			t.Errorf("granted until %s, %v; want %s", until, err, end)
 		}
-		if until, _ := store.Granted(t.Context(), [16]byte{2}); !until.IsZero() {
+		if until, err := store.Granted(t.Context(), [16]byte{2}); err != nil || !until[0].IsZero() {
 			t.Error("another session has the grant, too")
 		}
 		other := [16]byte{3}
-		if err := store.Grant(t.Context(), other, end); err != nil {
+		if err := store.Grant(t.Context(), Grant{other, end}); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 { // the second time there is nothing to release
 			if err := store.Release(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
-			if until, err := store.Granted(t.Context(), id); err != nil || !until.IsZero() {
+			if until, err := store.Granted(t.Context(), id); err != nil || !until[0].IsZero() {
 				t.Errorf("released: %s, %v", until, err)
 			}
 		}
-		if until, err := store.Granted(t.Context(), other); err != nil || until.IsZero() {
+		if until, err := store.Granted(t.Context(), other); err != nil || until[0].IsZero() {
 			t.Errorf("another grant went with it: %v", err)
 		}
 	})
@@ -54,7 +54,7 @@ func TestGrantsWait(t *testing.T) {
 		}
 		go func() {
 			time.Sleep(time.Second)
-			_ = here.Add(context.Background(), id, time.Now().Add(time.Hour))
+			_ = here.Add(context.Background(), Grant{id, time.Now().Add(time.Hour)})
 		}()
 		start = time.Now()
 		if err := here.Wait(t.Context(), 2*time.Second, id); err != nil || time.Since(start) != time.Second {
@@ -63,7 +63,7 @@ func TestGrantsWait(t *testing.T) {
 		other := [16]byte{2}
 		go func() {
 			time.Sleep(time.Second + time.Millisecond)
-			_ = here.Add(context.Background(), other, time.Now().Add(time.Hour))
+			_ = here.Add(context.Background(), Grant{other, time.Now().Add(time.Hour)})
 		}()
 		start = time.Now()
 		if err := there.Wait(t.Context(), 2*time.Second, other); err != nil || time.Since(start) > time.Second+grantPoll {
@@ -88,7 +88,7 @@ func TestGrantsRelease(t *testing.T) {
 		here, there := NewGrants(store, time.Now), NewGrants(store, time.Now)
 		id, kept := [16]byte{1}, [16]byte{2}
 		until := time.Now().Add(time.Hour)
-		if err := here.Add(t.Context(), kept, until); err != nil {
+		if err := here.Add(t.Context(), Grant{kept, until}); err != nil {
 			t.Fatal(err)
 		}
 		holds := func(g *Grants, want bool, when string) {
@@ -101,7 +101,7 @@ func TestGrantsRelease(t *testing.T) {
 		}
 		holds(here, true, "one of two, on its node")
 		holds(there, true, "one of two, on another")
-		if end, err := here.Until(t.Context(), kept); err != nil || !end.Equal(until) {
+		if end, err := here.Until(t.Context(), kept); err != nil || !end[0].Equal(until) {
 			t.Errorf("until %s, %v; want %s", end, err, until)
 		}
 		store.broken = true
@@ -118,7 +118,7 @@ func TestGrantsRelease(t *testing.T) {
 		time.Sleep(grantFresh)
 		holds(there, true, "on another, the request behind which it asks")
 		holds(there, false, "on another, from then on")
-		if err := there.Add(t.Context(), kept, until); err != nil {
+		if err := there.Add(t.Context(), Grant{kept, until}); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
@@ -136,18 +136,18 @@ type brokenGrants struct {
 	broken bool
 }
 
-func (b *brokenGrants) Granted(ctx context.Context, id [16]byte) (time.Time, error) {
+func (b *brokenGrants) Granted(ctx context.Context, ids ...[16]byte) ([]time.Time, error) {
 	if b.broken {
-		return time.Time{}, ErrUnavailable
+		return nil, ErrUnavailable
 	}
-	return b.GrantStore.Granted(ctx, id)
+	return b.GrantStore.Granted(ctx, ids...)
 }
 
-func (b *brokenGrants) Release(ctx context.Context, id [16]byte) error {
+func (b *brokenGrants) Release(ctx context.Context, ids ...[16]byte) error {
 	if b.broken {
 		return ErrUnavailable
 	}
-	return b.GrantStore.Release(ctx, id)
+	return b.GrantStore.Release(ctx, ids...)
 }
 
 func TestEarlySegment(t *testing.T) {

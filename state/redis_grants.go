@@ -25,46 +25,70 @@ func (s *RedisGrants) key(id [16]byte) string {
 }
 
 // Grant implements GrantStore.
-func (s *RedisGrants) Grant(ctx context.Context, id [16]byte, until time.Time) error {
-	client, err := s.redis.get()
-	if err != nil {
-		return err
-	}
-	left := until.Sub(s.now())
-	if left <= 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
-	defer cancel()
-	seconds := int64((left + time.Second - 1) / time.Second)
-	return failed("license grants", client.Do(ctx, client.B().Set().Key(s.key(id)).Value("1").ExSeconds(seconds).Build()).Error())
+func (s *RedisGrants) Grant(ctx context.Context, grants ...Grant) error {
+	now := s.now()
+	_, err := s.ask(ctx, len(grants), func(client rueidis.Client, i int) (command rueidis.Completed, ok bool) {
+		left := grants[i].Until.Sub(now)
+		if left <= 0 {
+			return command, false
+		}
+		seconds := int64((left + time.Second - 1) / time.Second)
+		return client.B().Set().Key(s.key(grants[i].ID)).Value("1").ExSeconds(seconds).Build(), true
+	})
+	return err
 }
 
 // Granted implements GrantStore.
-func (s *RedisGrants) Granted(ctx context.Context, id [16]byte) (time.Time, error) {
-	client, err := s.redis.get()
+func (s *RedisGrants) Granted(ctx context.Context, ids ...[16]byte) ([]time.Time, error) {
+	answers, err := s.ask(ctx, len(ids), func(client rueidis.Client, i int) (rueidis.Completed, bool) {
+		return client.B().Pttl().Key(s.key(ids[i])).Build(), true
+	})
 	if err != nil {
-		return time.Time{}, err
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
-	defer cancel()
-	left, err := client.Do(ctx, client.B().Pttl().Key(s.key(id)).Build()).AsInt64()
-	if rueidis.IsRedisNil(err) || err == nil && left <= 0 { // -2 is none, and -1 would be one without an end, which we do not make
-		return time.Time{}, nil
+	now := s.now()
+	until := make([]time.Time, len(ids))
+	for i, answer := range answers {
+		left, err := answer.AsInt64()
+		switch {
+		case rueidis.IsRedisNil(err), err == nil && left <= 0: // -2 is none, and -1 would be one without an end, which we do not make
+		case err != nil:
+			return nil, failed("license grants", err)
+		default:
+			until[i] = now.Add(time.Duration(left) * time.Millisecond)
+		}
 	}
-	if err != nil {
-		return time.Time{}, failed("license grants", err)
-	}
-	return s.now().Add(time.Duration(left) * time.Millisecond), nil
+	return until, nil
 }
 
 // Release implements GrantStore. A key that expires at once is deleted, by a command that operators have allowed already.
-func (s *RedisGrants) Release(ctx context.Context, id [16]byte) error {
+func (s *RedisGrants) Release(ctx context.Context, ids ...[16]byte) error {
+	_, err := s.ask(ctx, len(ids), func(client rueidis.Client, i int) (rueidis.Completed, bool) {
+		return client.B().Pexpire().Key(s.key(ids[i])).Milliseconds(0).Build(), true
+	})
+	return err
+}
+
+// ask sends n commands at once, to each server of a cluster those for it, and returns the answers, none of which is an error but that there is
+// nothing. What command leaves out is not sent, and answered by nothing.
+func (s *RedisGrants) ask(ctx context.Context, n int, command func(rueidis.Client, int) (rueidis.Completed, bool)) ([]rueidis.RedisResult, error) {
 	client, err := s.redis.get()
 	if err != nil {
-		return err
+		return nil, err
+	}
+	commands := make(rueidis.Commands, 0, n)
+	for i := range n {
+		if c, ok := command(client, i); ok {
+			commands = append(commands, c)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
 	defer cancel()
-	return failed("license grants", client.Do(ctx, client.B().Pexpire().Key(s.key(id)).Milliseconds(0).Build()).Error())
+	answers := client.DoMulti(ctx, commands...)
+	for _, answer := range answers {
+		if err := answer.Error(); err != nil && !rueidis.IsRedisNil(err) {
+			return nil, failed("license grants", err)
+		}
+	}
+	return answers, nil
 }

@@ -216,14 +216,15 @@ func (w *writer) system(s System) {
 	for _, name := range s.Wants {
 		wants[name] = true
 	}
-	write := func(name string, b []byte, attributes ...string) {
+	writeAs := func(name, want string, b []byte, attributes ...string) {
 		switch {
 		case len(b) > 0:
 			w.value("cpix:"+name, b, attributes...)
-		case wants[name]:
+		case wants[want]:
 			w.empty("cpix:"+name, attributes...)
 		}
 	}
+	write := func(name string, b []byte, attributes ...string) { writeAs(name, name, b, attributes...) }
 	write(WantPssh, s.Pssh)
 	write(WantContentProtection, s.ContentProtection, "robustness", ifElse(w.version == version24, s.Robustness, ""))
 	write(WantURIExtXKey, []byte(s.HLSKeyURI))
@@ -231,8 +232,8 @@ func (w *writer) system(s System) {
 		w.speke1(s, wants)
 		return
 	}
-	write(WantHLSSignaling, s.HLSMultivariant, "playlist", ifElse(w.version == version24, "multiVariant", "master"))
-	write(WantHLSSignaling, s.HLSMedia, "playlist", "media")
+	writeAs(elementHLSSignaling, WantHLSMultivariant, s.HLSMultivariant, "playlist", ifElse(w.version == version24, "multiVariant", "master"))
+	writeAs(elementHLSSignaling, WantHLSMedia, s.HLSMedia, "playlist", "media")
 	write(WantSmoothHeader, s.PlayReadyHeader)
 }
 

@@ -42,13 +42,16 @@ type System struct {
 	Wants []string
 }
 
-// Names of the elements of System, for Wants.
+// Names of the elements of System, for Wants. There is an HLSSignalingData for each kind of playlist.
 const (
 	WantPssh              = "PSSH"
 	WantContentProtection = "ContentProtectionData"
-	WantHLSSignaling      = "HLSSignalingData"
+	WantHLSMultivariant   = elementHLSSignaling + " of multivariant playlists"
+	WantHLSMedia          = elementHLSSignaling + " of media playlists"
 	WantURIExtXKey        = "URIExtXKey"
 	WantSmoothHeader      = "SmoothStreamingProtectionHeaderData"
+
+	elementHLSSignaling = "HLSSignalingData"
 )
 
 // Period is a ContentKeyPeriod element.

@@ -1,6 +1,7 @@
 package cpix
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
@@ -27,6 +28,9 @@ type ParseOptions struct {
 
 var versionPattern = regexp.MustCompile(`^2\.[0-9]$`)
 
+// byteOrderMark may stand in front of a document, and is no part of it (XML 1.0, 4.3.3). A signature does not cover it.
+const byteOrderMark = "\xEF\xBB\xBF"
+
 // Parse reads a document of at most MaxSize bytes.
 //
 // Beyond what is no XML or no CPIX it refuses document types and entities, KIDs, period IDs and single elements that stand twice, two
@@ -36,6 +40,7 @@ var versionPattern = regexp.MustCompile(`^2\.[0-9]$`)
 //
 // Source: CPIX, 5.2 and 6.
 func Parse(data []byte, options ParseOptions) (*Document, error) {
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
 	root, err := readTree(data)
 	if err != nil {
 		return nil, err
@@ -290,7 +295,7 @@ func (p *parser) systemChild(s *System, c *node) (err error) {
 		s.Robustness, _ = c.attribute("robustness")
 	case WantSmoothHeader:
 		s.PlayReadyHeader, err = content(s, c, s.PlayReadyHeader, WantSmoothHeader)
-	case WantHLSSignaling:
+	case elementHLSSignaling:
 		return hlsSignaling(s, c)
 	case WantURIExtXKey:
 		var uri []byte
@@ -337,30 +342,26 @@ func keyFormat(s *System, c *node) error {
 // hlsSignaling reads the tags of one kind of playlist, or of both if @playlist is missing.
 func hlsSignaling(s *System, c *node) error {
 	text, has := c.attribute("playlist")
-	var into []*[]byte
-	switch text {
-	case "media":
-		into = []*[]byte{&s.HLSMedia}
-	case "master", "multiVariant":
-		into = []*[]byte{&s.HLSMultivariant}
-	case "":
-		into = []*[]byte{&s.HLSMultivariant, &s.HLSMedia}
-	}
-	if into == nil || has && text == "" {
+	multivariant, media := text == "master" || text == "multiVariant" || !has, text == "media" || !has
+	if !multivariant && !media {
 		return c.errorf("@playlist is none of master, multiVariant and media")
 	}
-	for i, target := range into {
-		b, err := content(s, c, *target, WantHLSSignaling)
+	for _, kind := range []struct {
+		is   bool
+		into *[]byte
+		want string
+	}{{multivariant, &s.HLSMultivariant, WantHLSMultivariant}, {media, &s.HLSMedia, WantHLSMedia}} {
+		if !kind.is {
+			continue
+		}
+		b, err := content(s, c, *kind.into, kind.want)
 		if err != nil {
 			return err
 		}
 		if !isTags(b) {
 			return c.errorf("not lines of EXT-X tags")
 		}
-		if *target = b; len(b) == 0 && i == 0 {
-			*target = nil
-			return nil // asked for, and counted once
-		}
+		*kind.into = b
 	}
 	return nil
 }

@@ -173,13 +173,23 @@ func (c *Client) question(t keysource.Title, kids []drm.KID) *cpix.Document {
 }
 
 func (c *Client) systemsOf(kid drm.KID, scheme drm.ProtectionScheme) []cpix.System {
-	var list []cpix.System
+	var wanted, others []cpix.System
 	for _, s := range systems {
-		if wants := s.asks(c.config.Version, scheme); wants != nil && slices.Contains(c.config.Systems, s.id) {
-			list = append(list, cpix.System{Signal: keysource.Signal{System: s.id, KID: kid}, Wants: wants})
+		wants := s.asks(c.config.Version, scheme)
+		if wants == nil {
+			continue
+		}
+		asked := cpix.System{Signal: keysource.Signal{System: s.id, KID: kid}, Wants: wants}
+		if slices.Contains(c.config.Systems, s.id) {
+			wanted = append(wanted, asked)
+		} else {
+			others = append(others, asked)
 		}
 	}
-	return list
+	if len(wanted) == 0 && c.config.Version.is2() {
+		return others // a question of SPEKE 2 names a system
+	}
+	return wanted
 }
 
 // read takes the keys out of an answer. They have to be those that were asked for, for the same content and scheme.

@@ -117,15 +117,15 @@ var (
 var systems = []system{
 	{
 		drm.SystemWidevine, drm.Schemes[:],
-		[]string{cpix.WantPssh, cpix.WantContentProtection, cpix.WantHLSSignaling}, []string{cpix.WantPssh},
+		[]string{cpix.WantPssh, cpix.WantContentProtection, cpix.WantHLSMultivariant, cpix.WantHLSMedia}, []string{cpix.WantPssh},
 	},
 	{
 		drm.SystemPlayReady, drm.Schemes[:],
-		[]string{cpix.WantPssh, cpix.WantContentProtection, cpix.WantHLSSignaling, cpix.WantSmoothHeader},
+		[]string{cpix.WantPssh, cpix.WantContentProtection, cpix.WantHLSMultivariant, cpix.WantHLSMedia, cpix.WantSmoothHeader},
 		[]string{cpix.WantPssh, cpix.WantSmoothHeader},
 	},
-	{drm.SystemFairPlay, []drm.ProtectionScheme{drm.SchemeCbcs}, []string{cpix.WantHLSSignaling}, []string{cpix.WantURIExtXKey}},
-	{systemAES128, []drm.ProtectionScheme{drm.SchemeAES128}, []string{cpix.WantHLSSignaling}, nil},
+	{drm.SystemFairPlay, []drm.ProtectionScheme{drm.SchemeCbcs}, []string{cpix.WantHLSMultivariant, cpix.WantHLSMedia}, []string{cpix.WantURIExtXKey}},
+	{systemAES128, []drm.ProtectionScheme{drm.SchemeAES128}, []string{cpix.WantHLSMultivariant, cpix.WantHLSMedia}, nil},
 	{systemAES1281, []drm.ProtectionScheme{drm.SchemeAES128}, nil, []string{cpix.WantURIExtXKey}},
 }
 

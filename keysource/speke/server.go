@@ -143,7 +143,7 @@ func (s *Server) answer(q Question) ([]byte, error) {
 			return nil, err
 		}
 		d.Keys[i] = cpix.NewKey(content, k.Scheme)
-		s.signal(d, content, scheme)
+		s.signal(d, content, scheme, version)
 	}
 	return cpix.Append(nil, d, cpix.AppendOptions{SPEKE1: version == V1, Clear: len(d.Recipients) == 0})
 }
@@ -185,6 +185,8 @@ func checkQuestion(d *cpix.Document, version Version) error {
 		return refuse(422, "more than %d crypto periods", maxServerPeriods)
 	case version.is2() && len(d.Rules) == 0:
 		return refuse(422, "missing ContentKeyUsageRule")
+	case version.is2() && len(d.Systems) == 0:
+		return refuse(422, "missing DRMSystem")
 	}
 	for _, k := range d.Keys {
 		if !k.Content.IsZero() {
@@ -198,8 +200,31 @@ func checkQuestion(d *cpix.Document, version Version) error {
 		if r.Unsupported != "" {
 			return refuse(422, "unsupported filter: %s", r.Unsupported)
 		}
-		if version.is2() && r.TrackType == "" {
+	}
+	if version.is2() {
+		return checkContract(d)
+	}
+	return nil
+}
+
+// trackTypeAll is that of a key for all tracks.
+const trackTypeAll = "ALL"
+
+// checkContract refuses what SPEKE 2 does not allow of rules and systems.
+func checkContract(d *cpix.Document) error {
+	for _, r := range d.Rules {
+		switch {
+		case r.TrackType == "":
 			return refuse(422, "missing ContentKeyUsageRule@intendedTrackType for KID %s", r.KID)
+		case len(r.Video) == 0 && len(r.Audio) == 0:
+			return refuse(422, "missing VideoFilter or AudioFilter for KID %s", r.KID)
+		case r.TrackType != d.Rules[0].TrackType && (r.TrackType == trackTypeAll || d.Rules[0].TrackType == trackTypeAll):
+			return refuse(422, "ContentKeyUsageRule@intendedTrackType %s goes with no other", trackTypeAll)
+		}
+	}
+	for _, s := range d.Systems {
+		if k, _ := d.Key(s.KID); s.System == drm.SystemFairPlay && k.Scheme == drm.SchemeCenc {
+			return refuse(422, "FairPlay decrypts cbcs alone, and KID %s is for cenc", s.KID)
 		}
 	}
 	return nil
@@ -284,21 +309,6 @@ func (s *Server) key(tenant string, k cpix.Key, ours map[drm.KID]keysource.Reque
 	}
 	content, err := drm.NewContentKey(k.KID, secret[:drm.KeySize], iv[:drm.KeySize])
 	return content, k.Scheme, err
-}
-
-// signal fills what is asked for of one key. What nobody knows to say is left out.
-func (s *Server) signal(d *cpix.Document, key drm.ContentKey, scheme drm.ProtectionScheme) {
-	for i, system := range d.Systems {
-		if system.KID != key.KID() {
-			continue
-		}
-		d.Systems[i].Wants = nil
-		d.Systems[i].Signal = keysource.Signal{System: system.System, KID: system.KID}
-		if signal, ok := s.config.Signal(system.System, key, scheme); ok {
-			signal.System, signal.KID = system.System, system.KID
-			d.Systems[i].Signal = signal
-		}
-	}
 }
 
 // Format keeps every verb from reaching the fields.

@@ -105,6 +105,35 @@ func (k Key) appendLine(dst []byte, tag string) ([]byte, error) {
 	return dst, nil
 }
 
+// Lines returns the key as the lines that media playlists and multivariant playlists announce it with, EXT-X-KEY and EXT-X-SESSION-KEY, for
+// who writes playlists elsewhere. It fails for what no line could say.
+func (k Key) Lines() (media, multivariant []byte, err error) {
+	if media, err = k.appendLine(nil, tagKey); err != nil {
+		return nil, nil, err
+	}
+	multivariant, err = k.appendLine(nil, tagSessionKey)
+	return media, multivariant, err
+}
+
+// KeyURI returns the URI of the first EXT-X-KEY or EXT-X-SESSION-KEY among tags with that KEYFORMAT; empty if there is none.
+func KeyURI(tags []byte, keyFormat string) string {
+	for line := range strings.Lines(string(tags)) {
+		name, list, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		if name != "#"+tagKey && name != "#"+tagSessionKey {
+			continue
+		}
+		attributes, err := parseAttributes(nil, list)
+		if err != nil {
+			continue
+		}
+		format, _ := find(attributes, "KEYFORMAT")
+		if uri, ok := find(attributes, "URI"); ok && uri.quoted && format.quoted && list[format.start:format.end] == keyFormat {
+			return list[uri.start:uri.end]
+		}
+	}
+	return ""
+}
+
 func (k Key) valid() bool {
 	if k.Method == "" || k.Method == methodNone || k.URI == "" {
 		return false
