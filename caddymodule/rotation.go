@@ -208,7 +208,7 @@ func (p *titleProtector) dashRotation(mpd []byte) (dash.Rotation, address.Window
 	}
 	rotation := dash.Rotation{Length: length, Now: p.q.now(), Cut: p.cuts(length, info)}
 	if info.Live {
-		rotation.Replaced, rotation.Oldest = p.replaced, p.oldest
+		rotation.Replaced, rotation.Oldest, rotation.Gone = p.replaced, p.listed, p.gone()
 		p.licensed = p.oldest
 	} else {
 		rotation.Generation = p.title.Generation
