@@ -225,6 +225,9 @@ func (p *titleProtector) dashWindow(info dash.Info) address.Window {
 	case info.Live:
 		p.q.prefetchKeys(p.group, p.title)
 		depth := min(max(info.Depth, defaultDepth), maxDepth)
+		if info.Depth == 0 {
+			depth = maxDepth
+		}
 		return address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}
 	case info.Duration > 0:
 		return address.Window{Further: uint32(min(info.Duration/length+1, maxLicensePeriods))}
@@ -235,7 +238,7 @@ func (p *titleProtector) dashWindow(info dash.Info) address.Window {
 
 const (
 	// defaultDepth is the least window of the licenses of a live title: players keep what has left the window of the manifest for a
-	// while. maxDepth is the most, for channels that say that all of theirs stays.
+	// while. maxDepth is the most, and that of channels without a window, of which all stays.
 	defaultDepth = 5 * time.Minute
 	maxDepth     = 48 * time.Hour
 )
