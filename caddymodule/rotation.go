@@ -228,7 +228,11 @@ func (p *titleProtector) dashWindow(info dash.Info) address.Window {
 		if info.Depth == 0 {
 			depth = maxDepth
 		}
-		return address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}
+		w := address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}
+		if p.q.sourceOf(p.group.Name).Names() { // a key server would be asked for each
+			w.Further = uint32(min(maxEnded/length+1, maxLicensePeriods))
+		}
+		return w
 	case info.Duration > 0:
 		return address.Window{Further: uint32(min(info.Duration/length+1, maxLicensePeriods))}
 	default:
@@ -241,6 +245,9 @@ const (
 	// while. maxDepth is the most, and that of channels without a window, of which all stays.
 	defaultDepth = 5 * time.Minute
 	maxDepth     = 48 * time.Hour
+	// maxEnded is how long a live title may be for its licenses to hold the keys that it has when it ends, which are counted from its beginning:
+	// players ask for them where they asked before. No crypto period is named so that is counted from 1970 and is not long ago.
+	maxEnded = 30 * 24 * time.Hour
 )
 
 // prefetchKeys has the source asked for the keys of the next crypto period of a live title before anybody needs them.
