@@ -126,7 +126,7 @@ func (q *request) editKey(p *titleProtector, clear []byte) string {
 	h := sha256.New()
 	for _, field := range []string{
 		q.handler, q.tenant, q.from(), q.originQuery(), string(p.asset), p.title.Group, p.title.Scheme.String(),
-		string(rune(p.keyFormats)), string(rune(len(p.session))), q.publicBase().String(), q.licenseURL("/", nil), p.licenseTemplates(), q.identity.claims.Level, fmt.Sprintf("%+v", p.group), fmt.Sprint(p.replaced, p.oldest), string(clear),
+		string(rune(p.keyFormats)), string(rune(len(p.session))), q.publicBase().String(), q.licenseURL("/", nil), p.licenseTemplates(), q.identity.claims.Level, fmt.Sprintf("%+v", p.group), fmt.Sprint(p.replaced, p.oldest, p.listed), string(clear),
 	} {
 		var size [8]byte
 		binary.BigEndian.PutUint64(size[:], uint64(len(field)))

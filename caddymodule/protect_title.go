@@ -24,6 +24,7 @@ type titleProtector struct {
 	title      keysource.Title // without its crypto period, and with the newest generation
 	replaced   drm.Generations // when its keys were replaced
 	oldest     uint32          // generation whose keys are still given
+	listed     uint32          // generation that live manifests list, the lowest
 	licensed   uint32          // oldest generation that its licenses are for
 	session    []string        // path elements
 	keyFormats hls.KeyFormats
@@ -49,7 +50,7 @@ func (q *request) newTitleProtector() (*titleProtector, error) {
 	title := keysource.Title{Tenant: q.tenant, Group: group.Name, Asset: string(asset), Scheme: scheme, Generation: replaced.Current()}
 	return &titleProtector{
 		q: q, asset: asset, group: group, title: title, session: session,
-		replaced: replaced, oldest: replaced.Oldest(q.now(), q.app.rekeyGrace()), licensed: replaced.Current(),
+		replaced: replaced, oldest: replaced.Oldest(q.now(), q.app.rekeyGrace()), listed: replaced.Oldest(q.now(), q.app.manifestGrace()), licensed: replaced.Current(),
 	}, nil
 }
 

@@ -91,12 +91,15 @@ func TestRekeyOfAChannel(t *testing.T) {
 
 	clock.set(now.Add(9 * time.Second)) // it begins after five
 	wantReply(t, "a segment from before, later", g.get(t, segment), 404, "not_found")
-	if mpd := string(g.mustGet(t, "/demo/live.mpd").body); strings.Count(mpd, "<Period") != 1 || !strings.Contains(mpd, `id="p0-g1"`) || strings.Contains(mpd, kid) {
+	if mpd := string(g.mustGet(t, "/demo/live.mpd").body); strings.Count(mpd, "<Period") != 2 || !strings.Contains(mpd, `<S t="0" d="2000"/>`) || !strings.Contains(mpd, `id="p0-g1"`) || strings.Contains(mpd, kid) {
 		t.Errorf("want only what has the new key:\n%s", mpd)
 	}
 	mpd, playlist = string(g.mustGet(t, "/demo/live.mpd").body), string(g.mustGet(t, "/demo/live.m3u8").body)
-	if gaps := strings.Count(playlist, "#EXT-X-GAP\n"); gaps != 13 || strings.Count(playlist, "#EXT-X-MAP:") != 1 || media("/demo/live.m3u8", 3) != listed {
-		t.Errorf("want gaps at the same addresses:\n%s", playlist)
+	if left := strings.Contains(playlist, "#EXT-X-MEDIA-SEQUENCE:13\n"); !left || strings.Count(playlist, "#EXT-X-MAP:") != 1 || strings.Contains(playlist, "seg_13.") || !strings.Contains(playlist, "seg_14.") {
+		t.Errorf("want what was there before to have left:\n%s", playlist)
+	}
+	if !strings.Contains(mpd, ` timeShiftBufferDepth="PT1S"`) {
+		t.Errorf("want a window that begins with the new keys:\n%s", mpd)
 	}
 	if keys, res := g.license(t, license, kid, kids[1][1]); len(keys) != 1 || keys[kids[1][1]] == "" {
 		t.Errorf("the license holds %d keys: %d", len(keys), res.status)

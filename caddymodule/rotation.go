@@ -208,7 +208,7 @@ func (p *titleProtector) dashRotation(mpd []byte) (dash.Rotation, address.Window
 	}
 	rotation := dash.Rotation{Length: length, Now: p.q.now(), Cut: p.cuts(length, info)}
 	if info.Live {
-		rotation.Replaced, rotation.Oldest = p.replaced, p.oldest
+		rotation.Replaced, rotation.Oldest, rotation.Gone = p.replaced, p.listed, p.gone()
 		p.licensed = p.oldest
 	} else {
 		rotation.Generation = p.title.Generation
@@ -225,7 +225,14 @@ func (p *titleProtector) dashWindow(info dash.Info) address.Window {
 	case info.Live:
 		p.q.prefetchKeys(p.group, p.title)
 		depth := min(max(info.Depth, defaultDepth), maxDepth)
-		return address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}
+		if info.Depth == 0 {
+			depth = maxDepth
+		}
+		w := address.Window{Rotate: uint32(length / time.Second), Depth: uint32(depth / time.Second)}
+		if p.q.sourceOf(p.group.Name).Names() { // a key server would be asked for each
+			w.Further = uint32(min(maxEnded/length+1, maxLicensePeriods))
+		}
+		return w
 	case info.Duration > 0:
 		return address.Window{Further: uint32(min(info.Duration/length+1, maxLicensePeriods))}
 	default:
@@ -235,9 +242,12 @@ func (p *titleProtector) dashWindow(info dash.Info) address.Window {
 
 const (
 	// defaultDepth is the least window of the licenses of a live title: players keep what has left the window of the manifest for a
-	// while. maxDepth is the most, for channels that say that all of theirs stays.
+	// while. maxDepth is the most, and that of channels without a window, of which all stays.
 	defaultDepth = 5 * time.Minute
 	maxDepth     = 48 * time.Hour
+	// maxEnded is how long a live title may be for its licenses to hold the keys that it has when it ends, which are counted from its beginning:
+	// players ask for them where they asked before. No crypto period is named so that is counted from 1970 and is not long ago.
+	maxEnded = 30 * 24 * time.Hour
 )
 
 // prefetchKeys has the source asked for the keys of the next crypto period of a live title before anybody needs them.

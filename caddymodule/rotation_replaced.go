@@ -68,7 +68,7 @@ func (p *titleProtector) rewriteReplaced(clear []byte, options dash.Options) ([]
 
 // hlsRotation returns how a media playlist is divided.
 func (p *titleProtector) hlsRotation(playlist []byte) hls.Rotation {
-	rotation := hls.Rotation{Length: p.group.Rotate, Replaced: p.replaced, Oldest: p.oldest}
+	rotation := hls.Rotation{Length: p.group.Rotate, Replaced: p.replaced, Oldest: p.listed}
 	path := p.q.cacheKey(p.q.origin, address.Resource{Path: p.q.addr.Path})
 	rotation.Anchor = func(dated hls.Anchor) hls.Anchor { return p.q.caches.anchors.of(path, dated) }
 	if len(p.replaced) == 0 || !isLivePlaylist(playlist) {
@@ -79,4 +79,12 @@ func (p *titleProtector) hlsRotation(playlist []byte) hls.Rotation {
 		rotation.Generation, rotation.Replaced, rotation.Oldest = p.title.Generation, nil, 0
 	}
 	return rotation
+}
+
+// gone is since when live manifests do not list any more what has older keys than theirs; zero if there are none.
+func (p *titleProtector) gone() time.Time {
+	if p.listed == 0 {
+		return time.Time{}
+	}
+	return time.Unix(p.replaced[p.listed-1], 0).Add(p.q.app.manifestGrace())
 }

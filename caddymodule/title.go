@@ -125,6 +125,16 @@ func (q *request) isReplaced(seal address.Seal) bool {
 	return !q.generations(seal.Group, seal.Asset).Live(seal.Generation, q.now(), q.app.rekeyGrace())
 }
 
+// manifestGrace is how long live manifests list what has older keys: somewhat shorter than these are given, so that players which are still there
+// have loaded a manifest without it before they are refused.
+func (a *App) manifestGrace() time.Duration {
+	grace := a.rekeyGrace()
+	return grace - min(grace/4, maxManifestLead)
+}
+
+// maxManifestLead is longer than players wait between two loads of a live manifest.
+const maxManifestLead = 10 * time.Second
+
 func (a *App) rekeyGrace() time.Duration {
 	switch {
 	case a.RekeyGrace > 0:

@@ -337,6 +337,14 @@ const harness = (() => {
     return { ok, ...state() };
   }
 
+  // resume plays on for a time, whatever went wrong before.
+  async function resume(milliseconds) {
+    seeking = false;
+    Promise.resolve(adapter.play()).catch((e) => report.warnings.push(`play: ${words(e)}`));
+    await new Promise((done) => setTimeout(done, milliseconds));
+    return { ok: true, ...state() };
+  }
+
   // switchVideo forces the rendition of the given height, plays on, and waits until a frame of that size is decoded. Near
   // the end there would be nothing left to play in the new size, so the clock goes back a little first.
   async function switchVideo(height, timeout) {
@@ -388,5 +396,5 @@ const harness = (() => {
     return { ok: true };
   }
 
-  return { begin, start, again, seek, playUntil, switchVideo, state, stop };
+  return { begin, start, again, seek, playUntil, resume, switchVideo, state, stop };
 })();

@@ -116,6 +116,15 @@ func (s *Session) PlayUntil(ctx context.Context, t float64) error {
 	return err
 }
 
+// Resume plays on for some time, also behind an error of the player's from which it may recover, and returns what the session has seen by then.
+func (s *Session) Resume(ctx context.Context, d time.Duration) (Result, error) {
+	st, err := s.run(ctx, fmt.Sprintf("harness.resume(%d)", d.Milliseconds()))
+	if err != nil {
+		return Result{}, fmt.Errorf("playing on: %w", err)
+	}
+	return s.result(st), nil
+}
+
 // Result returns what the session has seen so far. Playback goes on.
 func (s *Session) Result(ctx context.Context) (Result, error) {
 	st, err := s.run(ctx, "({ok: true, ...harness.state()})")

@@ -12,11 +12,12 @@ import (
 type cut struct {
 	index      uint32 // of its crypto period
 	generation uint32
-	rekeyed    bool  // it is where keys were replaced
-	start      int64 // in nanoseconds from the start of the Period
-	first      int64 // segment of the reference
-	end        int64 // of its epoch, as start
-	seen       bool  // the segment in front of it is listed as well
+	keys       uint32 // generation of the keys that it is listed with
+	rekeyed    bool   // it is where keys were replaced
+	start      int64  // in nanoseconds from the start of the Period
+	first      int64  // segment of the reference
+	end        int64  // of its epoch, as start
+	seen       bool   // the segment in front of it is listed as well
 }
 
 // maxParts bounds the parts of one Period.
@@ -49,7 +50,7 @@ func (r *rewriter) cutReference(p *periodPlan, t *timing) ([]cut, error) {
 			return nil, r.doc.errorf(p.node, "%w: crypto periods", ErrLimit)
 		}
 		next := t.from(t.ticks(keys.to))
-		c := cut{index: uint32(keys.index), generation: keys.generation, rekeyed: keys.rekeyed, first: n, end: keys.to}
+		c := cut{index: uint32(keys.index), generation: keys.generation, keys: keys.generation, rekeyed: keys.rekeyed, first: n, end: keys.to}
 		if keys.from > 0 {
 			border := t.ticks(keys.from)
 			began := tick

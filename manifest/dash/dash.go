@@ -213,6 +213,9 @@ type rewriter struct {
 	counted  bool   // which of them exist follows from the clock
 	edge     int64  // where the segments that are listed end, in nanoseconds since 1970
 	replaced bool   // some of them have keys that were replaced
+	gone     bool   // some of them are not listed, since their keys are not given any more
+	begin    int64  // where those that are listed begin, as edge, if some are gone
+	segment  int64  // the length of the first of them, in nanoseconds
 	// runs are the SegmentTimelines that were read.
 	runs map[*node]readTimeline
 	// clearLeads is how much of each Period is in the clear lead, in nanoseconds; nil without one.
@@ -273,6 +276,9 @@ func (r *rewriter) rotatePeriods(periods []*node, base place) error {
 		return r.doc.errorf(r.doc.root, "%w: no Period has segments yet", ErrStructure)
 	}
 	if err := r.checkEdge(); err != nil {
+		return err
+	}
+	if err := r.shortenWindow(); err != nil {
 		return err
 	}
 	return r.keepReloading()

@@ -76,3 +76,76 @@ func (r *rewriter) checkEdge() error {
 	}
 	return nil
 }
+
+// noteGone looks where what is listed begins, and whether anything in front of it is not, since its keys are not given any more.
+func (r *rewriter) noteGone(p *periodPlan, t *timing, cuts []cut, from, to int) {
+	if cuts[0].generation < r.Rotation.Oldest {
+		r.gone = true
+	}
+	if r.gone && r.begin == 0 && from < to {
+		r.begin = addTimes(p.times.zero, cuts[from].start)
+		start, end := t.at(cuts[from].first)
+		r.segment = t.nanos(end) - t.nanos(start)
+	}
+}
+
+// windowSlack is how much later than what is listed a shortened window begins, besides two segments: a player knows the edge as it was when it
+// loaded the MPD first.
+const windowSlack = int64(5 * time.Second)
+
+// shortenWindow makes the time-shift window of a live MPD begin with what is listed, where something in front of that is gone. Some players go by
+// the window alone: they keep the addresses of a Period that left, and ask for them again and again until the window has moved on. It moves on as
+// it did before until it is surely behind them, so that nobody jumps who is behind them already.
+func (r *rewriter) shortenWindow() error {
+	if !r.gone || r.begin == 0 {
+		return nil
+	}
+	const name = "timeShiftBufferDepth"
+	edge := r.edge
+	if r.counted {
+		edge = r.Rotation.Now.UnixNano()
+	}
+	present, ok, err := r.durationOf(r.doc.root, name)
+	if err != nil {
+		return err
+	}
+	slack := min(max(0, edge-r.Rotation.Gone.UnixNano()), windowSlack+2*r.segment)
+	if left := max(edge-r.begin-slack, int64(time.Second)); !ok || left < present {
+		r.setAttribute(r.doc.root, name, formatDuration(left))
+	}
+	return nil
+}
+
+// keepGone keeps, of the Periods in front of the first that is listed, those whose keys are not given any more, each with its first segment alone
+// and with the keys of what follows. All of it lies in front of the window, and nobody plays it. But dash.js takes the BaseURL of a Period that has
+// left the MPD from the one that is in its place, and decrypts what it gets there with the keys that it has: it would stop. It returns which part
+// is listed first then.
+func (r *rewriter) keepGone(p *periodPlan, cuts []cut, from int) int {
+	first := from
+	for first > 0 && cuts[first-1].generation < r.Rotation.Oldest && p.keepFirst(first-1) {
+		first--
+		cuts[first].keys = cuts[from].keys
+	}
+	return first
+}
+
+// keepFirst leaves nothing but its first segment in a part; if there is none in an audio or video set, or segments are not listed, it returns false.
+func (p *periodPlan) keepFirst(i int) bool {
+	for _, s := range p.sets {
+		for _, t := range s.tracks {
+			switch {
+			case t.timing == nil:
+			case t.timing.byClock, (t.ContentType == "audio" || t.ContentType == "video") && t.spans[i].first >= t.spans[i].end:
+				return false
+			}
+		}
+	}
+	for _, s := range p.sets {
+		for _, t := range s.tracks {
+			if t.timing != nil {
+				t.spans[i].end = min(t.spans[i].end, t.spans[i].first+1)
+			}
+		}
+	}
+	return true
+}

@@ -48,12 +48,14 @@ func periodsOf(mpd string) (periods []string) {
 	return periods
 }
 
+// timedFrom lists fifteen segments of 2 s, from the first on, which is counted from 0.
+func timedFrom(first int) string {
+	return fmt.Sprintf(`<SegmentTemplate startNumber="%d" initialization="i.mp4" media="$Number$.m4s"><SegmentTimeline><S t="%d" d="2" r="14"/></SegmentTimeline></SegmentTemplate>`, first+1, 2*first)
+}
+
 // TestALivePeriodIsCutWhereKeysWereReplaced: what was there before keeps its keys, and its id, until they are no longer given; what comes
 // behind the re-key is a Period of its own, which begins where it did when much of the window has left.
 func TestALivePeriodIsCutWhereKeysWereReplaced(t *testing.T) {
-	timedFrom := func(first int) string {
-		return fmt.Sprintf(`<SegmentTemplate startNumber="%d" initialization="i.mp4" media="$Number$.m4s"><SegmentTimeline><S t="%d" d="2" r="14"/></SegmentTimeline></SegmentTemplate>`, first+1, 2*first)
-	}
 	for name, test := range map[string]struct {
 		length   time.Duration
 		replaced drm.Generations
@@ -66,12 +68,12 @@ func TestALivePeriodIsCutWhereKeysWereReplaced(t *testing.T) {
 		"without rotation":     {0, drm.Generations{1021}, 0, timedFrom(0), 1030, []string{"at 0 from 1 k0-g0", "p0-g1 at 22 from 12 k0-g1"}},
 		"at a segment":         {0, drm.Generations{1022}, 0, timedFrom(0), 1030, []string{"at 0 from 1 k0-g0", "p0-g1 at 22 from 12 k0-g1"}},
 		"twice":                {0, drm.Generations{1003, 1021}, 0, timedFrom(0), 1030, []string{"at 0 from 1 k0-g0", "p0-g1 at 4 from 3 k0-g1", "p0-g2 at 22 from 12 k0-g2"}},
-		"after the grace":      {0, drm.Generations{1021}, 1, timedFrom(0), 1030, []string{"p0-g1 at 22 from 12 k0-g1"}},
+		"after the grace":      {0, drm.Generations{1021}, 1, timedFrom(0), 1030, []string{"at 0 from 1 k0-g1", "p0-g1 at 22 from 12 k0-g1"}},
 		"half of the first":    {0, drm.Generations{1021}, 1, timedFrom(13), 1056, []string{"p0-g1 at 22 from 14 k0-g1"}},
 		"long ago":             {0, drm.Generations{1021}, 1, timedFrom(1000), 9999, []string{"p0-g1 at 22 from 1001 k0-g1"}},
 		"in a crypto period":   {10 * time.Second, drm.Generations{1015}, 0, timedFrom(0), 1030, []string{"p0-k100 at 0 from 1 k100-g0", "p0-k101 at 10 from 6 k101-g0", "p0-k101-g1 at 16 from 9 k101-g1", "p0-k102-g1 at 20 from 11 k102-g1"}},
 		"between two":          {10 * time.Second, drm.Generations{1020}, 0, timedFrom(5), 1040, []string{"p0-k101 at 10 from 6 k101-g0", "p0-k102-g1 at 20 from 11 k102-g1", "p0-k103-g1 at 30 from 16 k103-g1"}},
-		"rotating, afterwards": {10 * time.Second, drm.Generations{1015}, 1, timedFrom(0), 1030, []string{"p0-k101-g1 at 16 from 9 k101-g1", "p0-k102-g1 at 20 from 11 k102-g1"}},
+		"rotating, afterwards": {10 * time.Second, drm.Generations{1015}, 1, timedFrom(0), 1030, []string{"p0-k100 at 0 from 1 k100-g1", "p0-k101 at 10 from 6 k101-g1", "p0-k101-g1 at 16 from 9 k101-g1", "p0-k102-g1 at 20 from 11 k102-g1"}},
 		"by the clock":         {0, drm.Generations{1021}, 0, counted, 1040, []string{"at 0 from 1 k0-g0", "p0-g1 at 22 from 12 k0-g1"}},
 		"a clock of long ago":  {0, drm.Generations{1021}, 0, timedFrom(0), 1061, nil},
 		"a clock of tomorrow":  {0, drm.Generations{1021}, 0, timedFrom(0), 1024, nil},
@@ -111,5 +113,44 @@ func TestALiveMPDWithNewKeysForAllOfItHasOtherPeriods(t *testing.T) {
 		if !strings.Contains(string(out), ` id="`+want+`"`) || !strings.Contains(string(out), "~k0-g2/") {
 			t.Errorf("want the id %s in\n%s", want, out)
 		}
+	}
+}
+
+// TestTheWindowBeginsWithWhatIsListed has segments of 2 s up to 30 s, whose keys were replaced from the one on that begins at 22 s.
+func TestTheWindowBeginsWithWhatIsListed(t *testing.T) {
+	for name, test := range map[string]struct {
+		window string
+		oldest uint32
+		gone   int64 // it is 1030
+		media  string
+		want   string
+	}{
+		"within the grace":       {`timeShiftBufferDepth="PT1M"`, 0, 1028, timedFrom(0), "PT1M"},
+		"when it is over":        {`timeShiftBufferDepth="PT1M"`, 1, 1030, timedFrom(0), "PT8S"},
+		"afterwards":             {`timeShiftBufferDepth="PT1M"`, 1, 1028, timedFrom(0), "PT6S"},
+		"later":                  {`timeShiftBufferDepth="PT1M"`, 1, 1000, timedFrom(0), "PT1S"},
+		"without a window":       {`x="y"`, 1, 1028, timedFrom(0), "PT6S"},
+		"a window of less":       {`timeShiftBufferDepth="PT3S"`, 1, 1028, timedFrom(0), "PT3S"},
+		"all of it is new":       {`timeShiftBufferDepth="PT1M"`, 1, 1028, timedFrom(1000), "PT1M"},
+		"by the clock":           {`timeShiftBufferDepth="PT1M"`, 1, 1028, counted, "PT6S"},
+		"a window of no seconds": {`timeShiftBufferDepth="soon"`, 1, 1028, timedFrom(0), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := rotating(0, generationProtector{})
+			o.Rotation.Replaced, o.Rotation.Oldest, o.Rotation.Now = drm.Generations{1021}, test.oldest, time.Unix(1030, 0)
+			o.Rotation.Gone = time.Unix(test.gone, 0)
+			mpd := strings.Replace(live1000, "<MPD ", "<MPD "+test.window+" ", 1) + `<Period start="PT0S">` + setOf("video", test.media) + setOf("audio", test.media) + `</Period>` + tail
+			out, err := dash.Rewrite(t.Context(), []byte(mpd), o)
+			if (err != nil) != (test.want == "") {
+				t.Fatal(err)
+			}
+			if window := ` timeShiftBufferDepth="` + test.want + `"`; test.want != "" && !strings.Contains(string(out), window) {
+				t.Errorf("want%s in\n%s", window, out)
+			}
+			// What is gone is one segment, of the Period that players know, which another has to follow.
+			if kept := strings.Count(string(out), `<S t="0" d="2"/>`); test.media == timedFrom(0) && test.oldest > 0 && test.want != "" && kept != 2 {
+				t.Errorf("%d tracks with the first segment alone in\n%s", kept, out)
+			}
+		})
 	}
 }

@@ -34,8 +34,10 @@ type Rotation struct {
 	// MPD whose clock is about right, Now to tell by, and a first segment with new keys; without them there is an error, and the MPD can
 	// be written with the newest Generation for all of it.
 	Replaced drm.Generations
-	// Oldest is the lowest generation that is listed.
+	// Oldest is the lowest generation that is listed. Where one in front of it is not, @timeShiftBufferDepth ends with what is.
 	Oldest uint32
+	// Gone is since when lower ones are not: the window closes by as much as players may be wrong about its beginning.
+	Gone time.Time
 	// Trusted says that the clock of the MPD was about right when it was looked at first: encoders stall.
 	Trusted bool
 }

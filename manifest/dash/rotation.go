@@ -70,10 +70,12 @@ func (r *rewriter) rotatePeriod(p *periodPlan) error {
 	}
 	p.distribute(reference, cuts, r.earliest(p, reference.timing, cuts))
 	from, to := r.listed(p, cuts)
+	r.noteGone(p, reference.timing, cuts, from, to)
 	if from == to {
 		r.remove(p.node)
 		return nil
 	}
+	from = r.keepGone(p, cuts, from)
 	var b strings.Builder
 	for i := from; i < to; i++ {
 		text, err := r.copyOf(p.node, func() error { return r.writePart(p, cuts, i, i == to-1) })
@@ -137,7 +139,7 @@ func (p *periodPlan) fromTheStart(cuts []cut, origin epoch) []cut {
 				continue
 			}
 			if _, end := t.timing.cutAt(cuts[0].start); end > 0 {
-				return append([]cut{{index: uint32(origin.index), generation: origin.generation}}, cuts...)
+				return append([]cut{{index: uint32(origin.index), generation: origin.generation, keys: origin.generation}}, cuts...)
 			}
 		}
 	}
@@ -199,7 +201,7 @@ func (r *rewriter) writePart(p *periodPlan, cuts []cut, i int, last bool) error 
 		return err
 	}
 	return r.writePeriod(p, &part{
-		period: p.index, cryptoPeriod: c.index, generation: c.generation, rotated: true, number: i, start: c.start,
+		period: p.index, cryptoPeriod: c.index, generation: c.keys, rotated: true, number: i, start: c.start,
 	})
 }
 

@@ -31,8 +31,14 @@ type clock struct {
 
 	sequence, target  uint64 // EXT-X-MEDIA-SEQUENCE with what was skipped; EXT-X-TARGETDURATION in seconds
 	ended, event      bool
+	anchored          bool         // the date is remembered
 	parts             bool         // EXT-X-PART
 	skipped, dateless *SyntaxError // EXT-X-SKIP, if there is one; the first date that is none
+
+	// For what leaves the playlist:
+	discontinuities   []int // by the segment that they stand in front of
+	numbered, counted bool  // EXT-X-MEDIA-SEQUENCE, EXT-X-DISCONTINUITY-SEQUENCE
+	chained           bool  // a range begins where the one in front of it ends
 }
 
 // dated is an EXT-X-PROGRAM-DATE-TIME: at is that of starts[index], since 1970.
@@ -63,6 +69,7 @@ func (r *rewriter) readTimes(text string) error {
 	}
 	r.media.epochs = epochs
 	r.media.gone = gone(epochs, r.o.Rotation.Oldest)
+	r.media.leaving = c.leavesWith(r.media.gone, r.o)
 	return nil
 }
 
@@ -84,6 +91,7 @@ func (r *rewriter) readClock(text string) (*clock, error) {
 
 // read follows one line.
 func (c *clock) read(r *rewriter, l line) (err error) {
+	c.readLeaving(l)
 	value := strings.TrimLeft(l.value, " \t")
 	switch {
 	case l.isURI():

@@ -62,7 +62,8 @@
 // With Rotation.Anchor, a live playlist that has no date in one of its loads is timed from the last that it had.
 //
 // With Rotation.Replaced, a live playlist with dates also changes its keys where all of them were replaced. Segments whose keys are not given any
-// more are listed at the same addresses, as gaps, and no key of theirs is announced.
+// more leave it, as the oldest segments of every live playlist do. Where they cannot, they are listed at the same addresses, as gaps. No key of
+// theirs is announced.
 //
 // A delta update without dates is taken for one of a playlist that has none, and so for one that is timed by numbers.
 //

@@ -66,6 +66,6 @@ func (c *clock) anchor(rotation Rotation) {
 	}
 	segments := int64(c.sequence - known.Sequence)
 	if at := known.At + time.Duration(segments)*time.Duration(c.target)*time.Second; segments < 1<<24 && segments > -1<<24 && at >= 0 {
-		c.dates = []dated{{0, int64(at)}}
+		c.dates, c.anchored = []dated{{0, int64(at)}}, true
 	}
 }

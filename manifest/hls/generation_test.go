@@ -21,41 +21,54 @@ func TestALivePlaylistHasNewKeysFromWhereTheyWereReplaced(t *testing.T) {
 		return strings.NewReplacer("init_0", "init_"+epoch, "/0\"", "/"+epoch+"\"").Replace(rotated("init", 0))
 	}
 	gap := "#EXT-X-GAP\n"
+	date2 := strings.Replace(date0, "33:20", "33:28", 1)
 	for _, test := range []struct {
 		name, top, in, want string
 		length              time.Duration
 		oldest              uint32
+		passes              bool
 	}{
 		{name: "both within the grace", in: date0 + mapIn + segments,
 			want: date0 + keyed("0") + out("0", "0") + out("0", "1") + keyed("0g1") + out("0g1", "2") + out("0g1", "3")},
-		{name: "gaps afterwards", in: date0 + mapIn + segments, oldest: 1,
-			want: date0 + keyed("0g1") + gap + out("0", "0") + gap + out("0", "1") + out("0g1", "2") + out("0g1", "3")},
-		{name: "a gap of the origin stays one", in: date0 + mapIn + gap + segments, oldest: 1,
-			want: date0 + keyed("0g1") + gap + out("0", "0") + gap + out("0", "1") + out("0g1", "2") + out("0g1", "3")},
+		{name: "gone afterwards", in: date0 + mapIn + segments, oldest: 1,
+			top: "#EXT-X-MEDIA-SEQUENCE:2\n", want: keyed("0g1") + date2 + out("0g1", "2") + out("0g1", "3")},
+		{name: "numbered", in: "#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n" + date0 + mapIn + seg("0") + "#EXT-X-DISCONTINUITY\n" + seg("1") + "#EXT-X-DISCONTINUITY\n#EXT-X-BITRATE:9\n" + seg("2") + seg("3"), oldest: 1,
+			want: "#EXT-X-MEDIA-SEQUENCE:9\n#EXT-X-DISCONTINUITY-SEQUENCE:4\n" + keyed("0g1") + date2 + "#EXT-X-DISCONTINUITY\n#EXT-X-BITRATE:9\n" + out("0g1", "2") + out("0g1", "3")},
+		{name: "a discontinuity that leaves", in: date0 + mapIn + "#EXT-X-DISCONTINUITY\n" + segments, oldest: 1,
+			top: "#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n", want: keyed("0g1") + date2 + out("0g1", "2") + out("0g1", "3")},
+		{name: "with dates of their own", in: date0 + mapIn + "#CUE\n" + seg("0") + "#EXT-X-CUE-OUT:4\n" + seg("1") + date2 + seg("2") + seg("3"), oldest: 1,
+			top: "#EXT-X-MEDIA-SEQUENCE:2\n", want: keyed("0g1") + "#CUE\n" + date2 + out("0g1", "2") + out("0g1", "3")},
+		{name: "an event", in: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + mapIn + segments, oldest: 1,
+			want: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + keyed("0g1") + gap + out("0", "0") + gap + out("0", "1") + out("0g1", "2") + out("0g1", "3")},
+		{name: "a gap of the origin stays one", in: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + mapIn + gap + segments, oldest: 1,
+			want: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + keyed("0g1") + gap + out("0", "0") + gap + out("0", "1") + out("0g1", "2") + out("0g1", "3")},
 		{name: "with crypto periods", in: date0 + mapIn + segments, length: 10 * time.Second,
 			want: date0 + keyed("200000000") + out("200000000", "0") + out("200000000", "1") + keyed("200000000g1") + out("200000000g1", "2") + keyed("200000001g1") + out("200000001g1", "3")},
-		{name: "gaps have no keys of periods", in: date0 + mapIn + segments, oldest: 1, length: 4 * time.Second,
-			want: date0 + keyed("500000002g1") + gap + out("500000000", "0") + gap + out("500000001", "1") + out("500000002g1", "2") + keyed("500000003g1") + out("500000003g1", "3")},
+		{name: "gaps have no keys of periods", in: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + mapIn + segments, oldest: 1, length: 4 * time.Second,
+			want: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + keyed("500000002g1") + gap + out("500000000", "0") + gap + out("500000001", "1") + out("500000002g1", "2") + keyed("500000003g1") + out("500000003g1", "3")},
 		{name: "no dates", in: mapIn + segments,
 			want: keyed("0g1") + out("0g1", "0") + out("0g1", "1") + out("0g1", "2") + out("0g1", "3")},
 		{name: "what has ended", in: date0 + mapIn + segments + "#EXT-X-ENDLIST\n",
 			want: date0 + keyed("0g1") + out("0g1", "0") + out("0g1", "1") + out("0g1", "2") + out("0g1", "3") + "#EXT-X-ENDLIST\n"},
 		{name: "nothing new yet", in: date0 + mapIn + seg("0") + seg("1"), oldest: 1,
 			want: date0 + keyed("0") + out("0", "0") + out("0", "1")},
-		{name: "media that came protected", in: date0 + "#EXT-X-MAP:URI=\"init-theirs.mp4\"\n" + segments, oldest: 1,
+		{name: "media that came protected", passes: true, in: date0 + "#EXT-X-MAP:URI=\"init-theirs.mp4\"\n" + segments, oldest: 1,
 			want: date0 + "#EXT-X-MAP:URI=\"../~init-theirs_0/init-theirs.mp4\"\n" + strings.ReplaceAll(out("0", "0")+out("0", "1")+out("0", "2")+out("0", "3"), "init", "init-theirs")},
-		{name: "parts that are gone", in: date0 + mapIn + "#EXT-X-PART:DURATION=4,URI=\"0.0\"\n" + segments, oldest: 1,
-			want: date0 + keyed("0g1") + "#EXT-X-PART:DURATION=4,URI=\"../~init_0/0.0\",GAP=YES\n" + gap + out("0", "0") + gap + out("0", "1") + out("0g1", "2") + out("0g1", "3")},
+		{name: "parts that leave", in: date0 + mapIn + "#EXT-X-PART:DURATION=4,URI=\"0.0\"\n" + segments, oldest: 1,
+			top: "#EXT-X-MEDIA-SEQUENCE:2\n", want: keyed("0g1") + date2 + out("0g1", "2") + out("0g1", "3")},
+		{name: "parts that are gone", in: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + mapIn + "#EXT-X-PART:DURATION=4,URI=\"0.0\"\n" + segments, oldest: 1,
+			want: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + keyed("0g1") + "#EXT-X-PART:DURATION=4,URI=\"../~init_0/0.0\",GAP=YES\n" + gap + out("0", "0") + gap + out("0", "1") + out("0g1", "2") + out("0g1", "3")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o, protector := testOptions()
 			o.Protector = &rotator{testProtector: protector}
 			o.Rotation = Rotation{Length: test.length, Replaced: drm.Generations{at + 5}, Oldest: test.oldest}
+			o.PassProtected = test.passes
 			got, err := Rewrite(context.Background(), []byte(liveTop+test.in), o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(liveTop+test.want, string(got)); diff != "" {
+			if diff := cmp.Diff(strings.Replace(liveTop, "\n", "\n"+test.top, 1)+test.want, string(got)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -130,7 +143,7 @@ func TestASegmentThatIsGoneNeedsNoKey(t *testing.T) {
 	o, protector := testOptions()
 	o.Protector = &forgetful{rotator{testProtector: protector}}
 	o.Rotation = Rotation{Replaced: drm.Generations{2_000_000_004}, Oldest: 1}
-	got, err := Rewrite(context.Background(), []byte(liveTop+date0+mapIn+seg("0")+seg("1")), o)
+	got, err := Rewrite(context.Background(), []byte(liveTop+"#EXT-X-PLAYLIST-TYPE:EVENT\n"+date0+mapIn+seg("0")+seg("1")), o)
 	if err != nil || !strings.Contains(string(got), "#EXT-X-GAP\n"+inf+"../~init_0g1/0\n") {
 		t.Errorf("%v\n%s", err, got)
 	}

@@ -16,6 +16,7 @@ type mediaState struct {
 	index     int     // of the same, in this playlist
 	epochs    []Epoch // by index; nil where all are of one
 	gone      int     // how many of its segments, from the first on, have keys that are not given any more
+	leaving   leaving // with those that leave the playlist
 	clearLead int     // how many of its segments, from the first on, are in the clear lead
 	numbered  bool    // EXT-X-MEDIA-SEQUENCE was seen
 	skip      bool    // EXT-X-SKIP was seen

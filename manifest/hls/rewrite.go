@@ -66,6 +66,11 @@ func Rewrite(ctx context.Context, playlist []byte, o Options) ([]byte, error) {
 		if !ok {
 			break
 		}
+		if leaves, err := r.leaves(l); err != nil {
+			return nil, err
+		} else if leaves {
+			continue
+		}
 		if err := r.rewriteLine(l, handle); err != nil {
 			return nil, err
 		}
@@ -344,6 +349,7 @@ func (r *rewriter) noteHeader(l line) {
 		r.eol = "\r\n"
 	}
 	r.version.start, r.version.end = len(r.out), len(r.out)
+	r.countLeaving()
 }
 
 func (r *rewriter) noteVersion(l line) error {

@@ -17,8 +17,8 @@ type Rotation struct {
 	// Replaced says when the keys of Generation were replaced, and those that followed. In a live playlist with dates, what begins behind
 	// that has the new ones, see Divides; all of any other has the newest.
 	Replaced drm.Generations
-	// Oldest is the lowest generation whose keys are still given. Segments of a lower one stay as they were, but as gaps: players that know
-	// them take no other address for them, and nobody loads them.
+	// Oldest is the lowest generation whose keys are still given. Segments of a lower one leave the playlist. Those of an EVENT, and where media
+	// may have come protected, stay as they were, but as gaps: players that know them take no other address for them, and nobody loads them.
 	Oldest uint32
 	// Anchor, if set, remembers a date of a live playlist for those of its loads in which there is none. It is called once for each load:
 	// with the date of the first segment, which it returns, or with none.
