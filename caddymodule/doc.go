@@ -13,7 +13,7 @@
 // Files are named by their subject first: rights_http.go is of rights, and all about rights begins with it.
 //
 // The configuration:
-//   - caddyfile: the directive, the global block, and how options of blocks are read
+//   - caddyfile, position: the directive, the global block, and how options of blocks are read; where a block stands
 //   - app, config, secrets, pattern: the global options, those of tokens, placeholders of secrets, patterns of paths
 //   - lifecycle, site, title: provisioning and cleaning up; what is derived for a tenant; which DRM group and keys a title has
 //   - clock: the time, which tests set
@@ -45,7 +45,7 @@
 //
 // Around it:
 //   - memory, caches: what is kept, and the one budget of the process
-//   - metrics, logfilter: what operators see, and what logs do not
+//   - metrics, outages, logfilter: what operators see, also of servers that do not answer, and what logs do not
 //   - admin, command: the admin API, and `caddy drm …`
 //   - player: the page
 //
