@@ -16,7 +16,7 @@ var commandExamples = map[string][]string{
 		"https://media.example.com/vod/demo/manifest.mpd --at 2h",
 	},
 	"groups":        {"--config Caddyfile", "--config Caddyfile premium"},
-	"inspect":       {"manifest.mpd", "segment.m4s --init init.mp4 --key 01234567-89ab-cdef-0123-456789abcdef:key.hex", "-"},
+	"inspect":       {"manifest.mpd", "https://media.example.com/vod/demo/manifest.mpd --token \"$TOKEN\"", "segment.m4s --init init.mp4 --key 01234567-89ab-cdef-0123-456789abcdef:key.hex", "-"},
 	"keys":          {"--config Caddyfile https://media.example.com/vod/demo/manifest.mpd --scheme cenc"},
 	"probe":         {"https://media.example.com/vod/demo/manifest.mpd", "https://media.example.com/live/master.m3u8 --watch 5m"},
 	"rekey":         {`--title /vod/demo/ --note "keys published"`, "--group premium"},

@@ -43,8 +43,8 @@ func TestInspectCommand(t *testing.T) {
 		{"a segment with its init segment", "", []string{segment, "--init", init, "--key", kid.String() + ":" + key}, true, "track ", ""},
 		{"what is nothing", "hello", []string{"-"}, false, "", "neither a pssh box"},
 		{"no file", "", []string{filepath.Join(dir, "gone")}, false, "", "gone"},
-		{"a URL", "", []string{"https://media.example.com/vod/demo/seg_1.m4s?token=" + secret}, false, "", "curl"},
-		{"an init segment by URL", "", []string{segment, "--init", "https://media.example.com/init.mp4?token=" + secret}, false, "", "curl"},
+		{"a URL of another kind", "", []string{"ftp://media.example.com/seg_1.m4s?token=" + secret}, false, "", "http or https"},
+		{"a server that is not there", "", []string{"http://127.0.0.1:1/seg_1.m4s?token=" + secret}, false, "", "asking 127.0.0.1:1: "},
 		{"no init segment", "", []string{segment, "--init", filepath.Join(dir, "gone")}, false, "", "gone"},
 		{"no key file", "", []string{file, "--key", kid.String() + ":" + filepath.Join(dir, "gone")}, false, "", "reading the file of KID " + kid.String()},
 		{"a key in the flag", "", []string{file, "--key", kid.String() + ":" + secret}, false, "", "reading the file of KID"},
@@ -58,6 +58,37 @@ func TestInspectCommand(t *testing.T) {
 			}
 			if strings.Contains(out+complaint, secret[:30]) {
 				t.Errorf("the key is in\n%s%s", out, complaint)
+			}
+		})
+	}
+}
+
+// TestInspectURL: what a gateway answers is explained as a file is, and a URL that may hold a session or a token is in no complaint.
+func TestInspectURL(t *testing.T) {
+	g := startGateway(t, plainSite)
+	clean := "http://" + g.addr
+	links := g.links(t, "/demo/manifest.mpd")
+	segment, init := linkTo(t, links, "media", "/360p/seg_1.m4s").url, linkTo(t, links, "init", "/360p/init.mp4").url
+	for _, test := range []struct {
+		rule      string
+		args      []string
+		ok        bool
+		out, says string
+	}{
+		{"a manifest", []string{clean + "/demo/manifest.mpd"}, true, "MPD", ""},
+		{"a segment with its init segment", []string{segment, "--init", init}, true, "track ", ""},
+		{"a range", []string{init, "--header", "Range: bytes=0-"}, true, "KID", ""},
+		{"what is refused", []string{clean + "/demo/video/360p/seg_1.m4s"}, false, "", " answers 404 not_found"},
+		{"what is nothing", []string{linkTo(t, links, "text", ".vtt").url}, false, "", "what the URL answers: "},
+		{"a field that is none", []string{segment, "--header", "Range"}, false, "", "--header: want"},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			out, complaint, ok := inspectCLI(t, "", test.args...)
+			if ok != test.ok || !strings.Contains(out, test.out) || !strings.Contains(complaint, test.says) {
+				t.Errorf("success %v, want %v\n%s%s", ok, test.ok, out, complaint)
+			}
+			if strings.Contains(complaint, "/demo/") {
+				t.Errorf("the URL is in %s", complaint)
 			}
 		})
 	}

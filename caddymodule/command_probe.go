@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -18,8 +15,8 @@ import (
 
 // probeOptions are the flags of `caddy drm probe`.
 type probeOptions struct {
-	token, scheme  string
-	headers        []string
+	fetch          fetchFlags
+	scheme         string
 	segments       int
 	all, json      bool
 	quiet          bool
@@ -54,8 +51,7 @@ The exit status is 0 if nothing is wrong, 1 if something is, and 2 if that could
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.token, "token", "", "an access token, sent as Authorization: Bearer to the server of the manifest")
-	flags.StringArrayVar(&o.headers, "header", nil, "a field of requests to the server of the manifest, as 'Name: value'; may be given several times")
+	o.fetch.add(flags)
 	flags.StringVar(&o.scheme, "drm", "", "asks for cenc or cbcs where the player may choose")
 	flags.IntVar(&o.segments, "segments", 3, "how many segments of each rendition in each crypto period")
 	flags.BoolVar(&o.all, "all", false, "all segments")
@@ -97,29 +93,13 @@ func (o *probeOptions) run(ctx context.Context, out, progress io.Writer, manifes
 }
 
 // target reads the flags that say what is asked.
-func (o *probeOptions) target(manifest string) (string, *probeFetcher, error) {
-	u, err := url.Parse(manifest)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", nil, errors.New("want an absolute http or https URL of a manifest")
-	}
+func (o *probeOptions) target(manifest string) (string, *fetcher, error) {
 	if o.segments < 1 || o.timeout <= 0 || o.watch < 0 {
 		return "", nil, errors.New("--segments and --timeout: want more than zero")
 	}
-	fetcher := newProbeFetcher(u)
-	for _, field := range o.headers {
-		name, value, ok := strings.Cut(field, ":")
-		if !ok {
-			return "", nil, errors.New("--header: want 'Name: value'")
-		}
-		fetcher.fields.Add(strings.TrimSpace(name), strings.TrimSpace(value))
-	}
-	if o.token != "" {
-		fetcher.fields.Set("Authorization", "Bearer "+o.token)
-	}
-	if u.User != nil {
-		password, _ := u.User.Password()
-		fetcher.fields.Set("Authorization", basicAuthorization(u.User.Username(), password))
-		u.User = nil
+	fetcher, u, err := o.fetch.fetcher(manifest)
+	if err != nil {
+		return "", nil, err
 	}
 	if o.scheme != "" {
 		if !isOneOf(o.scheme, "cenc", "cbcs") {
@@ -131,15 +111,7 @@ func (o *probeOptions) target(manifest string) (string, *probeFetcher, error) {
 		}
 		u.RawQuery = query
 	}
-	u.Fragment = ""
 	return u.String(), fetcher, nil
-}
-
-func basicAuthorization(user, password string) string {
-	var r http.Request
-	r.Header = make(http.Header)
-	r.SetBasicAuth(user, password)
-	return r.Header.Get("Authorization")
 }
 
 func sleepFor(ctx context.Context, pause time.Duration) error {

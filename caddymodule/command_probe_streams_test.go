@@ -111,7 +111,7 @@ func TestProbeKeepsCredentialsAtHome(t *testing.T) {
 		}
 	}))
 	defer home.Close()
-	o := probeOptions{token: "secret", headers: []string{"X-Key: home"}, segments: 1, timeout: time.Minute}
+	o := probeOptions{fetch: fetchFlags{token: "secret", headers: []string{"X-Key: home"}}, segments: 1, timeout: time.Minute}
 	_, fetcher, err := o.target(home.URL + "/a.mpd")
 	if err != nil {
 		t.Fatal(err)

@@ -9,35 +9,82 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/caddy-drm/caddy-drm/probe"
 )
 
-// probeTimeout bounds one request of a probe, its body included.
-const probeTimeout = 60 * time.Second
+// fetchTimeout bounds one request, its body included.
+const fetchTimeout = 60 * time.Second
 
 // maxRedirects is how many redirects are followed.
 const maxRedirects = 5
 
 var errRedirects = errors.New("too many redirects")
 
-// probeFetcher asks servers as a player does: it follows redirects and keeps cookies. Fields of the user go to the server of the manifest
+// fetchFlags are the flags of commands that ask servers.
+type fetchFlags struct {
+	token   string
+	headers []string
+}
+
+func (o *fetchFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&o.token, "token", "", "an access token, sent as Authorization: Bearer to the server of the URL")
+	flags.StringArrayVar(&o.headers, "header", nil, "a field of requests to the server of the URL, as 'Name: value'; may be given several times")
+}
+
+// fetcher returns who asks the server of a URL, and the URL without what is said in fields: name and password.
+func (o *fetchFlags) fetcher(text string) (*fetcher, *url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, nil, errors.New("want an absolute http or https URL")
+	}
+	f := newFetcher(u)
+	for _, field := range o.headers {
+		name, value, ok := strings.Cut(field, ":")
+		if !ok {
+			return nil, nil, errors.New("--header: want 'Name: value'")
+		}
+		f.fields.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	if o.token != "" {
+		f.fields.Set("Authorization", "Bearer "+o.token)
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		f.fields.Set("Authorization", basicAuthorization(u.User.Username(), password))
+		u.User = nil
+	}
+	u.Fragment = ""
+	return f, u, nil
+}
+
+func basicAuthorization(user, password string) string {
+	var r http.Request
+	r.Header = make(http.Header)
+	r.SetBasicAuth(user, password)
+	return r.Header.Get("Authorization")
+}
+
+// fetcher asks servers as a player does: it follows redirects and keeps cookies. Fields of the user go to the server of the first URL
 // alone, wherever manifests and redirects lead.
-type probeFetcher struct {
+type fetcher struct {
 	client *http.Client
 	origin string
 	fields http.Header
 }
 
-func newProbeFetcher(manifest *url.URL) *probeFetcher {
-	f := &probeFetcher{origin: originOf(manifest), fields: make(http.Header)}
+func newFetcher(first *url.URL) *fetcher {
+	f := &fetcher{origin: originOf(first), fields: make(http.Header)}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		panic(err) // it has no options that could be wrong
 	}
 	f.client = &http.Client{
-		Timeout: probeTimeout,
+		Timeout: fetchTimeout,
 		Jar:     jar,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
@@ -55,7 +102,7 @@ func newProbeFetcher(manifest *url.URL) *probeFetcher {
 
 func originOf(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
-func (f *probeFetcher) addFields(r *http.Request) {
+func (f *fetcher) addFields(r *http.Request) {
 	if originOf(r.URL) != f.origin {
 		return
 	}
@@ -65,7 +112,7 @@ func (f *probeFetcher) addFields(r *http.Request) {
 }
 
 // Fetch implements probe.Fetcher.
-func (f *probeFetcher) Fetch(ctx context.Context, asked probe.Request) (probe.Response, error) {
+func (f *fetcher) Fetch(ctx context.Context, asked probe.Request) (probe.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, asked.Method, asked.URL, bytes.NewReader(asked.Body))
 	if err != nil {
 		return probe.Response{}, errors.New("no URL that can be asked")
