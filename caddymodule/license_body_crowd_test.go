@@ -61,6 +61,7 @@ func TestManySlowLargeBodies(t *testing.T) {
 			if err != nil {
 				return
 			}
+			_ = res.Body.Close()
 			refused <- fmt.Sprint(res.StatusCode, " ", res.Header.Get("Drm-Reason"), " ", res.Header.Get("Retry-After") != "")
 		}()
 	}

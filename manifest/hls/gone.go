@@ -103,7 +103,7 @@ func (r *rewriter) leavesCount(l line) (bool, error) {
 	}
 	count, err := parseCount(strings.TrimLeft(l.value, " \t"))
 	if err != nil {
-		return false, nil // nobody counts by it
+		return false, nil //nolint:nilerr // nobody counts by it
 	}
 	r.writeTag(l.tag, strconv.FormatUint(count+more, 10))
 	return true, nil
