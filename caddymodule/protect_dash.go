@@ -137,8 +137,7 @@ func (p dashProtector) sealTrack(ctx context.Context, t keyedTrack, r dash.Repre
 		}
 		return dash.TrackProtection{Elements: p.elements(seal, r.Index.Path), Timeline: timeline}, nil
 	default:
-		// Of the asset, the template has the very text: identifiers stand for digits, and no path of ours has their dollar signs.
-		if err := p.admit(address.Path(r.Media.String())); err != nil {
+		if err := p.admitTemplate(r.Media); err != nil {
 			return dash.TrackProtection{}, err
 		}
 		seal.Template = r.Media
@@ -187,4 +186,19 @@ var errInitElsewhere = errors.New("the init segment of a single file lies in ano
 // Sidecar implements dash.Protector.
 func (p dashProtector) Sidecar(_ context.Context, target address.Target, _ string) ([]string, error) {
 	return p.sidecar(target)
+}
+
+// Thumbnails implements dash.Protector. A picture is no reason to refuse a title.
+func (p dashProtector) Thumbnails(_ context.Context, media address.Template) ([]string, error) {
+	err := p.admitTemplate(media)
+	if errors.Is(err, errOutOfAsset) || !isPictureName(address.Path(media.String()).Ext()) {
+		return nil, dash.ErrLeftOut
+	}
+	return p.elements(address.Seal{Kind: address.SealSidecar, Template: media}, ""), err
+}
+
+// admitTemplate is admit for all paths of a template. They begin as its text does: identifiers stand for digits, and no path of an asset
+// has their dollar signs.
+func (p dashProtector) admitTemplate(media address.Template) error {
+	return p.admit(address.Path(media.String()))
 }

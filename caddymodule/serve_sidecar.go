@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/caddy-drm/caddy-drm/address"
 )
@@ -58,6 +59,10 @@ var (
 func isSidecarName(ext string) bool {
 	_, ok := sidecarTypes[ext]
 	return ok
+}
+
+func isPictureName(ext string) bool {
+	return strings.HasPrefix(sidecarTypes[ext].contentType, "image/")
 }
 
 // mayBeListed reports whether resources of an extension may be had without a seal.

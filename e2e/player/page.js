@@ -162,6 +162,11 @@ const harness = (() => {
           player.configure('abr.enabled', false);
           player.selectVariantTrack(player.getVariantTracks().find((t) => t.height === height), true);
         },
+        async thumbnail(t) {
+          const [track] = player.getImageTracks();
+          const found = track && await player.getThumbnails(track.id, t);
+          return found && { url: found.uris[0], x: found.positionX, y: found.positionY, width: found.width, height: found.height };
+        },
         destroy: () => player.destroy(),
       };
     },
@@ -199,6 +204,7 @@ const harness = (() => {
           player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false } } } });
           player.setRepresentationForTypeById('video', representations().find((r) => r.height === height).id, true);
         },
+        thumbnail: (t) => new Promise((done) => player.provideThumbnail(t, done)),
         destroy: () => player.destroy(),
       };
     },
@@ -373,6 +379,19 @@ const harness = (() => {
     return { ok, ...state() };
   }
 
+  // thumbnail finds the picture that the player would show on its timeline for t, and the color in the middle of it.
+  async function thumbnail(t) {
+    try {
+      const { url, x, y, width, height } = await adapter.thumbnail(t);
+      const picture = await createImageBitmap(await (await fetch(url)).blob());
+      const context = new OffscreenCanvas(1, 1).getContext('2d');
+      context.drawImage(picture, -(x + width / 2), -(y + height / 2));
+      return { ok: true, ...state(), color: [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)] };
+    } catch (e) {
+      return { ok: false, ...state(), missing: `no thumbnail: ${words(e)}` };
+    }
+  }
+
   function state() {
     const quality = video.getVideoPlaybackQuality();
     return {
@@ -396,5 +415,5 @@ const harness = (() => {
     return { ok: true };
   }
 
-  return { begin, start, again, seek, playUntil, resume, switchVideo, state, stop };
+  return { begin, start, again, seek, playUntil, resume, switchVideo, thumbnail, state, stop };
 })();

@@ -20,6 +20,7 @@ type Session struct {
 type status struct {
 	OK       bool     `json:"ok"`
 	Missing  string   `json:"missing"`
+	Color    [3]uint8 `json:"color"`
 	Fatal    []string `json:"fatal"`
 	Warnings []string `json:"warnings"`
 	Refusals []struct {
@@ -102,6 +103,13 @@ func (s *Session) SwitchVideo(ctx context.Context, height int) error {
 		err = fmt.Errorf("%s: switching to height %d: the picture has height %d", s.options.Player, height, st.VideoHeight)
 	}
 	return err
+}
+
+// Thumbnail returns the color, red, green and blue, in the middle of the picture that the player would show on its timeline for t seconds.
+// Shaka Player and dash.js have such pictures.
+func (s *Session) Thumbnail(ctx context.Context, t float64) ([3]uint8, error) {
+	st, err := s.step(ctx, fmt.Sprintf("looking for the thumbnail of %.2f s", t), fmt.Sprintf("harness.thumbnail(%g)", t))
+	return st.Color, err
 }
 
 // PlayUntil resumes and returns once the media clock has reached t seconds, or the end. It may take as long as playing

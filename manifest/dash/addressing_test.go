@@ -35,6 +35,10 @@ func (numbering) Sidecar(context.Context, address.Target, string) ([]string, err
 	return []string{"~side"}, nil
 }
 
+func (numbering) Thumbnails(context.Context, address.Template) ([]string, error) {
+	return []string{"~side"}, nil
+}
+
 // text is a Period with a text track, which may stay clear.
 func text(inside string) string {
 	return `<Period><AdaptationSet mimeType="application/mp4">` + inside + `</AdaptationSet></Period>`

@@ -138,6 +138,10 @@ func (cutProtector) Sidecar(context.Context, address.Target, string) ([]string, 
 	return []string{"~side"}, nil
 }
 
+func (cutProtector) Thumbnails(context.Context, address.Template) ([]string, error) {
+	return []string{"~side"}, nil
+}
+
 // cutMPD is a rewritten MPD as a player reads it.
 type (
 	cutMPD struct {

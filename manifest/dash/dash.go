@@ -105,6 +105,9 @@ type Protector interface {
 	AdaptationSet(ctx context.Context, set AdaptationSet) (Protection, error)
 	// Sidecar decides for a single text or image resource, such as a WebVTT file, and returns its path elements.
 	Sidecar(ctx context.Context, target address.Target, mimeType string) (elements []string, err error)
+	// Thumbnails decides for pictures that a template names, and returns its path elements. Their set is left out if the error is
+	// ErrLeftOut.
+	Thumbnails(ctx context.Context, media address.Template) (elements []string, err error)
 }
 
 // Options is what Rewrite needs besides the document.

@@ -20,8 +20,10 @@
 //	Location            kept for another name in the directory of the manifest, since one player resolves against it;
 //	                    taken out otherwise, and the player comes back to the URL that it asked for.
 //	UTCTiming           taken out when an http scheme of it leads to a media origin or is relative.
+//	thumbnails          image AdaptationSets with a SegmentTemplate are sealed and stay as they are, unless a Period is divided, for
+//	                    Options.Rotation or Options.ClearLead; those and all others with segments are taken out.
 //	taken out           PatchLocation, ContentSteering, InitializationSet, SegmentTemplate@index, descriptors for font
-//	                    download, MPD chaining and fallback, image AdaptationSets with a SegmentTemplate (thumbnails).
+//	                    download, MPD chaining and fallback.
 //	refused             single files without an index, unless they are text; a mix of SegmentTemplate, SegmentBase and
 //	                    SegmentList for one Representation; RepresentationIndex, BitstreamSwitching, BaseURL@byteRange,
 //	                    $SubNumber$, xlink, ImportedMPD, hosts that are not ours; ContentProtection, unless Options says that it

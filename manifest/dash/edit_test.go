@@ -31,6 +31,10 @@ func (everything) Sidecar(context.Context, address.Target, string) ([]string, er
 	return []string{"~seal"}, nil
 }
 
+func (everything) Thumbnails(context.Context, address.Template) ([]string, error) {
+	return []string{"~seal"}, nil
+}
+
 // TestUndoingTheEditsGivesTheOriginal shows that the result is the document and the edits, and nothing besides.
 func TestUndoingTheEditsGivesTheOriginal(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.mpd")

@@ -33,6 +33,8 @@ var (
 	ErrNoVideo = errors.New("no video is left")
 	// ErrNothingSealed is returned for a static MPD without any Representation that could be sealed.
 	ErrNothingSealed = errors.New("nothing to protect in a static MPD")
+	// ErrLeftOut is what a Protector returns for thumbnails that cannot be had through the gateway.
+	ErrLeftOut = errors.New("left out of the MPD")
 	// ErrOptions is returned when the options or the protector's answer contradict themselves.
 	ErrOptions = errors.New("options of the MPD rewriter")
 )

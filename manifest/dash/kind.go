@@ -2,33 +2,20 @@ package dash
 
 import "strings"
 
-// isThumbnails reports whether a set holds images addressed as segments: there is no initialization segment that could name
-// a track, and nothing that could be encrypted.
-func isThumbnails(set *node, outer place) bool {
-	_, segmented := effective(outer.templates, "media")
-	segmented = segmented || len(outer.lists) > 0 || hasSegments(set)
-	image := isImage(set)
-	for _, n := range set.children {
-		if n.is("Representation") {
-			image = image || isImage(n)
-			segmented = segmented || hasSegments(n)
-		}
-	}
-	return image && segmented
-}
-
 func hasSegments(n *node) bool {
 	return n.child("SegmentTemplate") != nil || n.child("SegmentList") != nil
 }
 
 func isImage(n *node) bool {
-	return n.trimmed("contentType") == "image" || strings.HasPrefix(strings.ToLower(n.trimmed("mimeType")), "image/")
+	return n.trimmed("contentType") == "image" || isImageType(n.trimmed("mimeType"))
 }
+
+func isImageType(mimeType string) bool { return strings.HasPrefix(strings.ToLower(mimeType), "image/") }
 
 // isSidecarType reports whether a resource of that type is played without segments.
 func isSidecarType(mimeType string) bool {
 	mimeType = strings.ToLower(mimeType)
-	return strings.HasPrefix(mimeType, "text/") || strings.HasPrefix(mimeType, "image/") || mimeType == "application/ttml+xml" ||
+	return strings.HasPrefix(mimeType, "text/") || isImageType(mimeType) || mimeType == "application/ttml+xml" ||
 		mimeType == "application/x-subrip"
 }
 

@@ -109,6 +109,13 @@ func (g *gateway) Sidecar(_ context.Context, target address.Target, _ string) ([
 	return g.elements(address.Seal{Kind: address.SealSidecar, Asset: g.asset}, target.Path), nil
 }
 
+func (g *gateway) Thumbnails(_ context.Context, media address.Template) ([]string, error) {
+	if g.err != nil {
+		return nil, g.err
+	}
+	return g.elements(address.Seal{Kind: address.SealSidecar, Asset: g.asset, Template: media}, ""), nil
+}
+
 // The types below read an MPD as a player does that looks at local names: independent of the package under test.
 type (
 	playerMPD struct {
@@ -234,6 +241,12 @@ func playRepresentation(base *url.URL, rep playerRep, levels ...playerSegments) 
 		}
 	}
 	switch {
+	case media != "" && init == "": // thumbnails
+		made, err := playURLs(base, playerURL{Source: fill(media, rep)})
+		if err == nil {
+			made[0].sidecar = true
+		}
+		return made, err
 	case media != "":
 		return playURLs(base, playerURL{Source: fill(init, rep)}, playerURL{Source: fill(media, rep)})
 	case index != "":

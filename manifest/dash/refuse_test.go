@@ -216,6 +216,10 @@ func (f fixed) Sidecar(context.Context, address.Target, string) ([]string, error
 	return f.sidecar, nil
 }
 
+func (f fixed) Thumbnails(context.Context, address.Template) ([]string, error) {
+	return f.sidecar, nil
+}
+
 // sealedAs is the answer for one Representation whose URLs get elements.
 func sealedAs(elements ...string) []dash.TrackProtection {
 	return []dash.TrackProtection{{Elements: elements}}

@@ -14,7 +14,7 @@ type setPlan struct {
 	node   *node
 	chosen *node // its own BaseURL, or nil
 	tracks []*track
-	// thumbnails is set for images in segments, segmented for all other segments.
+	// thumbnails is set for images in segments, segmented for all other segments. Thumbnails without tracks are taken out.
 	thumbnails, segmented bool
 	// answer and groups are for a segmented set, and for the part of the Period that is being written.
 	answer Protection
@@ -23,10 +23,15 @@ type setPlan struct {
 
 // readSet reads one AdaptationSet.
 func (r *rewriter) readSet(set *node, outer place) (*setPlan, error) {
-	s := &setPlan{node: set}
-	if s.thumbnails = isThumbnails(set, outer); s.thumbnails {
-		return s, nil
+	if isThumbnails(set, outer) {
+		return r.readThumbnails(set, outer), nil
 	}
+	return r.readTracks(set, outer)
+}
+
+// readTracks reads the Representations of an AdaptationSet.
+func (r *rewriter) readTracks(set *node, outer place) (*setPlan, error) {
+	s := &setPlan{node: set}
 	here, chosen, err := r.resolvePlace(set, outer)
 	if err != nil {
 		return nil, err
@@ -114,7 +119,9 @@ func (r *rewriter) decide(s *setPlan, part *part) error {
 // writeSet writes one part of an AdaptationSet: as one set for each key, or not at all.
 func (r *rewriter) writeSet(s *setPlan, part *part) error {
 	switch {
-	case s.thumbnails, s.segmented && len(s.groups) == 0:
+	case s.thumbnails:
+		return r.sealThumbnails(s)
+	case s.segmented && len(s.groups) == 0:
 		r.remove(s.node)
 		return nil
 	case len(s.tracks) == 0:
@@ -193,14 +200,24 @@ func (r *rewriter) sealTemplate(t *track, elements []string) {
 		return
 	}
 	r.clearBases(t.node, t.chosen)
-	init, media := r.relativeTemplate(t.init, elements), r.relativeTemplate(t.media, elements)
-	if own != nil {
-		r.setAttribute(own, "initialization", init)
-		r.setAttribute(own, "media", media)
-		return
+	attributes := []struct {
+		name string
+		reference
+	}{{"initialization", t.init}, {"media", t.media}}
+	if t.init.template.IsZero() {
+		attributes = attributes[1:] // thumbnails
 	}
-	r.insertBefore(t.node, nil, fmt.Sprintf(`<%s initialization="%s" media="%s"/>`,
-		t.node.qualified("SegmentTemplate"), escapeXML(init), escapeXML(media)))
+	var b strings.Builder
+	for _, a := range attributes {
+		url := r.relativeTemplate(a.reference, elements)
+		if own != nil {
+			r.setAttribute(own, a.name, url)
+		}
+		fmt.Fprintf(&b, ` %s="%s"`, a.name, escapeXML(url))
+	}
+	if own == nil {
+		r.insertBefore(t.node, nil, "<"+t.node.qualified("SegmentTemplate")+b.String()+"/>")
+	}
 }
 
 // afterBaseURL lists the children of a Representation that stand behind BaseURL (5.3.5).

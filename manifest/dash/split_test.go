@@ -39,6 +39,10 @@ func (byName) Sidecar(context.Context, address.Target, string) ([]string, error)
 	return []string{"~side"}, nil
 }
 
+func (byName) Thumbnails(context.Context, address.Template) ([]string, error) {
+	return []string{"~side"}, nil
+}
+
 func rewriteByName(t *testing.T, mpd string) (string, error) {
 	t.Helper()
 	return rewriteAs(t, mpd, dash.Protection{}, func(o *dash.Options) { o.Protector = byName{} })

@@ -132,7 +132,7 @@ func (r *rewriter) readTemplate(t *track) error {
 	_, timed := effective(t.place.templates, "duration")
 	timed = timed || effectiveChild(t.place.templates, "SegmentTimeline") != nil
 	switch _, indexed := effective(t.place.templates, "index"); {
-	case !hasInit:
+	case !hasInit && !isImageType(t.MIMEType):
 		return r.doc.errorf(t.node, "%w: no initialization segment", ErrUnsupported)
 	case indexed && !timed:
 		return r.doc.errorf(t.node, "%w: SegmentTemplate@index without SegmentTimeline or @duration", ErrUnsupported)
@@ -141,15 +141,20 @@ func (r *rewriter) readTemplate(t *track) error {
 	if t.media, err = resolveReference(t.place.base, mediaText, values); err != nil {
 		return r.doc.errorf(t.node, "resolving @media: %w", err)
 	}
+	t.Media = t.media.template
+	// Above the manifest's own directory a seal would hide elements of the path in front of the gateway.
+	t.override = t.override || !t.media.plain || !t.place.base.Path().Under(r.Base.Path().Dir())
+	if !hasInit {
+		return nil
+	}
 	if t.init, err = resolveReference(t.place.base, initText, values); err != nil {
 		return r.doc.errorf(t.node, "resolving @initialization: %w", err)
 	}
 	if t.init.template.HasNumber() || t.init.template.HasTime() {
 		return r.doc.errorf(t.node, "resolving @initialization: %w: an identifier of media segments", address.ErrTemplate)
 	}
-	t.Init, t.Media = Resource{Path: address.Path(t.init.template.String())}, t.media.template
-	// Above the manifest's own directory a seal would hide elements of the path in front of the gateway.
-	t.override = t.override || !t.init.plain || !t.media.plain || !t.place.base.Path().Under(r.Base.Path().Dir())
+	t.Init = Resource{Path: address.Path(t.init.template.String())}
+	t.override = t.override || !t.init.plain
 	return nil
 }
 
