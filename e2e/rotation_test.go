@@ -108,7 +108,7 @@ func TestAWrongKeyOfOneCryptoPeriod(t *testing.T) {
 				}
 			}
 			s := mustPlay(t, player.Options{
-				Player: c.player, URL: r.url + "/wrong/demo/" + c.with("drm="+c.scheme.String()), Timeout: 10 * time.Second,
+				Player: c.player, URL: r.url + "/wrong/demo/" + c.with("drm="+c.scheme.String()), Timeout: 20 * time.Second,
 			})
 			checkFrames(t, s, 5.6, 12.4)
 			p, err := s.SeekAndRead(testContext(t), 25.2)
