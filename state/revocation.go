@@ -39,7 +39,7 @@ const (
 	// MaxRevocations is how many may be in force at the same time.
 	MaxRevocations  = 100_000
 	maxNoteBytes    = 200
-	maxTenantBytes  = 255
+	maxTenantBytes  = 1024 // a host and a prefix
 	maxRevokedBytes = 1024
 )
 

@@ -162,13 +162,24 @@ func TestNewRevocationRefuses(t *testing.T) {
 		"no clean path":  {RevokeTitle, "/a/../b", "", time.Hour},
 		"no playback":    {RevokeSession, "0102", "", time.Hour},
 		"a zero in it":   {RevokeSubject, "x", "a\x00b", time.Hour},
-		"a long tenant":  {RevokeSubject, "x", strings.Repeat("t", 256), time.Hour},
+		"a long tenant":  {RevokeSubject, "x", strings.Repeat("t", 1025), time.Hour},
 		"another's kind": {"viewer", "x", "", time.Hour},
 	} {
 		got, err := NewRevocation(NewDigester(testKey()), r.kind, r.tenant, r.value, "", now, now.Add(r.expires))
 		if !errors.Is(err, ErrRevocation) || got != (Revocation{}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
+	}
+}
+
+// TestLongTenants: sites that nobody has named have a host of up to 280 bytes, and a prefix besides.
+func TestLongTenants(t *testing.T) {
+	tenant, now := strings.Repeat("h", 280)+"/"+strings.Repeat("p", 280), time.Now()
+	if r, err := NewRevocation(NewDigester(testKey()), RevokeSubject, tenant, "viewer", "", now, now.Add(time.Hour)); err != nil || r.Tenant != tenant {
+		t.Errorf("revoking: %v", err)
+	}
+	if r, err := NewRekey(RekeyTitle, tenant, "/vod/", "", now); err != nil || r.Tenant != tenant {
+		t.Errorf("new keys: %v", err)
 	}
 }
 
