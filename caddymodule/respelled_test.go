@@ -63,6 +63,28 @@ func TestNoSpellingHasCountsOfItsOwn(t *testing.T) {
 	everywhere(t, manifest, 403, "revoked")
 }
 
+// TestRevocationsInAnySpelling: who revokes may write the site as the configuration or a browser shows it.
+func TestRevocationsInAnySpelling(t *testing.T) {
+	t.Setenv("TEST_CAT_SECRET", testCATSecret)
+	g, admin := adminGateway(t, strings.Replace(respelledSite, "LIMIT", "", 1))
+	manifest := "/members/demo/manifest.mpd?token=" + viewerToken(t, "viewer", nil)
+	for tenant, meant := range map[string]bool{
+		"site.test/Members": true, "Site.test/members": true, "site.test/%6Dembers": true, "site.test:443/members": true, "site.test:" + g.port + "/MEMBERS": true,
+		"site.test": false, "other.test/members": false, "site.test:1/members": false,
+	} {
+		entry, res := g.revoke(t, admin, map[string]any{"kind": "subject", "value": "viewer", "tenant": tenant, "for": "1h"})
+		if res.status != http.StatusCreated {
+			t.Fatalf("%d %s", res.status, res.body)
+		}
+		status, reason := http.StatusOK, ""
+		if meant {
+			status, reason = http.StatusForbidden, "revoked"
+		}
+		wantReply(t, tenant, g.get(t, manifest, "Host", "site.test:"+g.port), status, reason)
+		g.send(t, http.MethodDelete, "http://"+admin+"/drm/revocations/"+entry.ID)
+	}
+}
+
 func TestNoSpellingHasARateOfItsOwn(t *testing.T) {
 	t.Setenv("TEST_CAT_SECRET", testCATSecret)
 	g := startGateway(t, strings.Replace(respelledSite, "LIMIT", "limit requests 2 per 1h by subject", 1))

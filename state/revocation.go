@@ -143,7 +143,7 @@ type RevocationStore interface {
 
 // Question is what a request may be revoked by.
 type Question struct {
-	Tenant string
+	Site Site
 	// Subject and Device are those of the token; TokenID is Claims.IDDigest.
 	Subject, Device, TokenID string
 	Playback                 [8]byte
