@@ -80,7 +80,7 @@ func (o *outages) change(operation string, failed bool) (lasts time.Duration, lo
 }
 
 // observedState is told of each use of the shared state.
-func observedState() func(operation string, took time.Duration, err error) {
+func observedState() stateObserver {
 	o := newOutages("the shared state", "on_failure and revocations of the configuration say what holds now",
 		func() *zap.Logger { return caddy.Log().Named("drm") }, time.Now)
 	return func(operation string, took time.Duration, err error) {
