@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -61,6 +62,21 @@ func TestNoSpellingHasCountsOfItsOwn(t *testing.T) {
 		t.Fatalf("%d %s", res.status, res.body)
 	}
 	everywhere(t, manifest, 403, "revoked")
+}
+
+// TestBackendsAreToldOneTenant: an entitlement backend may switch on it, and counts by it.
+func TestBackendsAreToldOneTenant(t *testing.T) {
+	backend := &entitlementBackend{}
+	backend.say(200, `{"allow":true}`, nil)
+	t.Setenv("TEST_CAT_SECRET", testCATSecret)
+	g := startGateway(t, strings.Replace(respelledSite, "token_from query token\n", "entitlement "+backend.start(t)+"\n\t\t\ttoken_from query token\n", 1), "LIMIT", "")
+	for i, at := range [][2]string{{"site.test:" + g.port, "/members"}, {"Site.test", "/Members"}, {"site.test:1", "/%6Dembers"}} {
+		subject := "viewer-" + strconv.Itoa(i) // who is another question
+		g.mustGet(t, at[1]+"/demo/manifest.mpd?token="+viewerToken(t, subject, nil), "Host", at[0])
+		if told, asked := backend.last(); asked != i+1 || told["tenant"] != "site.test/members" {
+			t.Errorf("%v: asked %d times, the last %v", at, asked, told)
+		}
+	}
 }
 
 // TestRevocationsInAnySpelling: who revokes may write the site as the configuration or a browser shows it.
