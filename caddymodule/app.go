@@ -85,13 +85,14 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision resolves the secret and opens the databases.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.clock = ctx, clockOfNewApps
+	configuredSecrets.begin(ctx)
 	a.caches = sharedCaches()
 	a.openMemory()
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
 	if a.Secret != "" {
-		secret, err := resolveSecret(ctx, a.Secret)
+		secret, err := resolveSecret(a.Secret)
 		if err != nil {
 			return fmt.Errorf("drm.secret: %w", err)
 		}
@@ -176,19 +177,17 @@ func (a *App) storedSecret() (keysource.Secret, error) {
 // errSecretLiteral keeps secrets out of configurations, which the admin endpoint shows and Caddy saves to disk.
 var errSecretLiteral = errors.New("a secret must come from a placeholder, {env.NAME} or {file./path}, and not stand in the configuration")
 
-// resolveSecret expands the placeholder that names a deployment secret, and parses what it finds. For as long as the configuration of ctx
-// lasts, it is refused as any other secret.
-func resolveSecret(ctx context.Context, placeholder string) (keysource.Secret, error) {
+// resolveSecret expands the placeholder that names a deployment secret, and parses what it finds. It is refused as any other secret of the
+// configuration.
+func resolveSecret(placeholder string) (keysource.Secret, error) {
 	text, err := expandSecret(placeholder)
 	if err != nil {
 		return keysource.Secret{}, err
 	}
-	secret, err := keysource.ParseSecret(text)
-	if err == nil {
-		deploymentSecrets.add(text, 1)
-		context.AfterFunc(ctx, func() { deploymentSecrets.add(text, -1) })
+	if err := configuredSecrets.deployment(text); err != nil {
+		return keysource.Secret{}, err
 	}
-	return secret, err
+	return keysource.ParseSecret(text)
 }
 
 // Interface guards

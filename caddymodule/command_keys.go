@@ -115,7 +115,7 @@ func (o *keysOptions) run(ctx context.Context, out, warnings io.Writer, title st
 	if group.Rotate > 0 {
 		report.Rotate = group.Rotate.String()
 	}
-	if report.Generation, err = o.generationOf(warnings, report); err != nil {
+	if report.Generation, err = o.generationOf(warnings, site.names(), report); err != nil {
 		return err
 	}
 	schemes, err := o.schemes(group)

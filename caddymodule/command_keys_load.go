@@ -113,6 +113,19 @@ type titleSite struct {
 	asset   address.Path
 }
 
+// names lists those that emergency re-keys may have for the site.
+func (s titleSite) names() state.Site {
+	host, prefix := s.tenant, ""
+	if i := strings.IndexByte(host, '/'); i >= 0 {
+		host, prefix = host[:i], host[i:]
+	}
+	viewers := s.handler.Tenant
+	if viewers == "" {
+		viewers = strings.Trim(hostName(host), "[]") + prefix // as viewersAt has it
+	}
+	return s.handler.names(s.tenant, viewers)
+}
+
 // site finds the site of a title.
 func (l *loadedKeys) site(ctx context.Context, title, tenant string) (titleSite, error) {
 	if strings.HasPrefix(title, "/") {
@@ -171,7 +184,7 @@ func (h *Handler) titleAt(escaped, tenant string) (titleSite, error) {
 }
 
 // generationOf finds the generation of the keys.
-func (o *keysOptions) generationOf(warnings io.Writer, r KeysReport) (uint32, error) {
+func (o *keysOptions) generationOf(warnings io.Writer, site state.Site, r KeysReport) (uint32, error) {
 	switch {
 	case o.generation >= 0 && o.address != "":
 		return 0, errors.New("want --generation or --address")
@@ -185,7 +198,7 @@ func (o *keysOptions) generationOf(warnings io.Writer, r KeysReport) (uint32, er
 	if err != nil {
 		return 0, fmt.Errorf("asking for emergency re-keys: %w", err)
 	}
-	return countRekeys(entries, r), nil
+	return countRekeys(entries, site, r), nil
 }
 
 // askForRevocations asks the admin endpoint of a gateway.
@@ -213,10 +226,10 @@ func askForRevocations(admin string) ([]state.Revocation, error) {
 }
 
 // countRekeys counts those that concern a title, see state.Revocations.Generations.
-func countRekeys(entries []state.Revocation, r KeysReport) (n uint32) {
+func countRekeys(entries []state.Revocation, site state.Site, r KeysReport) (n uint32) {
 	for _, entry := range entries {
 		switch {
-		case entry.Tenant != "" && entry.Tenant != r.Tenant:
+		case !entry.HoldsFor(site):
 		case entry.Kind == state.RekeyGroup && r.Group != "" && entry.Value == r.Group:
 			n++
 		case entry.Kind == state.RekeyTitle && (entry.Value == "/" || strings.HasPrefix(r.Asset, strings.TrimSuffix(entry.Value, "/")+"/")):

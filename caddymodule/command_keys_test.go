@@ -99,13 +99,22 @@ func TestKeysAreThoseOfTheGateway(t *testing.T) {
 	}
 	check("/demo/manifest.mpd", 0)
 	check("/shop/demo/manifest.mpd", 0)
-	for _, body := range []string{`{"group":"premium"}`, `{"title":"/demo"}`} {
-		if res := g.sendBody(t, http.MethodPost, "http://"+admin+"/drm/rekeys", []byte(body), "Content-Type", "application/json"); res.status != http.StatusCreated {
-			t.Fatalf("%d %s", res.status, res.body)
+	rekey := func(bodies ...string) {
+		t.Helper()
+		for _, body := range bodies {
+			if res := g.sendBody(t, http.MethodPost, "http://"+admin+"/drm/rekeys", []byte(body), "Content-Type", "application/json"); res.status != http.StatusCreated {
+				t.Fatalf("%d %s", res.status, res.body)
+			}
 		}
 	}
+	rekey(`{"group":"premium"}`, `{"title":"/demo"}`)
 	check("/demo/manifest.mpd", 1)
 	check("/shop/demo/manifest.mpd", 2)
+	for i, tenant := range []string{"127.0.0.1/shop", g.addr + "/shop", "127.0.0.1:443/Sh%6Fp", "127.0.0.1:1/shop", "127.0.0.1"} { // the last two are others
+		rekey(`{"title":"/demo","tenant":"` + tenant + `"}`)
+		check("/shop/demo/manifest.mpd", uint32(3+min(i, 2)))
+	}
+	check("/demo/manifest.mpd", 1)
 }
 
 func TestKeysCommand(t *testing.T) {

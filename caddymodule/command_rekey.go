@@ -40,7 +40,7 @@ The media itself is encrypted at request time, so nothing has to be packaged aga
 	flags := cmd.Flags()
 	flags.StringVar(&o.asked.Title, "title", "", "clean path of the title, as the drm directive sees it")
 	flags.StringVar(&o.asked.Group, "group", "", "name of the DRM group")
-	flags.StringVar(&o.asked.Tenant, "tenant", "", "site that it holds for; all without it")
+	flags.StringVar(&o.asked.Tenant, "tenant", "", "site that it holds for: its tenant, or its host without the port, and the prefix; all without it")
 	flags.StringVar(&o.asked.Note, "note", "", "a note for whoever reads the list; it names nobody")
 	o.admin.flags(flags)
 	return cmd

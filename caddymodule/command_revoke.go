@@ -55,7 +55,7 @@ or a content key by its KID. It holds on all nodes that share their state within
 	for _, kind := range state.RevocationKinds {
 		o.values[kind] = flags.String(string(kind), "", revocationWords[kind])
 	}
-	flags.StringVar(&o.tenant, "tenant", "", "site that it holds for; all without it")
+	flags.StringVar(&o.tenant, "tenant", "", "site that it holds for: its tenant, or its host without the port, and the prefix; all without it")
 	flags.DurationVar(&o.life, "for", 0, "how long it holds; at least as long as what it is about could be used")
 	flags.StringVar(&o.note, "note", "", "a note for whoever reads the list; it names nobody")
 	flags.BoolVar(&o.list, "list", false, "print the revocations in force")

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -30,4 +31,40 @@ func TestTheDeploymentSecretStaysAtHome(t *testing.T) {
 	if err := validateCaddyfile(t, g, "", "license_server clearkey\ntoken signed {\n key {env.TEST_TOKEN_SECRET}\n}", [2]string{}); err != nil {
 		t.Error(err)
 	}
+}
+
+// twoSecretSites are one with a token secret and one with a deployment secret of its own.
+func twoSecretSites(tokenSecret, siteSecret string, reversed bool) string {
+	sites := []string{
+		"http://a.test:PORT {\n\tdrm {\n\t\tlicense_server clearkey\n\t\ttoken signed {\n\t\t\tkey {env." + tokenSecret + "}\n\t\t}\n\t}\n}\n",
+		"http://b.test:PORT {\n\tdrm {\n\t\tlicense_server clearkey\n\t\tsecret {env." + siteSecret + "}\n\t}\n}\n",
+	}
+	if reversed {
+		slices.Reverse(sites)
+	}
+	return globalBlock + strings.Join(sites, "")
+}
+
+// TestTheDeploymentSecretInAnyOrder: whether a configuration is refused depends neither on the order of its sites nor on what ran before: what
+// starts reloads, and what does not start does not reload.
+func TestTheDeploymentSecretInAnyOrder(t *testing.T) {
+	t.Setenv("TEST_SITE_SECRET", testOtherSecret)
+	g := newGateway(t)
+	refused := func(what, text string) {
+		t.Helper()
+		if err := g.tryLoad(text); err == nil || !strings.Contains(err.Error(), "deployment secret") || strings.Contains(err.Error(), testOtherSecret) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, reversed := range []bool{false, true} {
+		refused("at start", twoSecretSites("TEST_SITE_SECRET", "TEST_SITE_SECRET", reversed))
+		good := twoSecretSites("TEST_TOKEN_SECRET", "TEST_SITE_SECRET", reversed)
+		g.load(t, good)
+		refused("at a reload", twoSecretSites("TEST_SITE_SECRET", "TEST_SITE_SECRET", reversed))
+		g.load(t, good)
+	}
+	// What was the deployment secret of another configuration is that of nobody any more.
+	g.load(t, twoSecretSites("TEST_SITE_SECRET", "TEST_DRM_SECRET", false))
+	g.load(t, twoSecretSites("TEST_SITE_SECRET", "TEST_DRM_SECRET", true))
+	g.load(t, twoSecretSites("TEST_TOKEN_SECRET", "TEST_SITE_SECRET", true))
 }

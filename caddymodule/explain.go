@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
+	"github.com/caddy-drm/caddy-drm/keysource"
 	"github.com/caddy-drm/caddy-drm/policy"
 	"github.com/caddy-drm/caddy-drm/token"
 )
@@ -50,15 +51,15 @@ func (h *Handler) explain(r *http.Request, accessToken string, at time.Time) Che
 	}
 	q.identity.claims = decision.Claims
 	q.identity.keepRights(decision)
-	err = q.look()
+	looked, err := q.look()
 	switch {
 	case decision.Reason != policy.ReasonAllowed:
 		report.Status = q.refusalOf(decision).status
 	case err != nil:
 		report.Allowed = false
-		return report.refused("content", lookedAt, err)
-	default:
-		report.Steps = append(report.Steps, CheckStep{Rule: "content", Input: lookedAt, Outcome: "passed"})
+		return report.refused("content", looked, err)
+	case looked != "":
+		report.Steps = append(report.Steps, CheckStep{Rule: "content", Input: looked, Outcome: "passed"})
 	}
 	return report
 }
@@ -94,29 +95,78 @@ func oneParameter(finder token.Finder, accessToken string) url.Values {
 	return nil
 }
 
-const lookedAt = "query, DRM group, key, level and license; not the origin, nor what is sent along"
-
-// look finds what is refused behind the rules, as far as the origin need not be asked for it.
-func (q *request) look() error {
+// look finds what is refused behind the rules, as far as neither the origin nor what is sent along is needed for it. It says what it looked
+// at, and nothing if there is nothing to look at.
+func (q *request) look() (looked string, err error) {
 	switch q.kind {
 	case kindMPD, kindPlaylist:
-		return q.lookAtManifest()
+		return "query and DRM group; not the origin", q.lookAtManifest()
 	case kindMedia:
-		return q.lookAtMedia()
+		return "DRM group, key, level and license; not the origin", q.lookAtMedia()
+	case kindPlayerConfig:
+		return "query and DRM group", q.lookAtConfig()
+	case kindRawKey:
+		return "DRM group, key and level", q.lookAtRawKey()
+	case kindClearKey:
+		if !q.servesClearKey() {
+			err = errNotOurs
+		} else {
+			err = q.checkGroup()
+		}
+		return "DRM group; not what is sent along, which names the keys", err
+	case kindWidevine, kindPlayReady, kindFairPlay:
+		if q.licenseServerOf(q.kind) == nil {
+			err = errNotOurs
+		} else {
+			err = q.checkGroup()
+		}
+		return "DRM group and license server; not what is sent along, which names the keys", err
+	case kindCertificate:
+		if server := q.licenseServerOf(kindFairPlay); server == nil || server.certificate == nil {
+			err = errNotOurs
+		}
+		return "license server; not whether it has the certificate", err
 	default:
-		return nil
+		return "", nil
 	}
 }
 
 func (q *request) lookAtManifest() error {
-	group, err := q.groupNow()
+	group, err := q.chooseGroup()
 	if err != nil {
 		return err
 	}
-	if _, err := q.chooseScheme(group); err != nil || q.kind == kindMPD {
+	scheme, err := q.chooseScheme(group)
+	switch {
+	case err != nil:
+		return err
+	case q.kind == kindMPD:
+		if !scheme.Common() {
+			return errSchemeOfHLS
+		}
+		return nil
+	}
+	if err := (&titleProtector{q: q, title: keysource.Title{Scheme: scheme}}).chooseKeyFormats(); err != nil {
 		return err
 	}
-	return (&titleProtector{q: q}).chooseKeyFormats()
+	_, err = q.playlistQuery()
+	return err
+}
+
+func (q *request) lookAtConfig() error {
+	group, err := q.chooseGroup()
+	if err != nil {
+		return err
+	}
+	if _, err := q.chooseScheme(group); err != nil {
+		return err
+	}
+	return q.checkConfigName(group)
+}
+
+func (q *request) lookAtRawKey() error {
+	_, _, err := q.rawKey()
+	return err
 }
 
 func (q *request) lookAtMedia() error {

@@ -93,7 +93,7 @@ func (k *KeyServer) Provision(ctx caddy.Context) error {
 	}
 	config := speke.ServerConfig{AllowClear: k.AllowClear, Signal: signalOf}
 	if k.Secret != "" {
-		config.Secret, err = resolveSecret(ctx, k.Secret)
+		config.Secret, err = resolveSecret(k.Secret)
 	} else {
 		shared, _ := app.(*App)
 		config.Secret, err = shared.sharedSecret()

@@ -89,7 +89,7 @@ func (h *Handler) resolveSecret(ctx caddy.Context) (err error) {
 		h.secret, err = h.app.sharedSecret()
 		return err
 	}
-	if h.secret, err = resolveSecret(ctx, h.Secret); err != nil {
+	if h.secret, err = resolveSecret(h.Secret); err != nil {
 		return fmt.Errorf("secret: %w", err)
 	}
 	return nil

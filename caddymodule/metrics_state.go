@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What nodes share, by what it is asked for: take, look, renew, probe, revocations.
+// What nodes share, by what it is asked for: take, look, renew, probe, revocations, grant, granted, release, once, cut.
 var (
 	metricStateLatency = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "caddy", Subsystem: "drm", Name: "state_latency_seconds",

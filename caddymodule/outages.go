@@ -42,17 +42,29 @@ func (o *outages) note(operation string, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
+	lasts, log := o.change(operation, err != nil)
+	switch { // without the lock: where the log goes may be slow, and all questions pass here
+	case !log:
+	case err == nil:
+		o.logger().Info(o.who+" answers again", zap.String("operation", operation), zap.Duration("after", lasts))
+	default:
+		o.logger().Error(o.who+" gives no answer; "+o.then,
+			zap.String("operation", operation), zap.Duration("failing_for", lasts), zap.Error(err))
+	}
+}
+
+// change remembers how a question came out, and says whether that is logged, and how long the operation fails or has failed.
+func (o *outages) change(operation string, failed bool) (lasts time.Duration, log bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now, f := o.now(), o.failing[operation]
-	if err == nil {
-		if f != nil && f.told {
-			o.logger().Info(o.who+" answers again", zap.String("operation", operation), zap.Duration("after", now.Sub(f.since)))
+	if !failed {
+		if f == nil {
+			return 0, false
 		}
-		if f != nil {
-			f.since, f.told = time.Time{}, false
-		}
-		return
+		lasts, log = now.Sub(f.since), f.told
+		f.since, f.told = time.Time{}, false
+		return lasts, log
 	}
 	if f == nil {
 		f = new(failingOperation)
@@ -61,19 +73,14 @@ func (o *outages) note(operation string, err error) {
 	if f.since.IsZero() {
 		f.since = now
 	}
-	if now.Sub(f.logged) >= outageEvery { // also if it comes and goes
+	if log = now.Sub(f.logged) >= outageEvery; log { // also if it comes and goes
 		f.logged, f.told = now, true
-		o.log(operation, err, now.Sub(f.since))
 	}
-}
-
-func (o *outages) log(operation string, err error, lasts time.Duration) {
-	o.logger().Error(o.who+" gives no answer; "+o.then,
-		zap.String("operation", operation), zap.Duration("failing_for", lasts), zap.Error(err))
+	return now.Sub(f.since), log
 }
 
 // observedState is told of each use of the shared state.
-func observedState() func(operation string, took time.Duration, err error) {
+func observedState() stateObserver {
 	o := newOutages("the shared state", "on_failure and revocations of the configuration say what holds now",
 		func() *zap.Logger { return caddy.Log().Named("drm") }, time.Now)
 	return func(operation string, took time.Duration, err error) {

@@ -58,6 +58,26 @@ func TestOutagesAreLogged(t *testing.T) {
 	}
 }
 
+// TestOutagesHoldNobodyUp: what is written to a log that hangs holds no other question up.
+func TestOutagesHoldNobodyUp(t *testing.T) {
+	var o *outages
+	logged := 0
+	o = newOutages("the shared state", "", func() *zap.Logger {
+		logged++
+		if !o.mu.TryLock() {
+			t.Error("the lock is held while something is logged")
+		} else {
+			o.mu.Unlock()
+		}
+		return zap.NewNop()
+	}, time.Now)
+	o.note("renew", errors.New("refused"))
+	o.note("renew", nil)
+	if logged != 2 {
+		t.Errorf("logged %d times", logged)
+	}
+}
+
 // TestEntitlementOutagesAreLogged: with on_failure allow nothing else shows that everybody is let in.
 func TestEntitlementOutagesAreLogged(t *testing.T) {
 	backend := new(entitlementBackend)

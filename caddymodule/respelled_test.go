@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -61,6 +62,43 @@ func TestNoSpellingHasCountsOfItsOwn(t *testing.T) {
 		t.Fatalf("%d %s", res.status, res.body)
 	}
 	everywhere(t, manifest, 403, "revoked")
+}
+
+// TestBackendsAreToldOneTenant: an entitlement backend may switch on it, and counts by it.
+func TestBackendsAreToldOneTenant(t *testing.T) {
+	backend := &entitlementBackend{}
+	backend.say(200, `{"allow":true}`, nil)
+	t.Setenv("TEST_CAT_SECRET", testCATSecret)
+	g := startGateway(t, strings.Replace(respelledSite, "token_from query token\n", "entitlement "+backend.start(t)+"\n\t\t\ttoken_from query token\n", 1), "LIMIT", "")
+	for i, at := range [][2]string{{"site.test:" + g.port, "/members"}, {"Site.test", "/Members"}, {"site.test:1", "/%6Dembers"}} {
+		subject := "viewer-" + strconv.Itoa(i) // who is another question
+		g.mustGet(t, at[1]+"/demo/manifest.mpd?token="+viewerToken(t, subject, nil), "Host", at[0])
+		if told, asked := backend.last(); asked != i+1 || told["tenant"] != "site.test/members" {
+			t.Errorf("%v: asked %d times, the last %v", at, asked, told)
+		}
+	}
+}
+
+// TestRevocationsInAnySpelling: who revokes may write the site as the configuration or a browser shows it.
+func TestRevocationsInAnySpelling(t *testing.T) {
+	t.Setenv("TEST_CAT_SECRET", testCATSecret)
+	g, admin := adminGateway(t, strings.Replace(respelledSite, "LIMIT", "", 1))
+	manifest := "/members/demo/manifest.mpd?token=" + viewerToken(t, "viewer", nil)
+	for tenant, meant := range map[string]bool{
+		"site.test/Members": true, "Site.test/members": true, "site.test/%6Dembers": true, "site.test:443/members": true, "site.test:" + g.port + "/MEMBERS": true,
+		"site.test": false, "other.test/members": false, "site.test:1/members": false,
+	} {
+		entry, res := g.revoke(t, admin, map[string]any{"kind": "subject", "value": "viewer", "tenant": tenant, "for": "1h"})
+		if res.status != http.StatusCreated {
+			t.Fatalf("%d %s", res.status, res.body)
+		}
+		status, reason := http.StatusOK, ""
+		if meant {
+			status, reason = http.StatusForbidden, "revoked"
+		}
+		wantReply(t, tenant, g.get(t, manifest, "Host", "site.test:"+g.port), status, reason)
+		g.send(t, http.MethodDelete, "http://"+admin+"/drm/revocations/"+entry.ID)
+	}
 }
 
 func TestNoSpellingHasARateOfItsOwn(t *testing.T) {

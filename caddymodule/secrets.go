@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,31 +11,67 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// deploymentSecrets counts the configurations that have a deployment secret, by its digest.
-var deploymentSecrets = secretCounts{counts: make(map[[sha256.Size]byte]int)}
+// configuredSecrets are those of the configuration that is being provisioned. Caddy provisions one after the other, and the app first.
+var configuredSecrets secretUses
 
-type secretCounts struct {
-	mu     sync.Mutex
-	counts map[[sha256.Size]byte]int
+// secretUses tells deployment secrets from all others, by their digests.
+type secretUses struct {
+	mu          sync.Mutex
+	begun       int // configurations
+	deployments map[[sha256.Size]byte]bool
+	others      map[[sha256.Size]byte]bool
 }
 
-func (c *secretCounts) add(text string, n int) {
+// begin forgets what was before, as the configuration of ctx begins, and forgets that when it ends: the same secret may be another one's then.
+func (u *secretUses) begin(ctx context.Context) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.begun++
+	this := u.begun
+	u.deployments, u.others = make(map[[sha256.Size]byte]bool), make(map[[sha256.Size]byte]bool)
+	context.AfterFunc(ctx, func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.begun == this {
+			u.deployments, u.others = nil, nil
+		}
+	})
+}
+
+// deployment notes a deployment secret, and refuses one that the configuration uses for something else.
+func (u *secretUses) deployment(text string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	digest := sha256.Sum256([]byte(text))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.counts[digest] += n; c.counts[digest] <= 0 {
-		delete(c.counts, digest)
+	if u.others[digest] {
+		return errSecretElsewhere
 	}
+	if u.deployments != nil {
+		u.deployments[digest] = true
+	}
+	return nil
 }
 
-func (c *secretCounts) has(text string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.counts[sha256.Sum256([]byte(text))] > 0
+// other notes any other secret, and refuses a deployment secret.
+func (u *secretUses) other(text string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	digest := sha256.Sum256([]byte(text))
+	if u.deployments[digest] {
+		return errDeploymentSecret
+	}
+	if u.others != nil {
+		u.others[digest] = true
+	}
+	return nil
 }
 
-// errDeploymentSecret keeps the one secret that all keys come from at home: any other is known to a CDN, a shop or a server as well.
-var errDeploymentSecret = errors.New("this is the deployment secret, from which all keys are derived: it must not be used for anything that others know; make another one")
+// These keep the one secret that all keys come from at home: any other is known to a CDN, a shop or a server as well. Which of the two is
+// reported is a matter of which stands first.
+var (
+	errDeploymentSecret = errors.New("this is the deployment secret, from which all keys are derived: it must not be used for anything that others know; make another one")
+	errSecretElsewhere  = errors.New("this would be the deployment secret, from which all keys are derived, and the configuration uses it for something that others know as well; make another one for that")
+)
 
 // resolveSecretText expands a placeholder that names a secret other than the deployment secret, which it refuses.
 func resolveSecretText(placeholder string) (string, error) {
@@ -42,8 +79,8 @@ func resolveSecretText(placeholder string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if deploymentSecrets.has(text) {
-		return "", errDeploymentSecret
+	if err := configuredSecrets.other(text); err != nil {
+		return "", err
 	}
 	return text, nil
 }

@@ -88,8 +88,8 @@ func (q *request) servePlayerConfig() error {
 		return err
 	}
 	p.licensed = p.oldest // nobody has looked whether the title is live, and a live one lists keys from before a re-key
-	if name, ok := strings.CutSuffix(q.addr.Endpoint[1], ".json"); !ok || name == "" || name != defaultConfigName && name != p.group.Name {
-		return errNotOurs
+	if err := q.checkConfigName(p.group); err != nil {
+		return err
 	}
 	config := playerConfig{Group: p.group.Name, Systems: []playerSystem{}, DASH: map[string]dashSystem{}, VideoJS: map[string]map[string]any{}}
 	config.Shaka.DRM.Servers, config.Shaka.DRM.Advanced = map[string]string{}, map[string]shakaAdvanced{}
@@ -115,6 +115,14 @@ func (q *request) servePlayerConfig() error {
 	q.w.WriteHeader(http.StatusOK)
 	if q.r.Method != http.MethodHead {
 		_, _ = q.w.Write(body) // the client may be gone
+	}
+	return nil
+}
+
+// checkConfigName refuses the name of another group than that of the title.
+func (q *request) checkConfigName(group drm.Group) error {
+	if name, ok := strings.CutSuffix(q.addr.Endpoint[1], ".json"); !ok || name == "" || name != defaultConfigName && name != group.Name {
+		return errNotOurs
 	}
 	return nil
 }

@@ -55,18 +55,9 @@ func (q *request) serveClearKeyLicense() error {
 
 // serveRawKey answers for the URI of an EXT-X-KEY of format identity: 16 octets (RFC 8216, 5). A HEAD gets no key, and so grants none.
 func (q *request) serveRawKey() error {
-	kid, err := drm.ParseKID(q.addr.Endpoint[2])
-	if err != nil {
-		return errNotOurs
-	}
-	q.license.challenge.KIDs = []drm.KID{kid}
-	keys, err := q.licensedKeys(q.license.challenge.KIDs)
+	keys, key, err := q.rawKey()
 	if err != nil {
 		return err
-	}
-	key, err := licensing.RawKey(keys, kid)
-	if err != nil {
-		return errNotOurs
 	}
 	if q.r.Method != http.MethodHead {
 		if err := q.recordGrant(keys, licensing.SessionTemporary); err != nil {
@@ -75,6 +66,22 @@ func (q *request) serveRawKey() error {
 	}
 	q.writeSecret("application/octet-stream", key)
 	return nil
+}
+
+// rawKey finds the key that the address names: in a license of one, and as it is.
+func (q *request) rawKey() (keys []drm.ContentKey, key []byte, err error) {
+	kid, err := drm.ParseKID(q.addr.Endpoint[2])
+	if err != nil {
+		return nil, nil, errNotOurs
+	}
+	q.license.challenge.KIDs = []drm.KID{kid}
+	if keys, err = q.licensedKeys(q.license.challenge.KIDs); err != nil {
+		return nil, nil, err
+	}
+	if key, err = licensing.RawKey(keys, kid); err != nil {
+		return nil, nil, errNotOurs
+	}
+	return keys, key, nil
 }
 
 // recordGrant remembers and audits keys that are about to leave in clear.

@@ -54,14 +54,23 @@ func (q *request) servePlaylist() error {
 	if err := p.chooseKeyFormats(); err != nil {
 		return err
 	}
-	query, err := url.ParseQuery(q.originQuery()) // tokens and what is ours are nothing to import into a playlist
+	query, err := q.playlistQuery()
 	if err != nil {
-		return errQuery
+		return err
 	}
 	return q.serveManifest("application/vnd.apple.mpegurl", p, isLivePlaylist, func(q *request, p *titleProtector, clear []byte) ([]byte, error) {
 		isLive := func() bool { return p.listsLiveCMAF(clear) }
 		return p.withLiveRotation(isLive, func(p *titleProtector) ([]byte, error) { return p.rewritePlaylist(clear, query) })
 	})
+}
+
+// playlistQuery returns what a playlist may import of the query that it is asked for with: tokens and what is ours are nothing for it.
+func (q *request) playlistQuery() (url.Values, error) {
+	query, err := url.ParseQuery(q.originQuery())
+	if err != nil {
+		return nil, errQuery
+	}
+	return query, nil
 }
 
 // rewritePlaylist rewrites a playlist that was asked for with a query.

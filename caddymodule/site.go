@@ -33,8 +33,9 @@ const maxHost = 280
 // site is what belongs to one tenant: nothing in it works for another.
 type site struct {
 	tenant   string
-	viewers  string // what is counted of viewers and taken back from them is kept under this name, which is that of the tenant if it has one
-	handler  string // whose site this is; blocks of one tenant may have other origins
+	viewers  string     // what is counted of viewers and taken back from them is kept under this name, which is that of the tenant if it has one
+	called   state.Site // by which revocations and re-keys may mean it
+	handler  string     // whose site this is; blocks of one tenant may have other origins
 	sealer   *address.Sealer
 	sessions *token.SessionKey // nil without token
 	policy   policy.Policy
@@ -70,6 +71,7 @@ func (h *Handler) newSite(tenant, viewers string) *site {
 	s := &site{
 		tenant:   tenant,
 		viewers:  viewers,
+		called:   h.names(tenant, viewers),
 		handler:  h.id,
 		sealer:   address.NewSealer(h.secret.Derive(labelSeal, tenant)),
 		ivSecret: h.secret.Derive(labelIV, tenant),
@@ -136,6 +138,15 @@ func viewersAt(r *http.Request) string {
 		return publicPlace(r)
 	}
 	return host + tenantOfPrefix(r)
+}
+
+// names lists those of a site: if nobody has named it, it is also meant by its host without the port.
+func (h *Handler) names(tenant, viewers string) state.Site {
+	s := state.Site{Names: []string{tenant}, ByAddress: h.Tenant == ""}
+	if viewers != tenant {
+		s.Names = []string{viewers, tenant}
+	}
+	return s
 }
 
 // tenantOfHost normalizes the requested host: lower case, no trailing dot, no default port.

@@ -218,13 +218,17 @@ func (*RedisState) Shared() bool { return true }
 
 // Open implements StateBackend. A server that cannot be reached is no error: nodes have to start without it.
 func (s *RedisState) Open(digest *state.Digester, _ state.Storage, logger *zap.Logger) (*SharedState, error) {
+	return s.open(digest, logger, observedState())
+}
+
+func (s *RedisState) open(digest *state.Digester, logger *zap.Logger, observe stateObserver) (*SharedState, error) {
 	redis, err := state.OpenRedis(s.config, func(err error) { logger.Warn("connecting to the shared state", zap.Error(err)) })
 	if err != nil {
 		return nil, err
 	}
 	timeout, lease, renew := s.durations()
 	mode := map[string]state.FailureMode{failOpen: state.FailOpen, failClosed: state.FailClosed}[s.OnFailure] // else FailLocal
-	observe := observedState()
+	grants := observedGrants{redis.Grants(time.Now), observe}
 	return &SharedState{
 		Streams: state.NewStreams(state.Config{
 			Store: redis.Streams(), OnFailure: mode, Timeout: timeout, Lease: lease, Renew: renew, Observe: observe,
@@ -232,10 +236,10 @@ func (s *RedisState) Open(digest *state.Digester, _ state.Storage, logger *zap.L
 		Revocations: state.NewRevocations(context.Background(), state.RevocationConfig{
 			Store: redis.Revocations(time.Now), Digest: digest, MaxStale: time.Duration(s.RevocationsStale), Observe: observe,
 		}),
-		Replay:        redis.Replay(time.Now),
-		Grants:        state.NewGrants(redis.Grants(time.Now), time.Now),
-		Titles:        state.NewGrants(redis.Grants(time.Now), time.Now),
-		Cuts:          state.NewCuts(redis.Cuts(), time.Now),
+		Replay:        observedReplay{redis.Replay(time.Now), observe},
+		Grants:        state.NewGrants(grants, time.Now),
+		Titles:        state.NewGrants(grants, time.Now),
+		Cuts:          state.NewCuts(observedCuts{redis.Cuts(), observe}, time.Now),
 		OpenOnFailure: s.Revocations == failOpen,
 		Close:         redis.Close,
 	}, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
 	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -16,7 +15,7 @@ import (
 
 // judgeByState lets the policy of a site know the streams and revocations that nodes share.
 func (h *Handler) judgeByState(s *site) {
-	s.policy.Revocations = revocationList{state: h.state, names: s.names()}
+	s.policy.Revocations = revocationList{state: h.state, site: s.called}
 	s.policy.Streams = nil
 	if rules := h.streamRules(); len(rules) > 0 {
 		s.policy.Streams = streamGate{h.state.Streams.NewGate(h.state.digest, s.viewers, rules)}
@@ -47,34 +46,24 @@ func (g streamGate) String() string { return g.gate.String() }
 // revocationList is what has been revoked for one site.
 type revocationList struct {
 	state *SharedState
-	names []string
-}
-
-// names are those by which a revocation may mean the site.
-func (s *site) names() []string {
-	if s.viewers == s.tenant {
-		return []string{s.tenant}
-	}
-	return []string{s.viewers, s.tenant}
+	site  state.Site
 }
 
 // isKeyRevoked reports whether a key has been revoked for the site.
 func (q *request) isKeyRevoked(now time.Time, kid drm.KID) bool {
-	return slices.ContainsFunc(q.names(), func(name string) bool { return q.state.Revocations.KeyRevoked(now, name, kid) })
+	return q.state.Revocations.KeyRevoked(now, q.called, kid)
 }
 
 // Revoked implements policy.Revocations. Without a list that can be relied on, viewers with a token are refused once the last one is too
 // old, and everybody as long as there never was one, unless the configuration says otherwise.
 func (l revocationList) Revoked(now time.Time, claims token.Claims, asset policy.Asset) (policy.Reason, string) {
 	list := l.state.Revocations
-	for _, name := range l.names {
-		kind := list.Revoked(now, state.Question{
-			Tenant: name, Subject: claims.Subject, Device: claims.Device, TokenID: tokenID(claims), Playback: claims.Playback,
-			Path: asset.Path, Asset: asset.Name,
-		})
-		if kind != "" {
-			return policy.ReasonRevoked, "the " + string(kind) + " has been revoked"
-		}
+	kind := list.Revoked(now, state.Question{
+		Site: l.site, Subject: claims.Subject, Device: claims.Device, TokenID: tokenID(claims), Playback: claims.Playback,
+		Path: asset.Path, Asset: asset.Name,
+	})
+	if kind != "" {
+		return policy.ReasonRevoked, "the " + string(kind) + " has been revoked"
 	}
 	if l.state.OpenOnFailure {
 		return "", ""

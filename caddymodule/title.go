@@ -114,7 +114,7 @@ func (q *request) sealedTitle() keysource.Title {
 
 // generations says when the keys of a title were replaced.
 func (q *request) generations(group string, asset address.Path) drm.Generations {
-	return q.state.Revocations.Generations(q.tenant, group, string(asset))
+	return q.state.Revocations.Generations(q.called, group, string(asset))
 }
 
 // isReplaced reports whether the key of the seal was replaced by an emergency re-key, and the time of grace is over.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -122,8 +123,17 @@ func readJSON(_ http.Header, body []byte) (Answer, error) {
 	return a, nil
 }
 
+// answerMembers are the members of a jsonAnswer, as they are spelled.
+var answerMembers = func() map[string]bool {
+	names := make(map[string]bool)
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[jsonAnswer]()) {
+		names[field.Tag.Get("json")] = true
+	}
+	return names
+}()
+
 // checkMembers refuses what two readers would read in two ways: encoding/json takes the last of two members of one name, and a name in
-// any case.
+// any case, also with the letters that fold to ours (a long s, the sign of Kelvin).
 func checkMembers(body []byte) error {
 	if err := token.CheckJSONObject(body); err != nil {
 		return err
@@ -133,8 +143,8 @@ func checkMembers(body []byte) error {
 		return errors.New("not an object")
 	}
 	for name := range members {
-		if name != strings.ToLower(name) {
-			return errors.New("a member in another case")
+		if !answerMembers[name] {
+			return errors.New("a member that is not known, or in another case")
 		}
 	}
 	return nil

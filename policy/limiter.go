@@ -95,10 +95,8 @@ func NewLimiter(config LimiterConfig) (*Limiter, error) {
 // Allow counts one request of key at now. If it is over the limit it is not counted, and retryAfter says when the next one would
 // be let through. It does not keep key, and allocates for keys that are new alone.
 func (l *Limiter) Allow(key []byte, now time.Time) (allowed bool, retryAfter time.Duration) {
-	if len(key) > maxKeyBytes {
-		digest := sha256.Sum256(key)
-		key = digest[:]
-	}
+	var digest [sha256.Size]byte
+	key = remembered(key, &digest)
 	shard := &l.shards[maphash.Bytes(l.seed, key)%limiterShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -113,6 +111,8 @@ func (l *Limiter) Allow(key []byte, now time.Time) (allowed bool, retryAfter tim
 
 // Peek returns how long the next request of key would have to wait; 0 if it would be let through. It counts nothing.
 func (l *Limiter) Peek(key []byte, now time.Time) time.Duration {
+	var digest [sha256.Size]byte
+	key = remembered(key, &digest)
 	shard := &l.shards[maphash.Bytes(l.seed, key)%limiterShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -124,6 +124,15 @@ func (l *Limiter) Peek(key []byte, now time.Time) time.Duration {
 		return time.Duration(missing / float64(l.limit) * float64(time.Second))
 	}
 	return 0
+}
+
+// remembered returns what stands for key in the tables: itself, or its digest, which it puts into digest.
+func remembered(key []byte, digest *[sha256.Size]byte) []byte {
+	if len(key) <= maxKeyBytes {
+		return key
+	}
+	*digest = sha256.Sum256(key)
+	return digest[:]
 }
 
 // Len returns the number of keys that are remembered.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"net/netip"
@@ -59,6 +60,20 @@ func TestLimiterRate(t *testing.T) {
 	}
 	if allowed, _ := l.Allow([]byte("other"), testNow); !allowed {
 		t.Error("one key used up another's rate")
+	}
+}
+
+// TestLimiterPeeksAtLongKeys: what Peek says holds for keys of any length.
+func TestLimiterPeeksAtLongKeys(t *testing.T) {
+	for _, length := range []int{1, maxKeyBytes, maxKeyBytes + 1, 4 * maxKeyBytes} {
+		l := newTestLimiter(t, LimiterConfig{Rate: 2, Burst: 1})
+		key := bytes.Repeat([]byte("k"), length)
+		if allowed, _ := l.Allow(key, testNow); !allowed {
+			t.Errorf("%d bytes: the first request is refused", length)
+		}
+		if wait := l.Peek(key, testNow); (wait - 500*time.Millisecond).Abs() > time.Microsecond {
+			t.Errorf("%d bytes: %s to wait for the second request", length, wait)
+		}
 	}
 }
 

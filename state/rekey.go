@@ -60,7 +60,7 @@ func (r Revocation) IsRekey() bool { return r.Kind == RekeyTitle || r.Kind == Re
 
 // Generations returns when a title got new keys: by its own path, by those above it, or with its group. A re-key counts at once, although its
 // time is some seconds ahead.
-func (r *Revocations) Generations(tenant, group, asset string) drm.Generations {
+func (r *Revocations) Generations(site Site, group, asset string) drm.Generations {
 	known := r.copy.Load()
 	if len(known.rekeyed) == 0 {
 		return nil
@@ -68,7 +68,7 @@ func (r *Revocations) Generations(tenant, group, asset string) drm.Generations {
 	var times drm.Generations
 	collect := func(what rekeyed) {
 		for _, entry := range known.rekeyed[what] {
-			if entry.tenant == "" || entry.tenant == tenant {
+			if entry.tenant.is(site) {
 				times = append(times, entry.unix+rekeyLead)
 			}
 		}
@@ -91,8 +91,8 @@ type rekeyed struct {
 }
 
 // KeyRevoked reports whether a content key has been revoked.
-func (r *Revocations) KeyRevoked(now time.Time, tenant string, kid drm.KID) bool {
-	return holds(r.copy.Load().keys[kid], tenant, now.Unix())
+func (r *Revocations) KeyRevoked(now time.Time, site Site, kid drm.KID) bool {
+	return holds(r.copy.Load().keys[kid], site, now.Unix())
 }
 
 // AnyKeyRevoked reports whether KeyRevoked can be true at all.

@@ -19,7 +19,7 @@ func TestGenerations(t *testing.T) {
 	everywhere(t, func(t *testing.T, s stores) {
 		r := follow(t, s.revocations(t))
 		eventually(t, 5*time.Second, "first look", func() bool { return r.Freshness(time.Now()) == Fresh })
-		if g := r.Generations("one", "premium", "/vod/a/"); g != nil {
+		if g := r.Generations(named("one"), "premium", "/vod/a/"); g != nil {
 			t.Errorf("generations %v without any entry", g)
 		}
 		now := time.Now()
@@ -43,11 +43,11 @@ func TestGenerations(t *testing.T) {
 			{"two", "", "/", 1},
 			{"three", "", "/", 0},
 		} {
-			if got := r.Generations(test.tenant, test.group, test.asset).Current(); got != test.want {
+			if got := r.Generations(named(test.tenant), test.group, test.asset).Current(); got != test.want {
 				t.Errorf("%+v: generation %d", test, got)
 			}
 		}
-		if kind := r.Revoked(now, Question{Tenant: "one", Path: "/vod/a/1.m4s", Asset: "/vod/a/"}); kind != "" {
+		if kind := r.Revoked(now, Question{Site: named("one"), Path: "/vod/a/1.m4s", Asset: "/vod/a/"}); kind != "" {
 			t.Errorf("a title with new keys is revoked as %s", kind)
 		}
 	})

@@ -39,7 +39,7 @@ const (
 	// MaxRevocations is how many may be in force at the same time.
 	MaxRevocations  = 100_000
 	maxNoteBytes    = 200
-	maxTenantBytes  = 255
+	maxTenantBytes  = 1024 // a host and a prefix
 	maxRevokedBytes = 1024
 )
 
@@ -143,7 +143,7 @@ type RevocationStore interface {
 
 // Question is what a request may be revoked by.
 type Question struct {
-	Tenant string
+	Site Site
 	// Subject and Device are those of the token; TokenID is Claims.IDDigest.
 	Subject, Device, TokenID string
 	Playback                 [8]byte

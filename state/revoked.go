@@ -62,7 +62,7 @@ type revoked struct {
 
 // until is for whom and how long something is revoked.
 type until struct {
-	tenant string // empty: all
+	tenant tenant
 	unix   int64
 }
 
@@ -211,7 +211,7 @@ func (r *Revocations) Revoked(now time.Time, q Question) RevocationKind {
 			return kind
 		}
 	}
-	if len(known.titles) > 0 && (known.covers(q.Path, q.Tenant, now.Unix()) || known.covers(titlePath(q.Asset), q.Tenant, now.Unix())) {
+	if len(known.titles) > 0 && (known.covers(q.Path, q.Site, now.Unix()) || known.covers(titlePath(q.Asset), q.Site, now.Unix())) {
 		return RevokeTitle
 	}
 	return ""
@@ -235,7 +235,7 @@ func (r *Revocations) revokedViewer(known *revoked, now int64, q Question) Revoc
 		if ask.value == "" || !known.kinds[ask.kind] {
 			continue
 		}
-		if holds(known.viewers[r.config.Digest.Digest(ask.word, ask.value)], q.Tenant, now) {
+		if holds(known.viewers[r.config.Digest.Digest(ask.word, ask.value)], q.Site, now) {
 			return ask.kind
 		}
 	}
@@ -252,11 +252,11 @@ func newRevoked(version string, entries []Revocation) *revoked {
 	for _, entry := range entries {
 		known.entries[entry.ID] = entry
 		known.kinds[entry.Kind] = true
-		end := until{entry.Tenant, entry.Expires.Unix()}
+		end := until{meant(entry.Tenant), entry.Expires.Unix()}
 		switch entry.Kind {
 		case RekeyTitle, RekeyGroup:
 			what := rekeyed{entry.Kind, entry.Value}
-			known.rekeyed[what] = append(known.rekeyed[what], until{entry.Tenant, entry.Created.Unix()})
+			known.rekeyed[what] = append(known.rekeyed[what], until{end.tenant, entry.Created.Unix()})
 		case RevokeTitle:
 			known.titles[entry.Value] = append(known.titles[entry.Value], end)
 		case RevokeKey:
@@ -282,19 +282,19 @@ func (k *revoked) notOver(now time.Time) (entries []Revocation) {
 }
 
 // covers looks a clean path up, and each directory that it lies in.
-func (k *revoked) covers(path, tenant string, now int64) bool {
+func (k *revoked) covers(path string, site Site, now int64) bool {
 	for path != "" {
-		if holds(k.titles[path], tenant, now) {
+		if holds(k.titles[path], site, now) {
 			return true
 		}
 		path = path[:max(strings.LastIndexByte(path, '/'), 0)]
 	}
-	return holds(k.titles["/"], tenant, now)
+	return holds(k.titles["/"], site, now)
 }
 
-func holds(ends []until, tenant string, now int64) bool {
+func holds(ends []until, site Site, now int64) bool {
 	for _, end := range ends {
-		if (end.tenant == "" || end.tenant == tenant) && now < end.unix {
+		if now < end.unix && end.tenant.is(site) {
 			return true
 		}
 	}

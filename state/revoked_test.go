@@ -35,7 +35,7 @@ func follow(t testing.TB, store RevocationStore) *Revocations {
 func TestRevocationStores(t *testing.T) {
 	everywhere(t, func(t *testing.T, s stores) {
 		here := follow(t, s.revocations(t))
-		question := Question{Tenant: "one", Subject: "viewer"}
+		question := Question{Site: named("one"), Subject: "viewer"}
 		eventually(t, 5*time.Second, "first look", func() bool { return here.Freshness(time.Now()) == Fresh })
 		entry := revocation(t, RevokeSubject, "one", "viewer", time.Hour)
 		if err := here.Add(t.Context(), entry, revocation(t, RevokeTitle, "", "/vod/a", 1500*time.Millisecond)); err != nil {
@@ -113,14 +113,14 @@ func TestEveryKindIsFound(t *testing.T) {
 		hit      Question
 		innocent Question
 	}{
-		{RevokeSubject, "one", "viewer", Question{Tenant: "one", Subject: "viewer"}, Question{Tenant: "two", Subject: "viewer"}},
-		{RevokeSubject, "", "everywhere", Question{Tenant: "two", Subject: "everywhere"}, Question{Tenant: "two", Subject: "nowhere"}},
-		{RevokeToken, "one", "id-1", Question{Tenant: "one", TokenID: token.Claims{ID: "id-1"}.IDDigest()}, Question{Tenant: "one", TokenID: "id-1"}},
-		{RevokeDevice, "one", "tv", Question{Tenant: "one", Device: "tv"}, Question{Tenant: "one", Subject: "tv"}},
-		{RevokeSession, "one", "0102030405060708", Question{Tenant: "one", Playback: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}}, Question{Tenant: "one", Playback: [8]byte{1}}},
-		{RevokeTitle, "one", "/vod/a/", Question{Tenant: "one", Path: "/vod/a/1.m4s"}, Question{Tenant: "one", Path: "/vod/ab/1.m4s"}},
-		{RevokeTitle, "one", "/vod/b", Question{Tenant: "one", Path: "/audio/1.m4s", Asset: "/vod/b/"}, Question{Tenant: "one", Path: "/audio/1.m4s", Asset: "/vod/c/"}},
-		{RevokeTitle, "all", "/", Question{Tenant: "all", Path: "/x"}, Question{Tenant: "one", Path: "/x"}},
+		{RevokeSubject, "one", "viewer", Question{Site: named("one"), Subject: "viewer"}, Question{Site: named("two"), Subject: "viewer"}},
+		{RevokeSubject, "", "everywhere", Question{Site: named("two"), Subject: "everywhere"}, Question{Site: named("two"), Subject: "nowhere"}},
+		{RevokeToken, "one", "id-1", Question{Site: named("one"), TokenID: token.Claims{ID: "id-1"}.IDDigest()}, Question{Site: named("one"), TokenID: "id-1"}},
+		{RevokeDevice, "one", "tv", Question{Site: named("one"), Device: "tv"}, Question{Site: named("one"), Subject: "tv"}},
+		{RevokeSession, "one", "0102030405060708", Question{Site: named("one"), Playback: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}}, Question{Site: named("one"), Playback: [8]byte{1}}},
+		{RevokeTitle, "one", "/vod/a/", Question{Site: named("one"), Path: "/vod/a/1.m4s"}, Question{Site: named("one"), Path: "/vod/ab/1.m4s"}},
+		{RevokeTitle, "one", "/vod/b", Question{Site: named("one"), Path: "/audio/1.m4s", Asset: "/vod/b/"}, Question{Site: named("one"), Path: "/audio/1.m4s", Asset: "/vod/c/"}},
+		{RevokeTitle, "all", "/", Question{Site: named("all"), Path: "/x"}, Question{Site: named("one"), Path: "/x"}},
 	} {
 		if err := r.Add(t.Context(), revocation(t, test.kind, test.tenant, test.value, time.Hour)); err != nil {
 			t.Fatal(err)
@@ -136,13 +136,13 @@ func TestEveryKindIsFound(t *testing.T) {
 		}
 	}
 	kid, _ := drm.ParseKID(testKID)
-	if r.AnyKeyRevoked() || r.KeyRevoked(time.Now(), "one", kid) {
+	if r.AnyKeyRevoked() || r.KeyRevoked(time.Now(), named("one"), kid) {
 		t.Error("a key is revoked")
 	}
 	if err := r.Add(t.Context(), revocation(t, RevokeKey, "one", strings.ToUpper(testKID), time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if !r.AnyKeyRevoked() || !r.KeyRevoked(time.Now(), "one", kid) || r.KeyRevoked(time.Now(), "two", kid) {
+	if !r.AnyKeyRevoked() || !r.KeyRevoked(time.Now(), named("one"), kid) || r.KeyRevoked(time.Now(), named("two"), kid) {
 		t.Error("a key is not revoked, or elsewhere too")
 	}
 }
@@ -162,13 +162,24 @@ func TestNewRevocationRefuses(t *testing.T) {
 		"no clean path":  {RevokeTitle, "/a/../b", "", time.Hour},
 		"no playback":    {RevokeSession, "0102", "", time.Hour},
 		"a zero in it":   {RevokeSubject, "x", "a\x00b", time.Hour},
-		"a long tenant":  {RevokeSubject, "x", strings.Repeat("t", 256), time.Hour},
+		"a long tenant":  {RevokeSubject, "x", strings.Repeat("t", 1025), time.Hour},
 		"another's kind": {"viewer", "x", "", time.Hour},
 	} {
 		got, err := NewRevocation(NewDigester(testKey()), r.kind, r.tenant, r.value, "", now, now.Add(r.expires))
 		if !errors.Is(err, ErrRevocation) || got != (Revocation{}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
+	}
+}
+
+// TestLongTenants: sites that nobody has named have a host of up to 280 bytes, and a prefix besides.
+func TestLongTenants(t *testing.T) {
+	tenant, now := strings.Repeat("h", 280)+"/"+strings.Repeat("p", 280), time.Now()
+	if r, err := NewRevocation(NewDigester(testKey()), RevokeSubject, tenant, "viewer", "", now, now.Add(time.Hour)); err != nil || r.Tenant != tenant {
+		t.Errorf("revoking: %v", err)
+	}
+	if r, err := NewRekey(RekeyTitle, tenant, "/vod/", "", now); err != nil || r.Tenant != tenant {
+		t.Errorf("new keys: %v", err)
 	}
 }
 
@@ -249,7 +260,7 @@ func BenchmarkRevoked(b *testing.B) {
 	}
 	r := &Revocations{config: RevocationConfig{Digest: NewDigester(testKey())}}
 	r.copy.Store(newRevoked("", entries))
-	now, q := time.Now(), Question{Tenant: "one", Subject: "viewer", Device: "tv", TokenID: "0123456789abcdef", Path: "/vod/series/title/video/1.m4s", Asset: "/vod/series/title/"}
+	now, q := time.Now(), Question{Site: named("one"), Subject: "viewer", Device: "tv", TokenID: "0123456789abcdef", Path: "/vod/series/title/video/1.m4s", Asset: "/vod/series/title/"}
 	b.ReportAllocs()
 	for b.Loop() {
 		if r.Revoked(now, q) != "" {
