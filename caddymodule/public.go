@@ -41,7 +41,15 @@ func publicPrefix(r *http.Request) string {
 func prefixOf(original, seen *url.URL) (prefix string, ok bool) {
 	prefix, ok = strings.CutSuffix(original.EscapedPath(), seen.EscapedPath())
 	if !ok {
-		return "", !strings.HasSuffix(caddyhttp.CleanPath(original.Path, true), seen.Path)
+		clean := caddyhttp.CleanPath(original.Path, true)
+		if !strings.HasSuffix(clean, seen.Path) {
+			return "", true
+		}
+		// A handler that writes the path anew, with {path} for instance, forgets how the player spells it.
+		if clean != original.Path || strings.Contains(strings.ToLower(original.RawPath), "%2f") {
+			return "", false
+		}
+		prefix = (&url.URL{Path: strings.TrimSuffix(clean, seen.Path)}).EscapedPath()
 	}
 	if prefix != "" && !address.IsCanonical(prefix+"/") {
 		return "", false
