@@ -130,7 +130,7 @@ func (q *request) writeHeld(rep representation, made *claim) error {
 		return err
 	}
 	defer release()
-	if isPlainGet(q.r) && q.app.spool != nil && q.app.inFlight.Pressure() {
+	if len(rep.body) > smallEntry && isPlainGet(q.r) && q.app.spool != nil && q.app.inFlight.Pressure() {
 		return q.writeSegment(rep, &heldEntry{body: rep.body, release: release})
 	}
 	return q.write(rep)
