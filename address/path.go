@@ -45,7 +45,8 @@ func ParsePath(escaped string) (Path, error) {
 	return Path(p), nil
 }
 
-// IsCanonical reports whether an escaped path has one spelling only, as ParsePath demands it. Reserved elements may stand in it.
+// IsCanonical reports whether an escaped path has nothing of what ParsePath refuses but reserved elements. Letters may be escaped: two spellings
+// of that kind are one path once they are decoded, for everybody on the way.
 func IsCanonical(escaped string) bool {
 	_, err := decodePath(escaped, maxEscaped)
 	return err == nil

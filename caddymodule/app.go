@@ -14,7 +14,6 @@ import (
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/geo"
-	"github.com/caddy-drm/caddy-drm/inflight"
 	"github.com/caddy-drm/caddy-drm/keysource"
 )
 
@@ -51,7 +50,7 @@ type App struct {
 	StateRaw json.RawMessage `json:"state,omitempty" caddy:"namespace=drm.state inline_key=backend"`
 
 	memory
-	spool *inflight.Spool // nil if slow clients hold memory
+	spool spool // nil if slow clients hold memory
 
 	state            *SharedState // nil until it is open
 	releaseOnce      sync.Once    // for Cleanup

@@ -10,6 +10,7 @@ import (
 type editFlights struct {
 	mu    sync.Mutex
 	byKey map[string]*editFlight
+	ended func(err error) // for tests: told what each flight came to, under the lock
 }
 
 type editFlight struct {
@@ -45,6 +46,9 @@ func (f *editFlights) fly(ctx context.Context, key string, flight *editFlight, m
 		}
 		f.mu.Lock()
 		f.forget(key, flight)
+		if f.ended != nil {
+			f.ended(flight.err)
+		}
 		f.mu.Unlock()
 		flight.cancel()
 		close(flight.done)

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
@@ -28,6 +29,11 @@ type memory struct {
 	inFlight *inflight.Budget
 	holds    *holds
 	solo     *sync.Map // keys of segments that are made for one client alone
+}
+
+// spool is what an inflight.Spool does.
+type spool interface {
+	Write(body io.WriterTo, size int64) (*inflight.Spooled, error)
 }
 
 var sharedMemory = sync.OnceValue(func() memory {
@@ -173,7 +179,10 @@ func (h *holds) adoptBeside(body []byte, from *claim, beside int) (release func(
 	if beside == 0 {
 		return nil
 	}
-	return sync.OnceFunc(func() { h.release(&body[0], held) })
+	return sync.OnceFunc(func() {
+		claim.grant.Shrink(charged(int64(len(body))))
+		h.release(&body[0], held)
+	})
 }
 
 // hold claims a body for as long as anybody reads it. release may be called twice.

@@ -35,13 +35,21 @@ func publicPrefix(r *http.Request) string {
 	return prefix
 }
 
-// prefixOf returns the escaped path that was taken off in front of a path. It is not ok if that has a second spelling, empty or dot
+// prefixOf returns the escaped path that was taken off in front of a path. It is not ok if somebody may read that as another path: empty or dot
 // elements for instance, which Caddy cleans before it takes a prefix off. The prefix names the tenant and stands in redirects, so that who
-// asks must not choose it.
+// asks must not choose it. Escapes of letters and letter case are accepted; tenantOfPrefix makes one name of them.
 func prefixOf(original, seen *url.URL) (prefix string, ok bool) {
 	prefix, ok = strings.CutSuffix(original.EscapedPath(), seen.EscapedPath())
 	if !ok {
-		return "", !strings.HasSuffix(caddyhttp.CleanPath(original.Path, true), seen.Path)
+		clean := caddyhttp.CleanPath(original.Path, true)
+		if !strings.HasSuffix(clean, seen.Path) {
+			return "", true
+		}
+		// A handler that writes the path anew, with {path} for instance, forgets how the player spells it.
+		if clean != original.Path || strings.Contains(strings.ToLower(original.RawPath), "%2f") {
+			return "", false
+		}
+		prefix = (&url.URL{Path: strings.TrimSuffix(clean, seen.Path)}).EscapedPath()
 	}
 	if prefix != "" && !address.IsCanonical(prefix+"/") {
 		return "", false
@@ -49,7 +57,7 @@ func prefixOf(original, seen *url.URL) (prefix string, ok bool) {
 	return prefix, true
 }
 
-// isRespelled reports whether the part of the path that was taken off in front of ours has a second spelling.
+// isRespelled reports whether prefixOf is not ok for the part of the path that was taken off in front of ours.
 func isRespelled(r *http.Request) bool {
 	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
 	if !ok || original.URL == nil {

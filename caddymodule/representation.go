@@ -67,8 +67,8 @@ func (q *request) writeSegment(rep representation, seg outgoing) error {
 			_, _ = io.Copy(q.w, file.File)
 			return nil
 		}
-		if !errors.Is(err, inflight.ErrSpool) {
-			return err
+		if _, again := seg.(*heldEntry); !again && !errors.Is(err, inflight.ErrSpool) {
+			return err // it can be written once
 		}
 	}
 	_, _ = seg.WriteTo(windowWriter{q.w})

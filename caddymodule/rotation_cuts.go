@@ -24,7 +24,7 @@ const cutsSlack = time.Hour
 func (p *titleProtector) cuts(length time.Duration, info dash.Info) func(dash.Cut) (time.Duration, error) {
 	q := p.q
 	// An encoder that begins anew counts its time from another beginning.
-	channel := fmt.Sprintf("%q %q %d %d", q.tenant, q.addr.Path, info.Began.UnixNano(), length)
+	channel := fmt.Sprintf("%q %q %d %d", q.viewers, q.addr.Path, info.Began.UnixNano(), length)
 	depth := info.Depth
 	if depth == 0 {
 		depth = maxDepth

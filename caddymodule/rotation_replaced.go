@@ -26,7 +26,7 @@ func (p *titleProtector) divides(kind string, possible bool) bool {
 		decision = divided
 	}
 	q := p.q
-	id := q.state.digest.Digest("re-key", fmt.Sprintf("%q %q %q %d", q.tenant, p.asset, kind, p.replaced[len(p.replaced)-1]))
+	id := q.state.digest.Digest("re-key", fmt.Sprintf("%q %q %q %d", q.viewers, p.asset, kind, p.replaced[len(p.replaced)-1]))
 	decision, err := q.state.Cuts.Cut(q.r.Context(), id, decision, rekeyKept, true)
 	if err != nil { // it is the viewer who leaves
 		return possible

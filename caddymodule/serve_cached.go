@@ -113,21 +113,24 @@ func (q *request) segmentKey() segcache.Key {
 func (q *request) writeEntry(entry *segcache.Entry) error {
 	return q.writeHeld(representation{
 		contentType: entry.ContentType, cacheControl: q.mediaCacheControl(entry.TTL), etag: entry.ETag, body: entry.Body,
-	})
+	}, nil)
 }
 
 // writeHeld is write for a body that a slow client keeps alive: it counts as in flight, once for all who read it, and leaves through a
-// file while memory is short.
-func (q *request) writeHeld(rep representation) error {
+// file while memory is short. Who reads it takes over the claim under which it was made, if that is not nil.
+func (q *request) writeHeld(rep representation, made *claim) error {
 	if q.r.Method == http.MethodHead || q.r.Header.Get("If-None-Match") == rep.etag {
 		return q.write(rep) // none of the body leaves
+	}
+	if made != nil {
+		q.app.holds.adopt(rep.body, made)
 	}
 	release, err := q.app.holds.hold(q.r.Context(), rep.body, q.app)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if isPlainGet(q.r) && q.app.spool != nil && q.app.inFlight.Pressure() {
+	if len(rep.body) > smallEntry && isPlainGet(q.r) && q.app.spool != nil && q.app.inFlight.Pressure() {
 		return q.writeSegment(rep, &heldEntry{body: rep.body, release: release})
 	}
 	return q.write(rep)

@@ -112,7 +112,6 @@ func (q *request) serveManifest(
 	if err != nil {
 		return fmt.Errorf("rewriting the manifest: %w", err)
 	}
-	q.app.holds.adopt(body, claim)
 	if q.Token != nil && q.Token.Session == sessionInCookie {
 		q.w.Header().Add("Vary", "Cookie")
 	}
@@ -123,7 +122,7 @@ func (q *request) serveManifest(
 		q.w.Header().Set(headerNotice, noticeOneKey)
 	}
 	q.setLicenseLinks()
-	return q.writeHeld(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body})
+	return q.writeHeld(representation{contentType: contentType, cacheControl: cacheManifest, etag: etagOf([]byte("manifest"), body), body: body}, claim)
 }
 
 func isLiveMPD(clear []byte) bool {

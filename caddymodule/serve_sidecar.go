@@ -26,8 +26,7 @@ func (q *request) serveSidecar() error {
 	}
 	body := bytes.Clone(clear.body)
 	clear.release()
-	q.app.holds.adopt(body, claim)
-	return q.writeHeld(representation{contentType: contentType, cacheControl: q.mediaCacheControl(0), etag: etagOf([]byte("sidecar"), body), body: body})
+	return q.writeHeld(representation{contentType: contentType, cacheControl: q.mediaCacheControl(0), etag: etagOf([]byte("sidecar"), body), body: body}, claim)
 }
 
 // sidecarTypes are the resources that may leave as they are, by extension, with what they must begin with. What else they must be

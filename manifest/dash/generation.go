@@ -118,11 +118,11 @@ func (r *rewriter) shortenWindow() error {
 
 // keepGone keeps, of the Periods in front of the first that is listed, those whose keys are not given any more, each with its first segment alone
 // and with the keys of what follows. All of it lies in front of the window, and nobody plays it. But dash.js takes the BaseURL of a Period that has
-// left the MPD from the one that is in its place, and decrypts what it gets there with the keys that it has: it would stop. It returns which part
-// is listed first then.
+// left the MPD from the one that is in its place, and decrypts what it gets there with the keys that it has: it would stop. What is of an earlier
+// crypto period goes: new keys of that nobody has asked for, and a source may have none. It returns which part is listed first then.
 func (r *rewriter) keepGone(p *periodPlan, cuts []cut, from int) int {
 	first := from
-	for first > 0 && cuts[first-1].generation < r.Rotation.Oldest && p.keepFirst(first-1) {
+	for first > 0 && cuts[first-1].index == cuts[from].index && cuts[first-1].generation < r.Rotation.Oldest && p.keepFirst(first-1) {
 		first--
 		cuts[first].keys = cuts[from].keys
 	}

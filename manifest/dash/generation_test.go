@@ -73,7 +73,7 @@ func TestALivePeriodIsCutWhereKeysWereReplaced(t *testing.T) {
 		"long ago":             {0, drm.Generations{1021}, 1, timedFrom(1000), 9999, []string{"p0-g1 at 22 from 1001 k0-g1"}},
 		"in a crypto period":   {10 * time.Second, drm.Generations{1015}, 0, timedFrom(0), 1030, []string{"p0-k100 at 0 from 1 k100-g0", "p0-k101 at 10 from 6 k101-g0", "p0-k101-g1 at 16 from 9 k101-g1", "p0-k102-g1 at 20 from 11 k102-g1"}},
 		"between two":          {10 * time.Second, drm.Generations{1020}, 0, timedFrom(5), 1040, []string{"p0-k101 at 10 from 6 k101-g0", "p0-k102-g1 at 20 from 11 k102-g1", "p0-k103-g1 at 30 from 16 k103-g1"}},
-		"rotating, afterwards": {10 * time.Second, drm.Generations{1015}, 1, timedFrom(0), 1030, []string{"p0-k100 at 0 from 1 k100-g1", "p0-k101 at 10 from 6 k101-g1", "p0-k101-g1 at 16 from 9 k101-g1", "p0-k102-g1 at 20 from 11 k102-g1"}},
+		"rotating, afterwards": {10 * time.Second, drm.Generations{1015}, 1, timedFrom(0), 1030, []string{"p0-k101 at 10 from 6 k101-g1", "p0-k101-g1 at 16 from 9 k101-g1", "p0-k102-g1 at 20 from 11 k102-g1"}},
 		"by the clock":         {0, drm.Generations{1021}, 0, counted, 1040, []string{"at 0 from 1 k0-g0", "p0-g1 at 22 from 12 k0-g1"}},
 		"a clock of long ago":  {0, drm.Generations{1021}, 0, timedFrom(0), 1061, nil},
 		"a clock of tomorrow":  {0, drm.Generations{1021}, 0, timedFrom(0), 1024, nil},
@@ -98,6 +98,32 @@ func TestALivePeriodIsCutWhereKeysWereReplaced(t *testing.T) {
 				t.Errorf("%s in\n%s", diff, out)
 			}
 		})
+	}
+}
+
+// unknownProtector has the keys that a source without those of the past has: the newest of what begins behind the re-key.
+type unknownProtector struct{ generationProtector }
+
+var errUnknown = errors.New("no such key")
+
+func (p unknownProtector) AdaptationSet(ctx context.Context, set dash.AdaptationSet) (dash.Protection, error) {
+	if set.CryptoPeriod < 101 || set.Generation == 0 {
+		return dash.Protection{}, fmt.Errorf("%w: k%d-g%d", errUnknown, set.CryptoPeriod, set.Generation)
+	}
+	return p.generationProtector.AdaptationSet(ctx, set)
+}
+
+// TestWhatIsGoneNeedsNoKeysOfItsOwn has two crypto periods in front of what is listed: no source was ever asked for new keys of the first.
+func TestWhatIsGoneNeedsNoKeysOfItsOwn(t *testing.T) {
+	o := rotating(10*time.Second, unknownProtector{})
+	o.Rotation.Replaced, o.Rotation.Oldest, o.Rotation.Now = drm.Generations{1015}, 1, time.Unix(1030, 0)
+	mpd := live1000 + `<Period start="PT0S">` + setOf("video", timedFrom(0)) + setOf("audio", timedFrom(0)) + `</Period>` + tail
+	out, err := dash.Rewrite(t.Context(), []byte(mpd), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"p0-k101 at 10 from 6 k101-g1", "p0-k101-g1 at 16 from 9 k101-g1", "p0-k102-g1 at 20 from 11 k102-g1"}, periodsOf(string(out))); diff != "" {
+		t.Errorf("%s in\n%s", diff, out)
 	}
 }
 

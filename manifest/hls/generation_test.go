@@ -56,6 +56,11 @@ func TestALivePlaylistHasNewKeysFromWhereTheyWereReplaced(t *testing.T) {
 			want: date0 + "#EXT-X-MAP:URI=\"../~init-theirs_0/init-theirs.mp4\"\n" + strings.ReplaceAll(out("0", "0")+out("0", "1")+out("0", "2")+out("0", "3"), "init", "init-theirs")},
 		{name: "parts that leave", in: date0 + mapIn + "#EXT-X-PART:DURATION=4,URI=\"0.0\"\n" + segments, oldest: 1,
 			top: "#EXT-X-MEDIA-SEQUENCE:2\n", want: keyed("0g1") + date2 + out("0g1", "2") + out("0g1", "3")},
+		{name: "parts that are ranges", in: date0 + mapIn + "#EXT-X-PART:DURATION=2,URI=\"v@1\",BYTERANGE=\"10@0\"\n#EXT-X-PART:DURATION=2,URI=\"v@1\",BYTERANGE=\"10@10\"\n" + segments, oldest: 1,
+			top: "#EXT-X-MEDIA-SEQUENCE:2\n", want: keyed("0g1") + date2 + out("0g1", "2") + out("0g1", "3")},
+		{name: "ranges of parts that go on over the re-key", in: date0 + mapIn + seg("0") + "#EXT-X-PART:DURATION=4,URI=\"v@1\",BYTERANGE=\"10@0\"\n" + seg("1") + "#EXT-X-PART:DURATION=4,URI=\"v@1\",BYTERANGE=\"10\"\n" + seg("2") + seg("3"), oldest: 1,
+			want: date0 + keyed("0g1") + gap + out("0", "0") + "#EXT-X-PART:DURATION=4,URI=\"../~init_0.10-0/v@1\",GAP=YES\n" + gap + out("0", "1") +
+				"#EXT-X-PART:DURATION=4,URI=\"../~init_0g1.10-10/v@1\"\n" + out("0g1", "2") + out("0g1", "3")},
 		{name: "parts that are gone", in: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + mapIn + "#EXT-X-PART:DURATION=4,URI=\"0.0\"\n" + segments, oldest: 1,
 			want: "#EXT-X-PLAYLIST-TYPE:EVENT\n" + date0 + keyed("0g1") + "#EXT-X-PART:DURATION=4,URI=\"../~init_0/0.0\",GAP=YES\n" + gap + out("0", "0") + gap + out("0", "1") + out("0g1", "2") + out("0g1", "3")},
 	} {

@@ -54,8 +54,18 @@ func (c *clock) readLeaving(l line) {
 	case tagByteRange:
 		c.chained = c.chained || !strings.Contains(l.value, "@")
 	case tagPart:
-		c.chained = c.chained || strings.Contains(l.value, attrByteRange+"=") && !strings.Contains(l.value, "@")
+		c.chained = c.chained || followsRange(l.value)
 	}
+}
+
+// followsRange reports whether a part is a range that begins where the one in front of it ends. What is no list is refused when it is read.
+func followsRange(list string) bool {
+	attributes, err := parseAttributes(nil, list)
+	if err != nil {
+		return false
+	}
+	a, ok := find(attributes, attrByteRange)
+	return ok && !strings.Contains(list[a.start:a.end], "@")
 }
 
 // leaves reports whether a line leaves with the segments in front of which it stands, and writes in place of it what follows from that.
