@@ -48,7 +48,7 @@ func (*MemoryState) Open(digest *state.Digester, storage state.Storage, _ *zap.L
 		}),
 		Replay: state.NewMemoryReplay(0, time.Now),
 		Grants: state.NewGrants(state.NewMemoryGrants(time.Now), time.Now),
-		Titles: state.NewGrants(state.NewMemoryGrants(time.Now), time.Now),
+		Titles: state.NewMemoryGrants(time.Now),
 	}, nil
 }
 
@@ -234,7 +234,7 @@ func (s *RedisState) Open(digest *state.Digester, _ state.Storage, logger *zap.L
 		}),
 		Replay:        redis.Replay(time.Now),
 		Grants:        state.NewGrants(redis.Grants(time.Now), time.Now),
-		Titles:        state.NewGrants(redis.Grants(time.Now), time.Now),
+		Titles:        redis.Grants(time.Now),
 		Cuts:          state.NewCuts(redis.Cuts(), time.Now),
 		OpenOnFailure: s.Revocations == failOpen,
 		Close:         redis.Close,
