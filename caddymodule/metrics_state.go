@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What nodes share, by what it is asked for: take, look, renew, probe, revocations.
+// What nodes share, by what it is asked for: take, look, renew, probe, revocations, and in Redis grants, titles, single_use, cuts.
 var (
 	metricStateLatency = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "caddy", Subsystem: "drm", Name: "state_latency_seconds",

@@ -232,10 +232,10 @@ func (s *RedisState) Open(digest *state.Digester, _ state.Storage, logger *zap.L
 		Revocations: state.NewRevocations(context.Background(), state.RevocationConfig{
 			Store: redis.Revocations(time.Now), Digest: digest, MaxStale: time.Duration(s.RevocationsStale), Observe: observe,
 		}),
-		Replay:        redis.Replay(time.Now),
-		Grants:        state.NewGrants(redis.Grants(time.Now), time.Now),
-		Titles:        redis.Grants(time.Now),
-		Cuts:          state.NewCuts(redis.Cuts(), time.Now),
+		Replay:        observedReplay{redis.Replay(time.Now), observe},
+		Grants:        state.NewGrants(observedGrants{redis.Grants(time.Now), observe, "grants"}, time.Now),
+		Titles:        observedGrants{redis.Grants(time.Now), observe, "titles"},
+		Cuts:          state.NewCuts(observedCuts{redis.Cuts(), observe}, time.Now),
 		OpenOnFailure: s.Revocations == failOpen,
 		Close:         redis.Close,
 	}, nil
