@@ -110,7 +110,7 @@ func TestAReleasedLicenseGrantsNothing(t *testing.T) {
 	}
 	url, kids := licenseURLIn(t, mpd, drm.SystemWidevine), kidsIn(t, mpd)
 	wantReply(t, "the first segment", segment("1"), 200, "")
-	content := append(wireField(1, []byte("client")), wireField(2, wireField(3, wireField(1, []byte("id"))))...)
+	content := append(wireField(1, []byte("client")), wireField(2, wireField(3, wireField(1, wireField(1, []byte("id")))))...)
 	release := append([]byte{8, 1}, wireField(2, append(content, 3<<3, 3))...)
 	for _, step := range []struct {
 		name      string

@@ -336,7 +336,7 @@ func TestKeptLicenseOfLicenseServers(t *testing.T) {
 		_, later := session(token)
 		wantReply(t, test.subject+" later, the first segment", later("1"), 200, "")
 		wantReply(t, test.subject+" later", later("2"), test.status, test.reason)
-		release := append([]byte{8, 1}, wireField(2, append(append(wireField(1, []byte("client")), wireField(2, wireField(3, wireField(1, []byte("id"))))...), 3<<3, 3))...)
+		release := append([]byte{8, 1}, wireField(2, append(append(wireField(1, []byte("client")), wireField(2, wireField(3, wireField(1, wireField(1, []byte("id")))))...), 3<<3, 3))...)
 		wantReply(t, test.subject+", a release", l.sendBody(t, http.MethodPost, url, release), 200, "")
 		wantReply(t, test.subject+" later, released", later("3"), 403, "license_required")
 	}

@@ -66,7 +66,7 @@ func (q *request) isGone(search *keySearch) bool {
 func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
 	search := newKeySearch(asked)
 	visited := make(map[uint32]int) // crypto periods, by generation
-	q.licensedTitles(func(title keysource.Title) bool {
+	q.licensedTitles(asked, func(title keysource.Title) bool {
 		switch {
 		case len(asked) > 0 && !q.sourceOf(title.Group).MayHold(title, asked), len(asked) == 0 && visited[title.Generation] == q.unnamedPeriods():
 			return true
@@ -88,11 +88,11 @@ func (q *request) grantedKeys(asked []drm.KID) ([]licensing.GrantedKey, error) {
 	return q.permitted(search.keys, asked)
 }
 
-// unnamedPeriods is how many crypto periods of a generation a license has whose request names no key. A live title lists the next period first, and then that
-// of this moment; where nobody knows whether it is live, the key that it has on demand comes behind those of a window.
+// unnamedPeriods is how many crypto periods of a generation a license has whose request names no key. A live title lists the next period first,
+// and then that of this moment; where nobody has seen whether it is live, the key that it has on demand comes behind those of a window.
 func (q *request) unnamedPeriods() int {
 	switch w := q.seal.Window; {
-	case w.Rotate > 0 && w.Further > 0:
+	case w.Rotate > 0 && w.Depth == uint32(unseenDepth/time.Second):
 		return 5
 	case w.Rotate > 0:
 		return 2

@@ -43,7 +43,7 @@ func keyNumber(t testing.TB, number byte) drm.ContentKey {
 }
 
 // sealedRequest is one for a license under a seal, to a site whose keys come from a source. What has no key is asked for again at once.
-func sealedRequest(t *testing.T, seal address.Seal, keys scriptedKeys) *request {
+func sealedRequest(t testing.TB, seal address.Seal, keys scriptedKeys) *request {
 	t.Helper()
 	source, err := keysource.NewCached(keys, time.Now, keysource.CacheOptions{UnknownFor: time.Nanosecond, RetryAfter: time.Nanosecond})
 	if err != nil {

@@ -2,11 +2,13 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-drm/caddy-drm/address"
 	"github.com/caddy-drm/caddy-drm/drm"
@@ -71,7 +73,7 @@ func (frozenGrants) Granted(ctx context.Context, _ ...[16]byte) ([]time.Time, er
 // TestTitlesWithoutState: a state that is frozen holds nobody up for long, and keeps nobody from watching on.
 func TestTitlesWithoutState(t *testing.T) {
 	q := recordedRequest(t, token.Claims{Subject: "viewer"}, drm.LicenseTerms{Duration: time.Hour})
-	q.state.Titles = state.NewGrants(frozenGrants{}, q.now)
+	q.state.Titles = frozenGrants{}
 	q.logger = zap.NewNop()
 	server := &licenseServer{system: drm.SystemWidevine, vendor: vendor.Generic{}}
 	start := time.Now()
@@ -89,7 +91,7 @@ func TestTitlesWithoutState(t *testing.T) {
 // TestTitlesOfLicenses: who remembers, for how long, and for whom.
 func TestTitlesOfLicenses(t *testing.T) {
 	q := recordedRequest(t, token.Claims{Subject: "viewer"}, drm.LicenseTerms{Duration: time.Hour})
-	q.state.Titles = state.NewGrants(state.NewMemoryGrants(q.now), q.now)
+	q.state.Titles = state.NewMemoryGrants(q.now)
 	began := q.now()
 	server := &licenseServer{system: drm.SystemWidevine, vendor: vendor.Generic{}}
 	answer := []byte(widevineAnswer("request", "session"))
@@ -114,5 +116,97 @@ func TestTitlesOfLicenses(t *testing.T) {
 		if err := q.checkTitle(server, renewal); (err != nil) != test.refused {
 			t.Errorf("%s: %v", test.what, err)
 		}
+	}
+}
+
+// countedGrants notes what is written.
+type countedGrants struct {
+	state.GrantStore
+	written []state.Grant
+	failing bool
+}
+
+func (c *countedGrants) Grant(ctx context.Context, grants ...state.Grant) error {
+	c.written = append(c.written, grants...)
+	if c.failing {
+		return state.ErrUnavailable
+	}
+	return c.GrantStore.Grant(ctx, grants...)
+}
+
+// TestOneViewerFillsNoState: license servers give each license another name, and nobody is kept from asking for one after the other. What is
+// remembered of a viewer grows by titlesEvery alone, and is nobody else's room.
+func TestOneViewerFillsNoState(t *testing.T) {
+	q := recordedRequest(t, token.Claims{Subject: "viewer"}, drm.LicenseTerms{Duration: time.Hour})
+	q.logger = zap.NewNop()
+	store := &countedGrants{GrantStore: state.NewMemoryGrants(q.now)}
+	q.state.Titles = store
+	server := &licenseServer{system: drm.SystemWidevine, vendor: vendor.Generic{}}
+	draw := func(n int) int {
+		before := len(store.written)
+		for range n {
+			q.rememberTitle(server, widevineGrant(q, time.Hour), []byte(widevineAnswer(rand.Text(), "session")))
+		}
+		return (len(store.written) - before) / 2
+	}
+	if got := draw(titlesAtOnce); got != titlesAtOnce {
+		t.Errorf("%d of %d licenses are remembered", got, titlesAtOnce)
+	}
+	if got := draw(1000); got != 0 {
+		t.Errorf("%d further ones are", got)
+	}
+	began := q.now()
+	q.app.clock = func() time.Time { return began.Add(3 * titlesEvery) }
+	if got := draw(10); got != 3 {
+		t.Errorf("%d of those after a while, want 3", got)
+	}
+	q.identity.claims.Subject = "another"
+	if got := draw(10); got != 10 {
+		t.Errorf("%d of another viewer, want 10", got)
+	}
+	q.identity.claims = token.Claims{}
+	if got := draw(titlesAtOnce + 10); got != titlesAtOnce {
+		t.Errorf("%d of who has no token, want %d", got, titlesAtOnce)
+	}
+}
+
+// TestHowLongTitlesAreRemembered: also of a license without an end not for good.
+func TestHowLongTitlesAreRemembered(t *testing.T) {
+	q := recordedRequest(t, token.Claims{Subject: "viewer"}, drm.LicenseTerms{})
+	store := &countedGrants{GrantStore: state.NewMemoryGrants(q.now)}
+	q.state.Titles = store
+	server := &licenseServer{system: drm.SystemWidevine, vendor: vendor.Generic{}}
+	for _, test := range []struct {
+		lasts      time.Duration
+		persistent bool
+		want       time.Duration
+	}{
+		{time.Hour, false, time.Hour + grantBeyond}, {0, false, grantBeyond}, {time.Hour, true, time.Hour + grantBeyond},
+		{0, true, titleAtMost + grantBeyond}, {keptAtMost, true, titleAtMost + grantBeyond},
+	} {
+		grant := widevineGrant(q, test.lasts)
+		grant.Group.License.Persistent = test.persistent
+		store.written = nil
+		q.rememberTitle(server, grant, []byte(widevineAnswer(rand.Text(), "session")))
+		if len(store.written) != 2 || store.written[0].Until.Sub(q.now()) != test.want || store.written[1].Until.Sub(q.now()) != test.want {
+			t.Errorf("%+v: %v", test, store.written)
+		}
+	}
+}
+
+// TestTitlesAreLoggedOnceAMinute: a state that is full or out is no line for each license.
+func TestTitlesAreLoggedOnceAMinute(t *testing.T) {
+	q := recordedRequest(t, token.Claims{Subject: "viewer"}, drm.LicenseTerms{Duration: time.Hour})
+	core, logs := observer.New(zap.WarnLevel)
+	q.logger = zap.New(core)
+	q.state.Titles = &countedGrants{failing: true}
+	server := &licenseServer{system: drm.SystemWidevine, vendor: vendor.Generic{}}
+	began := q.now()
+	for n := range 90 {
+		q.app.clock = func() time.Time { return began.Add(time.Duration(n) * time.Second) }
+		q.rememberTitle(server, widevineGrant(q, time.Hour), []byte(widevineAnswer(rand.Text(), "session")))
+	}
+	if logs.Len() != 2 {
+		t.Errorf("%d lines in 90 seconds, want 2", logs.Len())
 	}
 }

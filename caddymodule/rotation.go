@@ -26,6 +26,8 @@ const (
 	maxLicensePeriods = 4096
 	// maxAskedPeriods bounds them where each may be a question to a key server.
 	maxAskedPeriods = 64
+	// nearPeriods are looked at one by one: almost all requests are for one of them.
+	nearPeriods = 16
 )
 
 var (
@@ -95,32 +97,55 @@ func (q *request) periodSlack(clock address.Clock) int64 {
 	return int64(ticks)
 }
 
-// licensePeriods calls visit for each crypto period that the license of the request may hold keys of, until it returns false: all of a
-// title that is whole, and of a live one those from the beginning of its window to the next that is announced. A title of which nobody knows
-// which it is has both.
-func (q *request) licensePeriods(title keysource.Title, visit func(title keysource.Title) bool) {
+// licensePeriods calls visit for each crypto period that the license of the request may hold one of the asked keys of, until it returns false:
+// all of a title that is whole, and of a live one those from the beginning of its window to the next that is announced, and those that it has
+// when it has ended. A title of which nobody knows which it is has both.
+func (q *request) licensePeriods(title keysource.Title, asked []drm.KID, visit func(title keysource.Title) bool) {
 	w, most := q.seal.Window, q.mostPeriods(title.Group)
 	first, last := title.Period, title.Period+min(w.Further, most)
 	if w.Rotate > 0 {
 		now := q.now().Unix()
 		oldest, next := uint32(max(now-int64(w.Depth), 0)/int64(w.Rotate)), uint32(now/int64(w.Rotate))+1
 		oldest = max(oldest, next-min(most, next))
-		for back := range next - oldest + 1 { // the newest are asked for most
-			title.Period = next - back
-			if !visit(title) {
-				return
-			}
-		}
-		if w.Further == 0 {
+		if !q.visitPeriods(title, next, oldest, asked, visit) || w.Further == 0 { // the newest are asked for most
 			return
 		}
 	}
-	for further := range last - first + 1 {
-		title.Period = first + further
+	q.visitPeriods(title, first, last, asked, visit)
+}
+
+// visitPeriods calls visit for the crypto periods from one to another, upwards or downwards, until it returns false, and reports whether it never
+// did. Of many it visits the nearest, and beyond those that may hold one of the asked keys: who asks for what is not there does not have thousands
+// of names derived each time.
+func (q *request) visitPeriods(title keysource.Title, from, to uint32, asked []drm.KID, visit func(title keysource.Title) bool) bool {
+	down := from > to
+	count := max(from, to) - min(from, to) + 1
+	for n := range min(count, nearPeriods) {
+		if title.Period = from + n; down {
+			title.Period = from - n
+		}
 		if !visit(title) {
-			return
+			return false
 		}
 	}
+	switch {
+	case count <= nearPeriods || len(asked) == 0:
+		return true
+	case down:
+		from -= nearPeriods
+	default:
+		from += nearPeriods
+	}
+	beyond := q.sourceOf(title.Group).PeriodsOf(title, min(from, to), max(from, to), asked)
+	if down {
+		slices.Reverse(beyond)
+	}
+	for _, title.Period = range beyond {
+		if !visit(title) {
+			return false
+		}
+	}
+	return true
 }
 
 // licenseGenerations calls visit for each generation of keys that the license of the request may hold, the newest first, until it returns
@@ -137,12 +162,12 @@ func (q *request) licenseGenerations(visit func(title keysource.Title) bool) {
 	}
 }
 
-// licensedTitles calls visit for each generation and crypto period that the license of the request may hold keys of, until it returns
-// false.
-func (q *request) licensedTitles(visit func(title keysource.Title) bool) {
+// licensedTitles calls visit for each generation and crypto period that the license of the request may hold one of the asked keys of, until it
+// returns false. For a request that names none these are the nearest.
+func (q *request) licensedTitles(asked []drm.KID, visit func(title keysource.Title) bool) {
 	q.licenseGenerations(func(title keysource.Title) bool {
 		goOn := true
-		q.licensePeriods(title, func(title keysource.Title) bool {
+		q.licensePeriods(title, asked, func(title keysource.Title) bool {
 			goOn = visit(title)
 			return goOn
 		})
@@ -160,7 +185,7 @@ func (q *request) licensedKeys(asked []drm.KID) ([]drm.ContentKey, error) {
 	}
 	search := newKeySearch(asked)
 	var unknown error
-	q.licensedTitles(func(title keysource.Title) bool {
+	q.licensedTitles(asked, func(title keysource.Title) bool {
 		found, err := q.keysNamed(search, title)
 		if errors.Is(err, keysource.ErrUnknownKey) { // of a live title the next period is looked at first, and may have no key yet
 			err, unknown = nil, err
@@ -245,6 +270,8 @@ const (
 	// while. maxDepth is the most, and that of channels without a window, of which all stays.
 	defaultDepth = 5 * time.Minute
 	maxDepth     = 48 * time.Hour
+	// unseenDepth says of licenses that nobody has looked at the manifest of their title, by being more than any other.
+	unseenDepth = maxDepth + time.Second
 	// maxEnded is how long a live title may be for its licenses to hold the keys that it has when it ends, which are counted from its beginning:
 	// players ask for them where they asked before. No crypto period is named so that is counted from 1970 and is not long ago.
 	maxEnded = 30 * 24 * time.Hour

@@ -156,7 +156,7 @@ func (p *titleProtector) playerSystem(system drm.SystemID) (playerSystem, bool) 
 // one, as far back as any window reaches, and whatever else the title has if it is whole.
 func (p *titleProtector) configWindow(scheme drm.ProtectionScheme) address.Window {
 	rotate := p.q.liveRotation(p.group, scheme)
-	window := address.Window{Rotate: uint32(rotate / time.Second), Depth: uint32(maxDepth / time.Second)}
+	window := address.Window{Rotate: uint32(rotate / time.Second), Depth: uint32(unseenDepth / time.Second)}
 	switch {
 	case rotate == 0:
 		return address.Window{}

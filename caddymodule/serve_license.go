@@ -9,9 +9,9 @@ import (
 	"github.com/caddy-drm/caddy-drm/licensing"
 )
 
-// Limits of a license request: real ones have some hundred bytes and come at once.
+// Limits of a license request of ClearKey: real ones have some hundred bytes, come at once, and take no place of large ones.
 const (
-	maxLicenseRequest     = 64 << 10
+	maxLicenseRequest     = smallBody
 	licenseRequestTimeout = 10 * time.Second
 )
 

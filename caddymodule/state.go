@@ -42,7 +42,7 @@ type SharedState struct {
 	Replay      state.Replay
 	Grants      *state.Grants
 	// Titles are those that licenses were given for, apart from Grants: in memory neither takes the other's room.
-	Titles *state.Grants
+	Titles state.GrantStore
 	// Cuts is where Periods of live MPDs begin. Nil: in the memory of this node.
 	Cuts *state.Cuts
 	// OpenOnFailure admits viewers although it is not known who has been revoked.
@@ -51,6 +51,7 @@ type SharedState struct {
 	Close func()
 
 	digest *state.Digester
+	titles titleBudget
 }
 
 // Destruct implements caddy.Destructor.

@@ -48,7 +48,7 @@ func (*MemoryState) Open(digest *state.Digester, storage state.Storage, _ *zap.L
 		}),
 		Replay: state.NewMemoryReplay(0, time.Now),
 		Grants: state.NewGrants(state.NewMemoryGrants(time.Now), time.Now),
-		Titles: state.NewGrants(state.NewMemoryGrants(time.Now), time.Now),
+		Titles: state.NewMemoryGrants(time.Now),
 	}, nil
 }
 
@@ -238,7 +238,7 @@ func (s *RedisState) open(digest *state.Digester, logger *zap.Logger, observe st
 		}),
 		Replay:        observedReplay{redis.Replay(time.Now), observe},
 		Grants:        state.NewGrants(grants, time.Now),
-		Titles:        state.NewGrants(grants, time.Now),
+		Titles:        grants,
 		Cuts:          state.NewCuts(observedCuts{redis.Cuts(), observe}, time.Now),
 		OpenOnFailure: s.Revocations == failOpen,
 		Close:         redis.Close,

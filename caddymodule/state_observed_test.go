@@ -34,7 +34,7 @@ func TestAllOfTheSharedStateIsObserved(t *testing.T) {
 	soon := time.Now().Add(time.Hour)
 	for operation, use := range map[string]func() error{
 		"grant":   func() error { return shared.Grants.Add(ctx, state.Grant{ID: [16]byte{1}, Until: soon}) },
-		"granted": func() error { _, err := shared.Titles.Until(ctx, [16]byte{1}); return err },
+		"granted": func() error { _, err := shared.Titles.Granted(ctx, [16]byte{1}); return err },
 		"release": func() error { return shared.Grants.Release(ctx, [16]byte{1}) },
 		"once":    func() error { _, err := shared.Replay.Seen(ctx, [16]byte{1}, soon); return err },
 	} {

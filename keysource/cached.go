@@ -84,6 +84,8 @@ type Cached struct {
 	keys  *table[Request, drm.ContentKey]
 	lists *table[Title, []drm.ContentKey]
 	names *names
+	// periods is of sources that are Namers, as names is of others.
+	periods *periodIndex
 	// signals is nil if the source is no Signaler.
 	signals *table[Request, told]
 }
@@ -120,7 +122,7 @@ func NewCached(src Source, now func() time.Time, options CacheOptions) (*Cached,
 		keys.close()
 		return nil, err
 	}
-	c := &Cached{src: src, keys: keys, lists: lists, names: &names{now: now, known: make(map[Title]titleNames)}}
+	c := &Cached{src: src, keys: keys, lists: lists, names: &names{now: now, known: make(map[Title]titleNames)}, periods: &periodIndex{blocks: make(map[Title][]indexedName)}}
 	if err := c.openSignals(options, now, slots); err != nil {
 		c.Close()
 		return nil, err

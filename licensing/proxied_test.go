@@ -62,12 +62,12 @@ func TestWidevineChallenge(t *testing.T) {
 		"offline":               {widevineChallenge(wire(1, wire(1, widevineInit(kidA), 2, 2)), 1), licensing.PurposeLicense, []drm.KID{kidA}, true, false},
 		"init data":             {widevineChallenge(wire(4, wire(1, 1, 2, boxed, 3, 1)), 1), licensing.PurposeLicense, []drm.KID{kidA}, false, false},
 		"WebM":                  {widevineChallenge(wire(2, wire(1, kidA[:])), 1), licensing.PurposeLicense, []drm.KID{kidA}, false, false},
-		"renewal":               {widevineChallenge(wire(3, wire(1, []byte("id"))), 2), licensing.PurposeRenewal, nil, false, false},
-		"release":               {widevineChallenge(wire(3, wire(1, []byte("id"))), 3), licensing.PurposeRelease, nil, false, false},
+		"renewal":               {widevineChallenge(wire(3, wire(1, wire(1, []byte("id")))), 2), licensing.PurposeRenewal, nil, false, false},
+		"release":               {widevineChallenge(wire(3, wire(1, wire(1, []byte("id")))), 3), licensing.PurposeRelease, nil, false, false},
 		"renewal of nothing":    {widevineChallenge(nil, 2), licensing.PurposeRenewal, nil, false, true},
 		"release of nothing":    {widevineChallenge(wire(1, wire(1, []byte{})), 3), licensing.PurposeRelease, nil, false, true},
 		"renewal by key":        {widevineChallenge(wire(1, wire(1, widevineInit(kidA), 2, 2)), 2), licensing.PurposeRenewal, []drm.KID{kidA}, true, false},
-		"a new one by license":  {widevineChallenge(wire(3, wire(1, []byte("id"))), 1), licensing.PurposeLicense, nil, false, true},
+		"a new one by license":  {widevineChallenge(wire(3, wire(1, wire(1, []byte("id")))), 1), licensing.PurposeLicense, nil, false, true},
 		"nothing named":         {widevineChallenge(wire(1, wire(1, []byte{})), 1), licensing.PurposeLicense, nil, false, true},
 		"content by name":       {widevineChallenge(wire(1, wire(1, withContent)), 1), licensing.PurposeLicense, []drm.KID{kidA}, false, true},
 		"a policy by name":      {widevineChallenge(wire(1, wire(1, wire(2, kidA[:], 6, []byte("lax")))), 1), licensing.PurposeLicense, []drm.KID{kidA}, false, true},
@@ -91,8 +91,8 @@ func TestWidevineLicenseOnDevice(t *testing.T) {
 		streams  bool
 	}{
 		"streaming": {wire(1, id(1), 2, 3600), true}, "offline": {wire(1, id(2), 2, 3600), false}, "automatic": {wire(1, id(3)), false},
-		"of no kind": {wire(1, wire(1, []byte("request"))), false}, "no license": {nil, false}, "unread": {wire(1, []byte("id")), false},
-		"of two kinds": {wire(1, append(id(2), wire(4, 1)...)), false}, "in bytes": {wire(1, wire(4, []byte{1})), false},
+		"of no kind": {wire(1, wire(1, []byte("request"))), false}, "no license": {nil, false},
+		"in bytes": {wire(1, wire(4, []byte{1})), false},
 	} {
 		c, err := licensing.ParseWidevineChallenge(widevineChallenge(wire(3, test.existing), 2))
 		if err != nil || c.Streams != test.streams || c.Persistent || c.Unread || c.Purpose != licensing.PurposeRenewal {
@@ -109,7 +109,15 @@ func TestWidevineRefuses(t *testing.T) {
 		kid := drm.KID{1: byte(i), 2: byte(i >> 8)}
 		many = append(many, wire(2, kid[:])...)
 	}
+	license := wire(1, []byte("request"), 2, []byte("session"))
+	renewal := func(existing []byte) []byte { return widevineChallenge(wire(3, existing), 2) }
 	for name, body := range map[string][]byte{
+		"two licenses":           renewal(append(wire(1, license), wire(1, wire(1, []byte("request")))...)),
+		"a request twice":        renewal(wire(1, append(bytes.Clone(license), wire(1, []byte("request"))...))),
+		"a session twice":        renewal(wire(1, append(bytes.Clone(license), wire(2, []byte("session"))...))),
+		"two kinds of license":   renewal(wire(1, append(bytes.Clone(license), wire(4, 1, 4, 2)...))),
+		"a license with a group": renewal(wire(1, append(bytes.Clone(license), 0x4b, 0x4c))), // others may skip it, and read the rest
+		"a license as text":      renewal(wire(1, []byte("id"))),
 		"nothing":                nil,
 		"text":                   []byte("hello"),
 		"a license":              wire(1, 2, 2, []byte{}),

@@ -107,7 +107,7 @@ func (c *Challenge) readWidevineContent(b []byte) error {
 			c.Unread = true
 		case contentExisting: // no other keys than that license had
 			c.ofLicense = true
-			c.readExisting(field.bytes)
+			return c.readExisting(field.bytes)
 		default:
 			c.Unread = true
 		}
@@ -115,15 +115,20 @@ func (c *Challenge) readWidevineContent(b []byte) error {
 	return nil
 }
 
-// readExisting notes which license is named, and whether it says that it is one for streaming. What cannot be read says neither.
-func (c *Challenge) readExisting(existing []byte) {
+// readExisting notes which license is named, and whether it says that it is one for streaming. What says neither may be renewed, what cannot be
+// read may not: another reader may find the name of a license in it.
+func (c *Challenge) readExisting(existing []byte) error {
 	license, err := onceEach(existing)
 	if err != nil {
-		return
+		return err
 	}
 	id, err := onceEach(license[1].bytes)
-	c.Streams = err == nil && id[idType].wire == wireVarint && id[idType].value == licenseStreaming
+	if err != nil {
+		return err
+	}
+	c.Streams = id[idType].wire == wireVarint && id[idType].value == licenseStreaming
 	c.LicenseID = nameOfLicense(license[1].bytes)
+	return nil
 }
 
 // readWidevinePssh reads initialization data in the fields numbered data, with or without its box, and the kind of license.

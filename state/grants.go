@@ -20,7 +20,8 @@ type Grant struct {
 type GrantStore interface {
 	// Grant remembers each grant until its time. An error may leave some of them remembered.
 	Grant(ctx context.Context, grants ...Grant) error
-	// Granted returns until when each id is remembered, in their order; the zero time: it is not.
+	// Granted returns until when each id is remembered, in their order; the zero time: it is not. Beside an error there may be answers, too: then
+	// the zero time says nothing.
 	Granted(ctx context.Context, ids ...[16]byte) (until []time.Time, err error)
 	// Release forgets ids before their time. An error may leave some of them.
 	Release(ctx context.Context, ids ...[16]byte) error
@@ -201,21 +202,22 @@ func (g *Grants) knows(ids [][16]byte) bool {
 	return false
 }
 
-// ask asks the store whether one of ids is granted.
+// ask asks the store whether one of ids is granted. One that is counts although the store cannot tell of another, which may be on a server that
+// is out.
 func (g *Grants) ask(ctx context.Context, ids [][16]byte) (granted bool, err error) {
 	until, err := g.store.Granted(ctx, ids...)
-	if err != nil {
-		return false, err
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i, id := range ids {
-		if g.now().Before(until[i]) {
-			g.remember(id, until[i])
+	for i, end := range until {
+		if g.now().Before(end) {
+			g.remember(ids[i], end)
 			granted = true
 		}
 	}
-	return granted, nil
+	if granted {
+		return true, nil
+	}
+	return false, err
 }
 
 // askAgain finds out whether a grant has been released on another node. While the store cannot tell, it holds.

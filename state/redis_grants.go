@@ -43,22 +43,18 @@ func (s *RedisGrants) Granted(ctx context.Context, ids ...[16]byte) ([]time.Time
 	answers, err := s.ask(ctx, len(ids), func(client rueidis.Client, i int) (rueidis.Completed, bool) {
 		return client.B().Pttl().Key(s.key(ids[i])).Build(), true
 	})
-	if err != nil {
-		return nil, err
-	}
 	now := s.now()
 	until := make([]time.Time, len(ids))
 	for i, answer := range answers {
-		left, err := answer.AsInt64()
+		left, fault := answer.AsInt64()
 		switch {
-		case rueidis.IsRedisNil(err), err == nil && left <= 0: // -2 is none, and -1 would be one without an end, which we do not make
-		case err != nil:
-			return nil, failed("license grants", err)
-		default:
+		case fault == nil && left > 0: // -2 is none, and -1 would be one without an end, which we do not make
 			until[i] = now.Add(time.Duration(left) * time.Millisecond)
+		case fault != nil && err == nil:
+			err = failed("license grants", fault)
 		}
 	}
-	return until, nil
+	return until, err
 }
 
 // Release implements GrantStore. A key that expires at once is deleted, by a command that operators have allowed already.
@@ -69,8 +65,8 @@ func (s *RedisGrants) Release(ctx context.Context, ids ...[16]byte) error {
 	return err
 }
 
-// ask sends n commands at once, to each server of a cluster those for it, and returns the answers, none of which is an error but that there is
-// nothing. What command leaves out is not sent, and answered by nothing.
+// ask sends n commands at once, to each server of a cluster those for it, and returns the answers, also beside the error of one of them. What
+// command leaves out is not sent, and has no answer.
 func (s *RedisGrants) ask(ctx context.Context, n int, command func(rueidis.Client, int) (rueidis.Completed, bool)) ([]rueidis.RedisResult, error) {
 	client, err := s.redis.get()
 	if err != nil {
@@ -86,8 +82,8 @@ func (s *RedisGrants) ask(ctx context.Context, n int, command func(rueidis.Clien
 	defer cancel()
 	answers := client.DoMulti(ctx, commands...)
 	for _, answer := range answers {
-		if err := answer.Error(); err != nil && !rueidis.IsRedisNil(err) {
-			return nil, failed("license grants", err)
+		if err := answer.Error(); err != nil {
+			return answers, failed("license grants", err)
 		}
 	}
 	return answers, nil
