@@ -106,7 +106,7 @@ alone: build .cache/caddy-race
 	rm -f .cache/second-tries; packages=$$($(LIST) | grep -E '$(ALONE)'); \
 	CADDY_DRM_BINARY='$(CURDIR)/caddy' CADDY_DRM_RACE_BINARY='$(CURDIR)/.cache/caddy-race' \
 	$(GO) run $(GOTESTSUM) --format testname --no-color --packages "$$packages" \
-		--rerun-fails=1 --rerun-fails-max-failures=8 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report .cache/second-tries \
+		--rerun-fails=1 --rerun-fails-max-failures=20 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report .cache/second-tries \
 		-- $(FLAGS) -timeout 40m -p 1
 	@if [ -s .cache/second-tries ]; then echo "== tests that needed a second try"; cat .cache/second-tries; fi
 
