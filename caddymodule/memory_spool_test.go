@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestTextThroughFiles(t *testing.T) {
 		app, spool := shortOfMemory(t), &brokenSpool{}
 		app.spool = spool
 		w, body := httptest.NewRecorder(), bytes.Repeat([]byte{'x'}, test.size)
-		q := &request{Handler: &Handler{app: app}, r: httptest.NewRequest("GET", "/manifest.mpd", nil), w: w, kind: kindMPD}
+		q := &request{Handler: &Handler{app: app}, r: httptest.NewRequest(http.MethodGet, "/manifest.mpd", nil), w: w, kind: kindMPD}
 		if err := q.writeHeld(representation{etag: `"x"`, body: body}, nil); err != nil || !bytes.Equal(w.Body.Bytes(), body) {
 			t.Errorf("%d bytes: %d left, %v", test.size, w.Body.Len(), err)
 		}

@@ -80,7 +80,7 @@ func tiles(number int) []byte {
 	picture := image.NewRGBA(image.Rect(0, 0, 320, 180))
 	for i := range 4 {
 		x, y := i%2*160, i/2*90
-		red := color.RGBA{R: tone(uint8(4*(number-1) + i)), A: 255} //nolint:gosec // there are two pictures
+		red := color.RGBA{R: tone(uint8(4*(number-1) + i)), A: 255}
 		draw.Draw(picture, image.Rect(x, y, x+160, y+90), image.NewUniform(red), image.Point{}, draw.Src)
 	}
 	var b bytes.Buffer
