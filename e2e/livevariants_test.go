@@ -89,7 +89,6 @@ func TestLiveVariantsWhoseKeysRotate(t *testing.T) {
 	}{
 		{"ts", "scheme auto", false, map[player.Player]string{player.HlsJS: "", player.Shaka: ""}},
 		{"ts", "transport_stream sample-aes", true, map[player.Player]string{player.HlsJS: ""}},
-		{"m4s", "scheme auto", false, map[player.Player]string{player.HlsJS: "?drm=cbcs&keyformat=clearkey"}},
 		{"m4s", "scheme auto", true, map[player.Player]string{player.Shaka: "?drm=cbcs&keyformat=identity"}},
 		{"m4s", "scheme aes-128", false, map[player.Player]string{player.Shaka: ""}},
 	} {
