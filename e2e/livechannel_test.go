@@ -63,12 +63,22 @@ func startChannel(t *testing.T, irregular bool) *channel {
 			<-c.ended
 		}
 	})
+	waitForSegments(t, filepath.Join(dir, "seg-1-*.m4s"), 6, &messages)
+	return c
+}
+
+// waitForSegments waits until ffmpeg has made so many segments whose paths match a pattern. messages is what it writes if it cannot.
+func waitForSegments(t *testing.T, pattern string, n int, messages *bytes.Buffer) {
+	t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		if segments, err := filepath.Glob(filepath.Join(dir, "seg-1-*.m4s")); err != nil || len(segments) >= 6 {
-			return c
-		}
-		if time.Now().After(end) {
-			t.Fatal("ffmpeg has made no segments")
+		segments, err := filepath.Glob(pattern)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case len(segments) >= n:
+			return
+		case time.Now().After(end):
+			t.Fatalf("ffmpeg has made %d of %d segments: %s", len(segments), n, messages)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/caddy-drm/caddy-drm/drm"
 	"github.com/caddy-drm/caddy-drm/e2e/player"
@@ -47,14 +46,8 @@ func startEvent(t *testing.T) (root string) {
 		_ = cmd.Process.Kill() // it may have ended
 		_ = cmd.Wait()
 	})
-	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		if segments, err := filepath.Glob(filepath.Join(dir, "seg-1-*.m4s")); err != nil || len(segments) >= 5 {
-			return root
-		}
-		if time.Now().After(end) {
-			t.Fatalf("ffmpeg has made no segments: %s", &messages)
-		}
-	}
+	waitForSegments(t, filepath.Join(dir, "seg-1-*.m4s"), 5, &messages)
+	return root
 }
 
 // A channel ends while it is watched, and has other keys from then on: each player plays it to its end, and back from there.

@@ -67,14 +67,8 @@ func startVariants(t *testing.T, extension string, muxed bool) (root string) {
 			t.Logf("ffmpeg: %s", &messages)
 		}
 	})
-	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		if segments, err := filepath.Glob(filepath.Join(dir, "*_5."+extension)); err != nil || len(segments) > 0 {
-			return root
-		}
-		if time.Now().After(end) {
-			t.Fatalf("ffmpeg has made no segments: %s", &messages)
-		}
-	}
+	waitForSegments(t, filepath.Join(dir, "*_5."+extension), 1, &messages)
+	return root
 }
 
 // Live HLS of several renditions and languages, or with picture and sound in one segment, as transport streams and as fragmented MP4, whose keys
